@@ -1,0 +1,88 @@
+"""Random numbers of a game: noise, codes, interpolation weights.
+
+Every process draws the rows of the *global* batch from one seeded generator and keeps its own share, so that one
+process and several play the same game. The generators' states are part of a checkpoint, so a resumed run goes on
+with the same numbers. Layers that draw by themselves (dropout) use torch's default generator instead, which is
+seeded differently in each process.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_generators: dict[torch.device, torch.Generator] = {}
+_seed = 0
+_rank, _world = 0, 1
+
+
+def seed(value: int, rank: int = 0, world: int = 1) -> None:
+    """Start all streams anew from `value`; this process keeps share `rank` of `world`."""
+    global _seed, _rank, _world
+    _seed, _rank, _world = value, rank, world
+    _generators.clear()
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    if device not in _generators:
+        _generators[device] = torch.Generator(device).manual_seed(_seed)
+    return _generators[device]
+
+
+def _rows(sampler: Callable[..., Tensor], n: int, shape: Sequence[int], device: torch.device | str) -> Tensor:
+    device = torch.empty(0, device=device).device          # "cuda" -> "cuda:0"
+    rows = sampler((n * _world, *shape), generator=_generator(device), device=device)
+    return rows[_rank * n : (_rank + 1) * n]
+
+
+def normal(n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+    """N(0, 1), float32, (n, *shape)."""
+    return _rows(torch.randn, n, shape, device)
+
+
+def uniform(
+    n: int, *shape: int, device: torch.device | str = "cpu", low: float = 0.0, high: float = 1.0
+) -> Tensor:
+    """U[low, high), float32, (n, *shape)."""
+    return low + (high - low) * _rows(torch.rand, n, shape, device)
+
+
+def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
+    """Uniform over {0, ..., high - 1}, int64, (n,)."""
+    def sampler(size: Sequence[int], **where: Any) -> Tensor:
+        return torch.randint(high, size, **where)
+    return _rows(sampler, n, (), device)
+
+
+def state_dict() -> dict[str, Tensor]:
+    """Device name -> generator state; plain tensors."""
+    return {str(device): generator.get_state() for device, generator in _generators.items()}
+
+
+def load_state_dict(state: dict[str, Tensor]) -> None:
+    """Continue the streams of `state_dict`; devices that this machine lacks are passed over."""
+    _generators.clear()
+    for name, value in state.items():
+        device = torch.device(name)
+        if device.type == "cpu" or torch.cuda.is_available():
+            _generators[device] = torch.Generator(device)
+            _generators[device].set_state(value.cpu())
+
+
+@contextmanager
+def fork(value: int) -> Iterator[None]:
+    """Inside the block every stream starts from `value` and this process draws whole batches; after it, all is as before."""
+    global _seed, _rank, _world
+    before = (_seed, _rank, _world, dict(_generators))
+    seed(value)
+    devices = [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+    try:
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(value)
+            yield
+    finally:
+        _seed, _rank, _world = before[:3]
+        _generators.clear()
+        _generators.update(before[3])
