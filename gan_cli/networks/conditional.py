@@ -1,0 +1,87 @@
+"""Networks that see a label y: (N,) int64, 0 <= y < num_classes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from gan_cli.networks import dcgan, mlp
+from gan_cli.networks.init import uniform_
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim), y (N,) -> image: a DCGAN generator of [z, one-hot y]."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 100,
+        width: int = 64,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.body = dcgan.Generator(image_size, channels, value_range, latent_dim + num_classes, width, norm)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        return self.body(torch.cat([z, one_hot(y, self.num_classes).to(z.dtype)], dim=1))
+
+
+class Discriminator(nn.Module):
+    """image, y (N,) -> scores (N,): a DCGAN discriminator of the image with one constant plane per class
+    beside it.
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.body = dcgan.Discriminator(image_size, channels + num_classes, width, norm)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        planes = one_hot(y, self.num_classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+        return self.body(torch.cat([x, planes], dim=1))
+
+
+class MLPGenerator(nn.Module):
+    """The MNIST generator of Mirza & Osindero 2014, section 4.1: z -> 200 and y -> 1000 in parallel -> 1200
+    -> image.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        latent_dim: int = 100,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.from_z, self.from_y = nn.Linear(latent_dim, 200), nn.Linear(num_classes, 1000)
+        self.joint = mlp.Generator(image_size, channels, value_range, latent_dim=1200, widths=(1200,))
+        uniform_(self, 0.05)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        y_hot = one_hot(y, self.num_classes).to(z.dtype)
+        return self.joint(torch.cat([self.from_z(z), self.from_y(y_hot)], dim=1).relu())
+
+
+class MLPDiscriminator(nn.Module):
+    """Section 4.1 with ReLU for maxout: x -> 240 and y -> 50 in parallel -> 240 -> scores (N,)."""
+
+    def __init__(self, image_size: int, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.from_x, self.from_y = nn.Linear(channels * image_size**2, 240), nn.Linear(num_classes, 50)
+        self.joint = nn.Sequential(nn.Linear(290, 240), nn.ReLU(), nn.Linear(240, 1))
+        uniform_(self, 0.005)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        y_hot = one_hot(y, self.num_classes).to(x.dtype)
+        return self.joint(torch.cat([self.from_x(x.flatten(1)), self.from_y(y_hot)], dim=1).relu()).flatten()

@@ -1,0 +1,67 @@
+"""DCGAN (Radford, Metz, Chintala 2016, arXiv 1511.06434), as in the authors' dcgan.torch, at any 4*2^k or
+7*2^k pixels.
+
+At 64 pixels and width 64 the layers are exactly those of dcgan.torch main.lua; at other sizes the number of
+doublings changes, and 28 = 7*2*2 starts from 7 x 7 pixels. The WGAN networks are these too.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.init import normal_
+from gan_cli.networks.norm import norm_layer
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import doublings
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
+
+    width: channels of the last hidden layer (ngf); each layer before has twice as many. norm: see norm_layer.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 100,
+        width: int = 64,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        start, k = doublings(image_size)
+        widths = [width * 2**i for i in reversed(range(k))]
+        bias = norm == "none"
+        layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=bias)]
+        for wide, narrow in itertools.pairwise(widths):
+            layers += [norm_layer(norm, wide), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=bias)]
+        layers += [norm_layer(norm, width), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), bounded(value_range)]
+        self.layers = nn.Sequential(*layers)
+        normal_(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    """image (N, channels, image_size, image_size) -> scores (N,). width: channels of the first layer (ndf).
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        start, k = doublings(image_size)
+        widths = [width * 2**i for i in range(k)]
+        bias = norm == "none"
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2)]
+        for narrow, wide in itertools.pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias), norm_layer(norm, wide), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=False))
+        normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten()

@@ -1,0 +1,53 @@
+"""Initial weights, from torch's default generator."""
+
+import math
+
+from torch import nn
+
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def normal_(network: nn.Module, std: float = 0.02) -> None:
+    """Weights N(0, std), biases 0; batch normalisation gamma N(1, std), beta 0 (dcgan.torch, InfoGAN,
+    CycleGAN code).
+    """
+    for layer in network.modules():
+        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, NORMS):
+            nn.init.normal_(layer.weight, 1.0, std)
+            nn.init.zeros_(layer.bias)
+
+
+def uniform_(network: nn.Module, bound: float) -> None:
+    """Linear weights U(-bound, bound), biases 0 (the 2014 GAN code)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
+
+
+def glorot_he_(network: nn.Module) -> None:
+    """As the WGAN-GP code: uniform weights, biases 0.
+
+    Linear layers have variance 2 / (fan_in + fan_out), convolutions 4 / (fan_in + fan_out), where a stride
+    of 2 divides by 4 the fan of the side with fewer taps: out for a convolution, in for a transposed one.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            variance = 2 / (layer.in_features + layer.out_features)
+        elif isinstance(layer, CONVOLUTIONS):
+            taps, strides = math.prod(layer.kernel_size), math.prod(layer.stride)
+            transposed = isinstance(layer, nn.ConvTranspose2d)
+            fan_in = layer.in_channels * taps / (strides if transposed else 1)
+            fan_out = layer.out_channels * taps / (1 if transposed else strides)
+            variance = 4 / (fan_in + fan_out)
+        else:
+            continue
+        bound = math.sqrt(3 * variance)
+        nn.init.uniform_(layer.weight, -bound, bound)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,64 @@
+"""The translator of CycleGAN (Zhu et al. 2017, appendix; after Johnson et al. 2016): c7s1-64, d128, d256,
+R256 x n, ...
+
+Instance normalisation without affine parameters or running statistics; convolutions have biases; reflection
+padding.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.init import normal_
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import multiple
+
+
+class Block(nn.Module):
+    """R: x + two 3x3 convolutions; no activation after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels), nn.ReLU(),
+            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3), nn.InstanceNorm2d(channels),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+class Translator(nn.Module):
+    """image (N, channels, H, W) -> image of the same shape in `value_range`; H and W multiples of 4, 8 or
+    more.
+
+    blocks: 6 for 128 pixels, 9 for 256 and more. width: channels of the first layer. The network is
+    convolutional, so image_size is only checked; ValueError names the nearest sizes, also when an image of
+    another size comes.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        width: int = 64,
+        blocks: int = 6,
+    ) -> None:
+        super().__init__()
+        multiple(image_size, of=4, least=8)
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, 2, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, 2, 1), nn.InstanceNorm2d(4 * width), nn.ReLU(),
+            *[Block(4 * width) for _ in range(blocks)],
+            nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
+            nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1), nn.InstanceNorm2d(width), nn.ReLU(),
+            nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), bounded(value_range),
+        )  # fmt: skip
+        normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for size in x.shape[2:]:
+            multiple(size, of=4, least=8)
+        return self.layers(x)
