@@ -1,0 +1,62 @@
+"""What a game is made of: turns that return named loss terms."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.objective import Terms
+
+__all__ = ["System", "Terms", "Turn"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Train the networks `moves` down `loss`, everything else frozen, `steps` times (0: skip the turn).
+
+    name: of the turn, for the log. moves: attribute names of the system's networks. loss: batch -> Terms.
+    after_step: called after each step, such as weight clipping.
+    """
+
+    name: str
+    moves: tuple[str, ...]
+    loss: Callable[[Any], Terms]
+    steps: int = 1
+    after_step: Callable[[], None] | None = None
+
+
+class System(nn.Module, ABC):
+    """A game. Its networks are its child modules.
+
+    Losses run in training mode, the networks outside the turn's `moves` frozen. `sample` and the other
+    methods that show pictures run in evaluation mode without gradients (batch normalisation with running
+    statistics); the caller sets both.
+    """
+
+    batch_type: ClassVar[type] = Images
+    samplers: ClassVar[tuple[str, ...]] = ("generator",)
+    """The networks that `sample` uses."""
+    needs_labels: ClassVar[bool] = False
+    directions: ClassVar[tuple[str, ...]] = ()
+    """What `translate` can do, the default first; empty for a game that translates nothing."""
+
+    iteration: int = 0
+    """Finished iterations; the trainer sets it before it asks for turns."""
+
+    @abstractmethod
+    def turns(self) -> list[Turn]:
+        """The turns of this iteration in the order in which the paper plays them; asked anew each
+        iteration.
+        """
+
+    @abstractmethod
+    def sample(self, batch: Any) -> dict[str, Tensor]:
+        """Named image batches (N, C, H, W) in the data's range; the names can be file names."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device

@@ -1,0 +1,66 @@
+"""Conditional GAN (Mirza & Osindero 2014, arXiv 1411.1784): both players see the label y."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal, randint
+from gan_cli.objective import Objective
+from gan_cli.penalties import Critic
+from gan_cli.systems.base import Terms
+from gan_cli.systems.gan import GAN
+
+
+class ConditionalGAN(GAN):
+    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y)),  eq. 2; fakes take the labels of the batch's real
+    images.
+
+    generator: z (N, latent_dim), y (N,) int64 -> image; discriminator: image, y -> scores. ValueError
+    without classes.
+    """
+
+    needs_labels = True
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        num_classes: int | None,
+        latent_dim: int = 100,
+        noise: Callable[..., Tensor] = normal,
+    ) -> None:
+        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        if num_classes is None:
+            raise ValueError("a conditional GAN needs a labelled data set, and this one has no classes")
+        self.num_classes = num_classes
+
+    def d_loss(self, batch: Images) -> Terms:
+        x, y = batch.image, batch.label
+        return self.objective.d_loss(self.critic(y), x, self.generate(len(x), y))
+
+    def g_loss(self, batch: Images) -> Terms:
+        y = batch.label
+        return self.objective.g_loss(self.critic(y), self.generate(len(batch.image), y))
+
+    def critic(self, y: Tensor | None) -> Critic:
+        """x -> D(x|y)."""
+        return lambda x: self.discriminator(x, y)
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        """n images of the classes `label` (n,), or of uniformly drawn classes."""
+        y = randint(n, self.num_classes, device=self.device) if label is None else label
+        return self.generator(self.prior(n), y)
+
+    def sample(self, batch: Images) -> dict[str, Tensor]:
+        """The classes in turn: 0, 1, ..."""
+        n = len(batch.image)
+        return {"generated": self.generate(n, torch.arange(n, device=self.device) % self.num_classes)}
+
+    def traverse(self, rows: int) -> dict[str, Tensor]:
+        """{"class": (rows, num_classes, C, H, W)}: one z per row, one class per column."""
+        z = self.prior(rows).repeat_interleave(self.num_classes, dim=0)
+        y = torch.arange(self.num_classes, device=self.device).repeat(rows)
+        return {"class": self.generator(z, y).unflatten(0, (rows, self.num_classes))}

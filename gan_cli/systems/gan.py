@@ -1,0 +1,74 @@
+"""The two-player game of Goodfellow et al. 2014 (arXiv 1406.2661): GAN, DCGAN, LSGAN, WGAN, WGAN-GP."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal
+from gan_cli.objective import Objective
+from gan_cli.systems.base import System, Terms, Turn
+
+COLUMNS = 10
+
+
+class GAN(System):
+    """Algorithm 1: `critic_steps` steps of D, each on a fresh batch, then one of G.
+
+    generator: z (N, latent_dim) -> image; discriminator: image -> scores. noise: the prior of z,
+    draw.normal or draw.uniform with its bounds.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        latent_dim: int = 100,
+        noise: Callable[..., Tensor] = normal,
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+        self.objective = objective
+        self.latent_dim = latent_dim
+        self.noise = noise
+
+    def turns(self) -> list[Turn]:
+        steps = self.objective.steps_at(self.iteration)
+        return [
+            Turn("d", ("discriminator",), self.d_loss, steps, self.constrain),
+            Turn("g", ("generator",), self.g_loss),
+        ]
+
+    def d_loss(self, batch: Images) -> Terms:
+        return self.objective.d_loss(self.discriminator, batch.image, self.generate(len(batch.image)))
+
+    def g_loss(self, batch: Images) -> Terms:
+        return self.objective.g_loss(self.discriminator, self.generate(len(batch.image)))
+
+    def constrain(self) -> None:
+        self.objective.constrain(self.discriminator)
+
+    def prior(self, n: int) -> Tensor:
+        """z, (n, latent_dim)."""
+        return self.noise(n, self.latent_dim, device=self.device)
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        """n images. ValueError for labels: this game has none."""
+        if label is not None:
+            raise ValueError("this model is not conditional: it takes no label")
+        return self.generator(self.prior(n))
+
+    def sample(self, batch: Images) -> dict[str, Tensor]:
+        return {"generated": self.generate(len(batch.image))}
+
+    def traverse(self, rows: int) -> dict[str, Tensor]:
+        """{"interpolation": (rows, 10, C, H, W)}: straight lines between two draws of z (Radford et al.
+        2016, fig. 4).
+        """
+        t = torch.linspace(0, 1, COLUMNS, device=self.device).view(1, -1, 1)
+        start, end = self.prior(rows).unsqueeze(1), self.prior(rows).unsqueeze(1)
+        z = (1 - t) * start + t * end
+        return {"interpolation": self.generator(z.flatten(0, 1)).unflatten(0, (rows, COLUMNS))}

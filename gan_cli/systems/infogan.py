@@ -1,0 +1,173 @@
+"""InfoGAN (Chen et al. 2016, arXiv 1606.03657): codes c whose mutual information with G(z, c) is kept high.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from gan_cli.data.base import Images
+from gan_cli.draw import randint, uniform
+from gan_cli.objective import Objective
+from gan_cli.systems.base import System, Terms, Turn
+
+COLUMNS = 10
+
+
+class Latent(NamedTuple):
+    """z: noise (N, noise_dim) in [-1, 1]; c: class numbers (N, K) int64; u: continuous codes (N, C) in [-1,
+    1].
+    """
+
+    z: Tensor
+    c: Tensor
+    u: Tensor
+
+
+def categorical_information(logits: Tensor, c: Tensor) -> Tensor:
+    """L_I of one categorical code, in nats:  E log Q(c|x) + H(c),  H(c) = ln K.  logits (N, K), c (N,)."""
+    return -cross_entropy(logits, c) + math.log(logits.shape[1])
+
+
+def continuous_information(mean: Tensor, log_variance: Tensor, u: Tensor) -> Tensor:
+    """L_I of the continuous codes, summed over codes:  E log N(u; mean, variance) + H(u),  H(u) = ln 2
+    each.  All (N, C).
+    """
+    log_q = -0.5 * (math.log(2 * math.pi) + log_variance + (u - mean).square() / log_variance.exp())
+    return (log_q + math.log(2)).sum(dim=1).mean()
+
+
+class InfoGAN(System):
+    """min_{G,Q} max_D  V(D, G) - lambda L_I(G, Q),  eq. 6; Q(c|x) shares all layers of D but the last ones.
+
+    generator: latent vector (N, noise_dim + sum(categorical) + continuous) -> image; trunk: image ->
+    features; discriminator: features -> scores; posterior: features -> one row of sum(categorical) logits,
+    `continuous` means and `continuous` log variances. categorical: the number of classes of each code.
+    fix_std: Q's standard deviation is 1, as in the authors' MNIST run; otherwise Q learns it. Both turns
+    carry the information term and Q moves in D's turn, as in the authors' infogan_trainer.py. The weights
+    are the paper's lambda for either kind of code.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        trunk: nn.Module,
+        discriminator: nn.Module,
+        posterior: nn.Module,
+        objective: Objective,
+        noise_dim: int = 62,
+        categorical: Sequence[int] = (10,),
+        continuous: int = 2,
+        lambda_categorical: float = 1.0,
+        lambda_continuous: float = 1.0,
+        fix_std: bool = True,
+    ) -> None:
+        super().__init__()
+        if not categorical and not continuous:
+            raise ValueError("InfoGAN needs at least one code: categorical is empty and continuous is 0")
+        self.generator, self.trunk = generator, trunk
+        self.discriminator, self.posterior = discriminator, posterior
+        self.objective = objective
+        self.noise_dim, self.categorical, self.continuous = noise_dim, list(categorical), continuous
+        self.lambda_categorical, self.lambda_continuous = lambda_categorical, lambda_continuous
+        self.fix_std = fix_std
+
+    def turns(self) -> list[Turn]:
+        steps = self.objective.steps_at(self.iteration)
+        return [
+            Turn("d", ("trunk", "discriminator", "posterior"), self.d_loss, steps, self.constrain),
+            Turn("g", ("generator",), self.g_loss),
+        ]
+
+    def d_loss(self, batch: Images) -> Terms:
+        latent = self.prior(len(batch.image))
+        fake = self.G(latent)
+        return {**self.objective.d_loss(self.D, batch.image, fake), **self.information(fake, latent)}
+
+    def g_loss(self, batch: Images) -> Terms:
+        latent = self.prior(len(batch.image))
+        fake = self.G(latent)
+        return {**self.objective.g_loss(self.D, fake), **self.information(fake, latent)}
+
+    def information(self, fake: Tensor, latent: Latent) -> Terms:
+        """-lambda L_I of the codes that made `fake`, by kind of code: with lambda 1 and Cat(10) it falls to
+        -ln 10.
+        """
+        logits, mean, log_variance = self.Q(fake)
+        terms = {}
+        if self.categorical:
+            l_i = [categorical_information(q, c) for q, c in zip(logits, latent.c.unbind(1))]
+            terms["minus_L_I"] = -self.lambda_categorical * torch.stack(l_i).sum()
+        if self.continuous:
+            l_i_u = continuous_information(mean, log_variance, latent.u)
+            terms["minus_L_I_continuous"] = -self.lambda_continuous * l_i_u
+        return terms
+
+    def constrain(self) -> None:
+        for network in (self.trunk, self.discriminator):
+            self.objective.constrain(network)
+
+    def G(self, latent: Latent) -> Tensor:
+        """The latent vector is noise, one-hot categorical codes, continuous codes."""
+        codes = [one_hot(c, k).float() for c, k in zip(latent.c.unbind(1), self.categorical)]
+        return self.generator(torch.cat([latent.z, *codes, latent.u], dim=1))
+
+    def D(self, x: Tensor) -> Tensor:
+        return self.discriminator(self.trunk(x))
+
+    def Q(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """x -> (logits of each categorical code, means, log variances of the continuous codes)."""
+        sizes = [*self.categorical, self.continuous, self.continuous]
+        *logits, mean, log_variance = self.posterior(self.trunk(x)).split(sizes, dim=1)
+        return logits, mean, torch.zeros_like(log_variance) if self.fix_std else log_variance
+
+    def prior(self, n: int) -> Latent:
+        """P(c): uniform over the classes, and over [-1, 1]; so is the noise."""
+        c = [randint(n, k, device=self.device) for k in self.categorical]
+        return Latent(
+            z=uniform(n, self.noise_dim, device=self.device, low=-1.0, high=1.0),
+            c=torch.stack(c, dim=1) if c else torch.empty(n, 0, dtype=torch.int64, device=self.device),
+            u=uniform(n, self.continuous, device=self.device, low=-1.0, high=1.0),
+        )
+
+    def classify(self, image: Tensor) -> Tensor:
+        """argmax_k Q(c1 = k | x), (N,) int64: the first categorical code read off a real image (section
+        7.2).
+        """
+        logits, _, _ = self.Q(image)
+        return logits[0].argmax(dim=1)
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        """n images; `label` (n,) sets the first categorical code."""
+        latent = self.prior(n)
+        if label is not None:
+            latent.c[:, 0] = label
+        return self.G(latent)
+
+    def sample(self, batch: Images) -> dict[str, Tensor]:
+        return {"generated": self.generate(len(batch.image))}
+
+    def traverse(self, rows: int) -> dict[str, Tensor]:
+        """One table a code, "c1", "c2", ..., categorical codes first (figure 2): the other codes and the
+        noise differ by row.
+
+        A categorical code has a column per class; a continuous one goes from -2 to 2 in 10 columns, past
+        its training range, as in the paper.
+        """
+        base = self.prior(rows)
+        tables = []
+        for k, classes in enumerate(self.categorical):
+            tables.append(self._table(base, "c", k, torch.arange(classes, device=self.device)))
+        for k in range(self.continuous):
+            tables.append(self._table(base, "u", k, torch.linspace(-2, 2, COLUMNS, device=self.device)))
+        return {f"c{i}": table for i, table in enumerate(tables, start=1)}
+
+    def _table(self, base: Latent, field: str, code: int, values: Tensor) -> Tensor:
+        """(rows, len(values), C, H, W): column j has code `code` of `field` at values[j]."""
+        rows, columns = len(base.z), len(values)
+        latent = Latent(*(part.repeat_interleave(columns, dim=0) for part in base))
+        getattr(latent, field)[:, code] = values.repeat(rows)
+        return self.G(latent).unflatten(0, (rows, columns))
