@@ -5,6 +5,11 @@ Anything else that reaches the command line is a defect of this program, and is 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+MOST_NAMED = 16  # names in one error line
+
 
 class GanError(Exception):
     """What is wrong and what to do about it, in one line. Exit status 2: nothing was done."""
@@ -24,3 +29,19 @@ class Interrupted(GanError):
     def __init__(self, message: str, status: int = 130) -> None:
         super().__init__(message)
         self.status = status
+
+
+def suggest(word: str, options: Iterable[str]) -> str:
+    """The end of an error line: the nearest of `options`, then all of them where they are few."""
+    names = sorted(set(options))
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    guess = f"; did you mean '{folded[near[0]]}'?" if near else ""
+    if 0 < len(names) <= MOST_NAMED:
+        return f"{guess or ';'} there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
+    return guess
+
+
+def one_line(error: BaseException) -> str:
+    """The error's text on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

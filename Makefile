@@ -1,0 +1,28 @@
+PYTHON ?= python3
+GAN := .venv/bin/gan
+
+.DEFAULT_GOAL := help
+.PHONY: help train test lint clean
+
+help:  ## what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: .venv/.installed  ## train the default GAN on the built-in pictures, in minutes on a CPU
+	$(GAN) train
+
+test: .venv/.installed  ## run the tests
+	.venv/bin/python -m pytest
+
+lint: .venv/.installed  ## check style and types
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+clean:  ## remove the environment and the caches; runs in outputs/ stay
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Installs once, and again only when the dependencies change.
+.venv/.installed: pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	touch $@

@@ -1,0 +1,137 @@
+"""The command line: `gan VERB [RUN_DIR] key=value ...`. torch and Hydra are imported only when work starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+from gan_cli import __version__
+from gan_cli.errors import GanError, one_line, suggest
+from gan_cli.verbs import VERBS, general_help, parse, verb_help
+
+OPTIONS = ("--help", "--version")
+RUN_VERBS = ("resume", "sample", "translate", "evaluate")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 defect, 2 mistake, 3 divergence, 130 and 143 signals."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
+    try:
+        return _dispatch(words)
+    except GanError as error:
+        if debug:
+            traceback.print_exc()
+        _complain(one_line(error))
+        return error.status
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _complain(f"unexpected {type(error).__name__}: {one_line(error)[:500]}; GAN_DEBUG=1 shows where")
+        return 1
+
+
+def _complain(text: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    print(f"gan: {'' if rank == '0' else f'[process {rank}] '}{text}", file=sys.stderr, flush=True)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(verb_help(_verb(words[1])) if len(words) > 1 and words[0] == "help" else general_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"gan {__version__}")
+        return 0
+    if words[0] == "_complete":
+        return _complete(words[1:])
+    verb, rest = _verb(words[0]), words[1:]
+    if any(word in ("-h", "--help") for word in rest):
+        print(verb_help(verb))
+        return 0
+    if verb == "train":
+        from gan_cli.hydra_app import train
+
+        return train(rest)
+    if verb in RUN_VERBS:
+        return _on_run(verb, rest)
+    return _list(rest) if verb == "list" else _completion(rest)
+
+
+def _verb(word: str) -> str:
+    if word in VERBS:
+        return word
+    if word.startswith("-"):
+        raise GanError(f"no option '{word}'{suggest(word, OPTIONS)}")
+    if "=" in word:
+        raise GanError(f"the verb comes first: gan train {word}")
+    raise GanError(f"no verb '{word}'{suggest(word, VERBS)}")
+
+
+def _on_run(verb: str, words: list[str]) -> int:
+    """The verbs that work on an existing run directory."""
+    from gan_cli.runs import existing_run
+
+    stray = [word for word in words if word.startswith("-")]
+    if stray:
+        raise GanError(f"gan {verb} has no option '{stray[0]}'; its options are written key=value")
+    if not words or re.match(r"[\w.]+=", words[0]) and not os.path.exists(words[0]):
+        raise GanError(f"gan {verb} needs the run directory first: gan {verb} {VERBS[verb].usage}")
+    run_dir, rest = existing_run(words[0]), words[1:]
+    if verb == "resume":
+        from gan_cli.config import command_line_modules
+
+        allowed = command_line_modules(rest)
+        from gan_cli import runner
+
+        runner.resume(run_dir, rest, allowed)
+        return 0
+    options = parse(verb, rest)
+    options["allowed_modules"] = options.pop("modules", [])
+    if verb == "evaluate":
+        from gan_cli.evaluate import evaluate
+
+        evaluate(run_dir, **options)
+        return 0
+    from gan_cli import sampling
+
+    getattr(sampling, verb)(run_dir, **options)
+    return 0
+
+
+def _list(words: list[str]) -> int:
+    from gan_cli.listing import lines
+
+    if len(words) > 1:
+        raise GanError(f"gan list takes one group, not {len(words)}")
+    print("\n".join(lines(words[0].rstrip("/") if words else None)))
+    return 0
+
+
+def _completion(words: list[str]) -> int:
+    from gan_cli.completion import SCRIPTS
+
+    if len(words) != 1 or words[0] not in SCRIPTS:
+        raise GanError(f"gan completion needs one of {', '.join(SCRIPTS)}")
+    print(SCRIPTS[words[0]])
+    return 0
+
+
+def _complete(words: list[str]) -> int:
+    """Hidden: what the completion scripts call with the line typed so far. Never complains."""
+    from gan_cli.completion import candidates
+
+    try:
+        print("\n".join(candidates(words[0] if words else "")))
+    except Exception:
+        return 1
+    return 0

@@ -1,0 +1,141 @@
+"""Overrides -> one configuration, by Hydra, with its errors turned into one line and the nearest right word."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_automatic_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.object_type import ObjectType
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli.config import conf_dir
+from gan_cli.errors import GanError, one_line, suggest
+
+version.setbase("1.3")
+setup_globals()  # the resolvers now: and hydra:
+OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
+
+
+def slug(text: Any) -> str:
+    """A text as a part of a folder's name: `model=dcgan,optimizer.lr=1e-3` gives model_dcgan-lr_1e-3."""
+    parts = [re.sub(r"^[\w.@/]*[./](?=\w+=)", "", part) for part in str(text).split(",")]
+    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:80].strip("_-") or "default"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own options and the overrides of `gan train`; a wrong option raises GanError."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            message = f"no option '{unknown[1]}'{suggest(unknown[1], _long_options(parser))}"
+        raise GanError(message)
+
+    parser.error = refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(argv))
+    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects ask for; and it would
+    # ask for one before a network's own settings, whose names `check` knows better.
+    args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
+    args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
+    if args.config_dir and not Path(args.config_dir).is_dir():
+        raise GanError(f"--config-dir: there is no folder '{args.config_dir}'")
+    return args
+
+
+def _long_options(parser: argparse.ArgumentParser) -> list[str]:
+    return [name for name in parser._option_string_actions if name.startswith("--")]
+
+
+class Composer:
+    """Composes with the search path that this command line asks for; touches no global state of Hydra."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.config_path = os.path.abspath(args.config_path or conf_dir())
+        self.config_name = args.config_name or "config"
+        path = create_automatic_config_search_path(None, None, self.config_path)
+        if args.config_dir:
+            folder = f"file://{os.path.abspath(args.config_dir)}"
+            path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+        self.loader = ConfigLoaderImpl(config_search_path=path)
+
+    def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The configuration with its `hydra` section. In MULTIRUN mode swept keys keep their defaults."""
+        try:
+            return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise GanError(self.explain(error, overrides)) from error
+
+    def explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        """Hydra's exception in one line, with the nearest right word."""
+        if isinstance(error, OverrideParseException):
+            if "=" not in error.override and not error.override.startswith("~"):
+                return f"'{error.override}' is not of the form key=value"
+            return f"cannot read '{error.override}': {str(error.message).splitlines()[0]}"
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            group, _, name = error.missing_cfg_file.rpartition("/")
+            return f"no {group or 'config'} '{name}'{suggest(name, error.options or [])}"
+        if isinstance(error, OmegaConfBaseException):
+            return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
+        text = str(error) or str(error.__cause__ or "")
+        unknown = re.match(r"Could not (?:override|delete) '([^']+)'|Could not delete from config\. '([^']+)'", text)
+        if unknown:
+            return self._unknown_key(unknown[1] or unknown[2], overrides)
+        ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
+        if ambiguous:
+            return f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list"
+        return " ".join(text.split("full_key")[0].split()) or one_line(error)
+
+    def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
+        """`no key ...` with the nearest key at its level or, failing that, the key of that name elsewhere."""
+        others = [o for o in overrides if o.lstrip("+~").partition("=")[0].partition("@")[0] != key]
+        groups = self.loader.list_groups("")
+        try:
+            cfg = self.loader.load_configuration(self.config_name, others, run_mode=RunMode.MULTIRUN)
+        except (HydraException, OmegaConfBaseException):
+            return f"no key '{key}'{suggest(key, groups)}"
+        if "/" in key:
+            parent = key.rpartition("/")[0]
+            nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]
+            return f"no group '{key}'{suggest(key, nested or groups)}"
+        node: Any = cfg
+        done: list[str] = []
+        for name in key.split("."):
+            if not OmegaConf.is_dict(node) or name not in node:
+                break
+            done, node = [*done, name], node[name]
+        rest = key.split(".")[len(done) :]
+        if not OmegaConf.is_dict(node):
+            return f"no key '{key}': {'.'.join(done)} is a single value"
+        prefix = "".join(f"{part}." for part in done)
+        level = [prefix + str(name) for name in node if name != "hydra" and not str(name).startswith("_")]
+        elsewhere = [path for path in _paths(cfg) if path.rpartition(".")[2] == rest[-1]]
+        if elsewhere and rest[0] not in groups:
+            return f"no key '{key}'; did you mean '{elsewhere[0]}'?"
+        return f"no key '{key}'{suggest(key, level if done else sorted({*level, *groups} - {'hydra'}))}"
+
+
+def _paths(node: DictConfig, prefix: str = "") -> list[str]:
+    """Every key below a node as a dotted path."""
+    found: list[str] = []
+    for name in node:
+        if prefix or name != "hydra":
+            found.append(f"{prefix}{name}")
+            child = node._get_node(name)
+            if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
+                found += _paths(child, f"{prefix}{name}.")
+    return found

@@ -1,0 +1,169 @@
+"""The configuration's fixed sections with their types, and the check that runs before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gan_cli.errors import GanError, one_line, suggest
+from gan_cli.paths import conf_dir
+from gan_cli.targets import bind, target
+
+__all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "conf_dir", "suggest", "target"]
+
+NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
+INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # what build.py passes by itself
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainerSettings:
+    """The section `trainer`. Raises ValueError for a number out of range."""
+
+    iterations: int
+    batch_size: int
+    device: str
+    precision: Literal["float32", "bfloat16"]
+    ema_decay: float
+    schedule: Any
+    log_every: int
+    sample_every: int
+    checkpoint_every: int
+    sample_count: int
+    keep_checkpoints: int
+    deterministic: bool
+
+    def __post_init__(self) -> None:
+        for key in ("iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"trainer.{key} must be at least 1, not {getattr(self, key)}")
+        if self.keep_checkpoints < 0:
+            raise ValueError(f"trainer.keep_checkpoints must be 0 or more, not {self.keep_checkpoints}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"trainer.ema_decay must lie in [0, 1), not {self.ema_decay}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"trainer.device must be auto, cpu or cuda, not '{self.device}'")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The top level. What a group fills in is checked against the signatures of its targets."""
+
+    seed: int
+    modules: list[str]
+    metric: Any
+    trainer: dict
+    dataset: dict
+    optimizer: dict
+    model: dict
+    loss: dict
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must lie in [0, 2**63), not {self.seed}")
+
+
+def command_line_modules(overrides: Sequence[str]) -> list[str]:
+    """The module names in `modules=[a,b]` or `modules=a` among command-line overrides."""
+    found = [value for key, _, value in (o.partition("=") for o in overrides) if key == "modules"]
+    return re.findall(r"[\w.]+", found[-1]) if found else []
+
+
+def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
+    """Check a composed configuration; nothing is built and nothing is written.
+
+    allowed_modules: the modules named on this command line (`command_line_modules`).
+    Raises GanError that names the config path, what is wrong with it, and the nearest right word.
+    """
+    plain = _resolved(cfg)
+    for name in plain.get("modules") or []:
+        if name not in allowed_modules:
+            raise GanError(f"the config asks for module '{name}': give modules=[{name}] yourself to allow its code")
+    _check_section("", Settings, plain)
+    _check_section("trainer", TrainerSettings, plain["trainer"])
+    for path, node in _nodes(plain):
+        _check_node(path, node, allowed_modules)
+    _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or ""
+        raise GanError(f"{key} has no value: give {key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        raise GanError(f"{error.full_key}: {str(error.msg or error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _check_section(where: str, schema: Callable[..., Any], section: dict[str, Any]) -> None:
+    try:
+        bind(where, schema, section)
+        schema(**section)
+    except ValueError as error:
+        raise GanError(one_line(error)) from error
+
+
+def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a _target_, outermost first."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield path, value
+        for key, child in value.items():
+            yield from _nodes(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _nodes(child, f"{path}[{index}]")
+
+
+def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None:
+    call = _target_of(path, node, allowed)
+    for key in node:
+        if key.startswith("_") and key not in NODE_KEYS:
+            raise GanError(f"no key '{path}.{key}'{suggest(key, NODE_KEYS)}")
+    given = {key: value for key, value in node.items() if key not in NODE_KEYS}
+    if path == "optimizer":
+        given.pop("networks", None)
+    injected = INJECTED.get(path, ())
+    if node.get("_partial_"):  # the program passes the rest
+        injected = (*injected, *(set(inspect.signature(call).parameters) - set(given)))
+    bind(path, call, given, injected)
+
+
+def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Callable[..., Any]:
+    try:
+        return target(node["_target_"], allowed)
+    except GanError as error:
+        raise GanError(f"{path}: {error}") from error
+
+
+def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: Sequence[str]) -> None:
+    """The learning rates, and the overrides of single networks (`optimizer.networks.generator.lr`)."""
+    call = _target_of("optimizer", optimizer, allowed)
+    nodes = {name: value for name, value in model.items() if isinstance(value, dict) and "_target_" in value}
+    networks = [name for name, node in nodes.items() if inspect.isclass(target(node["_target_"], allowed))]
+    _check_rate("optimizer", optimizer)
+    overrides = optimizer.get("networks") or {}
+    if not isinstance(overrides, dict):
+        raise GanError(f"optimizer.networks must be a mapping of networks to settings, not {overrides!r}")
+    for name, override in overrides.items():
+        if name not in networks:
+            raise GanError(f"no key 'optimizer.networks.{name}': the model has no such network{suggest(name, networks)}")
+        if not isinstance(override, dict):
+            raise GanError(f"optimizer.networks.{name} must be a mapping such as {{lr: 0.001}}, not {override!r}")
+        bind(f"optimizer.networks.{name}", call, override, ("params",))
+        _check_rate(f"optimizer.networks.{name}", override)
+
+
+def _check_rate(where: str, node: dict[str, Any]) -> None:
+    rate = node.get("lr")
+    if rate is not None and not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
+        raise GanError(f"{where}.lr must be a positive number, not {rate!r}")

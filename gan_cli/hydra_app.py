@@ -1,0 +1,112 @@
+"""`gan train`: compose, check, prepare, and only then let Hydra make the run directory and run the job."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli import compose
+from gan_cli.config import command_line_modules
+from gan_cli.errors import GanError
+from gan_cli.runs import holds_run
+
+
+def train(argv: list[str]) -> int:
+    """Run the verb with Hydra's arguments; returns the exit status and raises GanError for what ends a run."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us whole, instead of Hydra's report and exit
+    args = compose.arguments(argv)
+    composer = compose.Composer(args)
+    try:
+        return _train(args, composer)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise GanError(composer.explain(error, args.overrides)) from error
+
+
+def _train(args: argparse.Namespace, composer: compose.Composer) -> int:
+    if args.cfg or args.info or args.hydra_help or args.shell_completion:
+        if args.cfg:
+            composer.compose(args.overrides)
+        hydra_main(args, composer, _nothing)
+        return 0
+    if args.multirun or any(o.replace(" ", "").lower() == "hydra.mode=multirun" for o in args.overrides):
+        from gan_cli import sweep
+
+        return sweep.run(args, composer)
+    cfg = composer.compose(args.overrides)
+    if os.environ.get("RANK", "0") == "0":
+        refuse_second_run(Path(cfg.hydra.run.dir))
+        _run_in_directory(args, composer, prepare(cfg))
+    else:  # one of torchrun's other processes: rank 0 makes the directory
+        prepared = prepare(cfg)
+        _runner().train(prepared, None)
+    return 0
+
+
+def prepare(cfg: DictConfig) -> Any:
+    """Check a composed configuration and build what it names, for runner.train; writes nothing, raises GanError."""
+    return _runner().prepare(without_hydra(cfg), command_line_modules(task_overrides(cfg.hydra)))
+
+
+def task_overrides(hydra: Any) -> list[str]:
+    """The overrides as typed; `${...}` in one is not an interpolation here."""
+    texts = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(texts, list)
+    return [str(text) for text in texts]
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy of a composed configuration that holds only what is the program's own."""
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the user's own files
+    task = copy.deepcopy(cfg)
+    with open_dict(task):
+        del task["hydra"]
+    return task
+
+
+def refuse_second_run(run_dir: Path) -> None:
+    """Raise GanError when the directory already holds a run."""
+    if holds_run(run_dir):
+        raise GanError(
+            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it; hydra.run.dir=DIR starts another"
+        )
+
+
+def hydra_main(args: argparse.Namespace, composer: compose.Composer, task: TaskFunction) -> None:
+    """What hydra.main does after it has read sys.argv; ours holds a verb, and the arguments are read already."""
+    args.config_path = composer.config_path
+    _run_hydra(args, get_args_parser(), task, composer.config_path, composer.config_name)
+
+
+def _run_in_directory(args: argparse.Namespace, composer: compose.Composer, prepared: Any) -> None:
+    failed: list[Exception] = []
+
+    def task(cfg: DictConfig) -> None:
+        try:
+            _runner().train(prepared, Path(HydraConfig.get().runtime.output_dir))
+        except Exception as error:  # Hydra would print its own report of it
+            failed.append(error)
+
+    hydra_main(args, composer, task)
+    if failed:
+        raise failed[0]
+
+
+def _runner() -> Any:
+    """The module that trains; importing it imports torch, which takes seconds."""
+    from gan_cli import runner
+
+    return runner
+
+
+def _nothing(cfg: DictConfig) -> None:
+    """The task of a command that only shows something."""

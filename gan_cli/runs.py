@@ -1,0 +1,47 @@
+"""Finding run directories on disk, without importing torch or Hydra."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gan_cli.errors import GanError
+
+DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether training has begun in this folder."""
+    return any((folder / name).exists() for name in ("checkpoints", "provenance.json", "metrics.jsonl"))
+
+
+def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """Run directories at most `depth` levels below a folder, newest first within each level."""
+    try:
+        children = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return
+    children = [child for child in children if not child.name.startswith(".")]
+    for child in sorted(children, key=lambda c: c.name, reverse=True):
+        if (child / "checkpoints").is_dir():
+            yield child
+        elif depth > 1:
+            yield from find_runs(child, depth - 1)
+
+
+def existing_run(text: str) -> Path:
+    """The run directory that a user means; raises GanError that names near-by ones when it is none."""
+    folder = Path(text)
+    if (folder / "checkpoints").is_dir():
+        return folder
+    what = "holds no run" if folder.is_dir() else "does not exist"
+    inside = list(find_runs(folder))
+    around = inside or list(find_runs(Path("outputs")))
+    near = [] if inside else difflib.get_close_matches(text, map(str, around), n=1, cutoff=0.7)
+    if near:
+        raise GanError(f"{text} {what}; did you mean {near[0]}?")
+    if around:
+        raise GanError(f"{text} {what}; runs {'in it' if inside else 'near by'}: {', '.join(map(str, around[:3]))}")
+    raise GanError(f"{text} {what}; `gan train` makes a run")

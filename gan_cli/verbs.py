@@ -1,0 +1,160 @@
+"""The verbs, their options with types and defaults, and the text of their help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan_cli.errors import GanError, suggest
+
+
+@dataclass(frozen=True)
+class Option:
+    """One `name=value`. type: what reads the value; default None means that it may be left out."""
+
+    type: type
+    default: Any
+    help: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Verb:
+    """usage: what follows the verb; help: paragraphs; options: of the verbs that take no Hydra overrides."""
+
+    usage: str
+    summary: str
+    help: str = ""
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+WEIGHTS = {
+    "checkpoint": Option(str, "last", "last, an iteration, or a file"),
+    "weights": Option(str, "auto", "ema, raw, or auto: the average where the run kept one"),
+    "device": Option(str, "auto", "auto, cpu or cuda"),
+    "modules": Option(list, [], "modules of your own whose code the run may use"),
+}
+TRAIN_HELP = """\
+Overrides choose from the groups that `gan list` shows and set single values:
+  gan train model=wgan_gp dataset=mnist
+  gan train model=dcgan loss=least_squares trainer.iterations=5000 seed=1
+  gan train experiment=NAME                  a paper's settings
+  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; hydra/launcher=joblib runs jobs side by side
+
+The most used values: trainer.iterations trainer.batch_size trainer.device trainer.precision
+  trainer.sample_every trainer.checkpoint_every seed dataset.root optimizer.lr hydra.run.dir
+
+  -m                  sweep over values with commas, range(a,b), glob(*)
+  --cfg job           print the composed configuration and stop
+  --config-dir DIR    look for configs of your own in DIR as well
+  --hydra-help        the other options of Hydra, which composes the configuration"""
+VERBS = {
+    "train": Verb("[group=name] [key=value] ... [-m]", "train a GAN in a new run directory", TRAIN_HELP),
+    "resume": Verb(
+        "RUN_DIR [key=value] ...",
+        "continue a run where it stopped, to the bit",
+        "Overrides change the run's own configuration:\n"
+        "  gan resume outputs/DAY/RUN trainer.iterations=20000   trains longer",
+    ),
+    "sample": Verb(
+        "RUN_DIR [key=value] ...",
+        "draw pictures from a run",
+        options={
+            "n": Option(int, 64, "how many"),
+            "seed": Option(int, 0, "of the noise"),
+            "label": Option(int, None, "the class, where the game knows classes"),
+            "out": Option(str, None, "folder to write to; a folder in RUN_DIR if left out"),
+            **WEIGHTS,
+        },
+    ),
+    "translate": Verb(
+        "RUN_DIR input=DIR output=DIR [key=value] ...",
+        "translate every picture of a folder",
+        options={
+            "input": Option(str, None, "folder of pictures", required=True),
+            "output": Option(str, None, "folder to write to, under the same names", required=True),
+            "direction": Option(str, None, "such as x2y or y2x; the run's first if left out"),
+            **WEIGHTS,
+        },
+    ),
+    "evaluate": Verb(
+        "RUN_DIR metric=NAME[,NAME] [key=value] ...",
+        "score a run",
+        "`gan list metric` shows the metrics.",
+        {
+            "metric": Option(list, None, "names, separated by commas", required=True),
+            "n": Option(int, 10_000, "samples to score"),
+            "seed": Option(int, 0, "of the noise"),
+            **WEIGHTS,
+        },
+    ),
+    "list": Verb("[GROUP]", "show the models, losses, data sets, ... with one line each"),
+    "completion": Verb(
+        "bash|zsh|fish",
+        "print a script that completes gan commands in your shell",
+        'bash, zsh: eval "$(gan completion bash)"    fish: gan completion fish | source',
+    ),
+}
+
+
+def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
+    """`key=value` words as keyword arguments, typed; options not given are left out.
+
+    Raises GanError on an unknown or doubled option, a value of the wrong type, and a missing one.
+    """
+    options = VERBS[verb].options
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals:
+            raise GanError(f"'{word}' is not of the form key=value (gan {verb} --help)")
+        if key not in options:
+            raise GanError(f"gan {verb} has no option '{key}'{suggest(key, options)}")
+        if key in given:
+            raise GanError(f"option '{key}' is given twice")
+        given[key] = _value(key, text, options[key].type)
+    for key, option in options.items():
+        if option.required and not given.get(key):
+            raise GanError(f"gan {verb} needs {key}=...: {option.help}")
+    return given
+
+
+def _value(key: str, text: str, kind: type) -> Any:
+    if kind is list:
+        return re.findall(r"[^\s,\[\]]+", text)
+    if kind is int:
+        if text in ("null", "none", ""):
+            return None
+        if not re.fullmatch(r"[+-]?\d+", text):
+            raise GanError(f"{key} must be a whole number, not '{text}'")
+        return int(text)
+    if text == "":
+        raise GanError(f"{key} has no value")
+    return text
+
+
+def general_help() -> str:
+    """The text of `gan --help`."""
+    rows = "\n".join(f"  {name:<11} {verb.summary}" for name, verb in VERBS.items())
+    return (
+        f"usage: gan VERB [RUN_DIR] [key=value] ...\n\nTrain and reproduce GANs.\n\n{rows}\n\n"
+        "gan VERB --help says more; gan --version; GAN_DEBUG=1 shows tracebacks.\n"
+        "First steps: gan train; gan list; gan train model=infogan dataset=mnist"
+    )
+
+
+def verb_help(name: str) -> str:
+    """The text of `gan VERB --help`."""
+    verb = VERBS[name]
+    text = f"usage: gan {name} {verb.usage}\n\n{verb.summary[0].upper()}{verb.summary[1:]}."
+    if verb.help:
+        text += f"\n\n{verb.help}"
+    if verb.options:
+        width = max(map(len, verb.options))
+        text += "\n"
+        for key, option in verb.options.items():
+            default = "" if option.default in (None, []) else f" [{option.default}]"
+            text += f"\n  {key:<{width}}  {option.help}{default}"
+    return text
