@@ -1,4 +1,4 @@
-"""The command line: `gan VERB [RUN_DIR] key=value ...`. torch and Hydra are imported only when work starts."""
+"""The command line: `gan VERB [RUN_DIR] key=value ...`; torch and Hydra are imported when work starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN_VERBS = ("resume", "sample", "translate", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 1 defect, 2 mistake, 3 divergence, 130 and 143 signals."""
+    """Run a command; returns 0, or 1 for a defect, 2 a mistake, 3 divergence, 130 and 143 signals."""
     words = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
     try:
@@ -84,7 +84,7 @@ def _on_run(verb: str, words: list[str]) -> int:
     stray = [word for word in words if word.startswith("-")]
     if stray:
         raise GanError(f"gan {verb} has no option '{stray[0]}'; its options are written key=value")
-    if not words or re.match(r"[\w.]+=", words[0]) and not os.path.exists(words[0]):
+    if not words or (re.match(r"[\w.]+=", words[0]) and not os.path.exists(words[0])):
         raise GanError(f"gan {verb} needs the run directory first: gan {verb} {VERBS[verb].usage}")
     run_dir, rest = existing_run(words[0]), words[1:]
     if verb == "resume":

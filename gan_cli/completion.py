@@ -1,4 +1,4 @@
-"""Shell completion: verbs, groups, options and keys after `gan train `, run directories after the other verbs."""
+"""Shell completion: verbs; groups, options and keys after `gan train `; runs after the other verbs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ compdef _gan gan"""
 FISH = r"""complete -c gan -f -a '(gan _complete (commandline -cp) 2>/dev/null)'"""
 SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
-TRAIN_OPTIONS = ("--cfg", "--config-dir", "--config-name", "--help", "--hydra-help", "--info", "--multirun", "-m")
+TRAIN_OPTIONS = ("--cfg", "--config-dir", "--config-name", "--help", "--hydra-help", "--info", "--multirun")
 
 
 def candidates(line: str) -> list[str]:
@@ -54,7 +54,7 @@ def candidates(line: str) -> list[str]:
 
 
 def _train(word: str) -> list[str]:
-    """Hydra's own completion of groups, options and keys; it wants the line without the program and the verb."""
+    """Hydra's own completion of groups, options and keys; it knows no program and no verb."""
     if word.startswith("-"):
         return [name for name in TRAIN_OPTIONS if name.startswith(word)]
     from hydra._internal.core_plugins.bash_completion import BashCompletion

@@ -1,14 +1,15 @@
-"""Overrides -> one configuration, by Hydra, with its errors turned into one line and the nearest right word."""
+"""Overrides -> one configuration, by Hydra; its errors become one line with the nearest right word."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -48,8 +49,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(argv))
-    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects ask for; and it would
-    # ask for one before a network's own settings, whose names `check` knows better.
+    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects ask for;
+    # and it would ask for one before a network's own settings, whose names `check` knows better.
     args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
     args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
     if args.config_dir and not Path(args.config_dir).is_dir():
@@ -92,9 +93,9 @@ class Composer:
         if isinstance(error, OmegaConfBaseException):
             return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
         text = str(error) or str(error.__cause__ or "")
-        unknown = re.match(r"Could not (?:override|delete) '([^']+)'|Could not delete from config\. '([^']+)'", text)
+        unknown = re.match(r"Could not (?:override|delete|delete from config\.) '([^']+)'", text)
         if unknown:
-            return self._unknown_key(unknown[1] or unknown[2], overrides)
+            return self._unknown_key(unknown[1], overrides)
         ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
         if ambiguous:
             return f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list"
@@ -112,30 +113,32 @@ class Composer:
             parent = key.rpartition("/")[0]
             nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]
             return f"no group '{key}'{suggest(key, nested or groups)}"
-        node: Any = cfg
-        done: list[str] = []
-        for name in key.split("."):
-            if not OmegaConf.is_dict(node) or name not in node:
-                break
-            done, node = [*done, name], node[name]
-        rest = key.split(".")[len(done) :]
-        if not OmegaConf.is_dict(node):
-            return f"no key '{key}': {'.'.join(done)} is a single value"
-        prefix = "".join(f"{part}." for part in done)
-        level = [prefix + str(name) for name in node if name != "hydra" and not str(name).startswith("_")]
-        elsewhere = [path for path in _paths(cfg) if path.rpartition(".")[2] == rest[-1]]
-        if elsewhere and rest[0] not in groups:
-            return f"no key '{key}'; did you mean '{elsewhere[0]}'?"
-        return f"no key '{key}'{suggest(key, level if done else sorted({*level, *groups} - {'hydra'}))}"
+        return _nearest_key(cfg, key, groups)
 
 
-def _paths(node: DictConfig, prefix: str = "") -> list[str]:
-    """Every key below a node as a dotted path."""
-    found: list[str] = []
-    for name in node:
-        if prefix or name != "hydra":
-            found.append(f"{prefix}{name}")
+def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:
+    mappings = _paths(cfg, hidden=() if key.startswith("hydra") else ("hydra",))
+    above = key.rpartition(".")[0]
+    while above and above not in mappings:
+        above = above.rpartition(".")[0]
+    if above and not mappings[above]:
+        return f"no key '{key}': {above} is a single value"
+    alike = difflib.get_close_matches(key, mappings, n=1, cutoff=0.8)
+    alike += [path for path in mappings if path.rpartition(".")[2] == key.rpartition(".")[2]]
+    if alike:
+        return f"no key '{key}'; did you mean '{alike[0]}'?"
+    level = [path for path in mappings if path.rpartition(".")[0] == above]
+    return f"no key '{key}'{suggest(key, level if above else {*level, *groups} - {'hydra'})}"
+
+
+def _paths(node: DictConfig, prefix: str = "", hidden: Sequence[str] = ()) -> dict[str, bool]:
+    """Every key below a node as a dotted path, and whether it holds keys of its own."""
+    found: dict[str, bool] = {}
+    for name in map(str, node):
+        if name not in hidden and not name.startswith("_"):
             child = node._get_node(name)
-            if isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation():
-                found += _paths(child, f"{prefix}{name}.")
+            inner = isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation()
+            found[prefix + name] = inner
+            if inner:
+                found |= _paths(cast(DictConfig, child), f"{prefix}{name}.")
     return found

@@ -19,6 +19,7 @@ from gan_cli.targets import bind, target
 __all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "conf_dir", "suggest", "target"]
 
 NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
+POSITIVE = ("iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count")
 INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # what build.py passes by itself
 
 
@@ -40,7 +41,7 @@ class TrainerSettings:
     deterministic: bool
 
     def __post_init__(self) -> None:
-        for key in ("iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count"):
+        for key in POSITIVE:
             if getattr(self, key) < 1:
                 raise ValueError(f"trainer.{key} must be at least 1, not {getattr(self, key)}")
         if self.keep_checkpoints < 0:
@@ -84,7 +85,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     plain = _resolved(cfg)
     for name in plain.get("modules") or []:
         if name not in allowed_modules:
-            raise GanError(f"the config asks for module '{name}': give modules=[{name}] yourself to allow its code")
+            raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
     for path, node in _nodes(plain):
@@ -156,11 +157,13 @@ def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: 
         raise GanError(f"optimizer.networks must be a mapping of networks to settings, not {overrides!r}")
     for name, override in overrides.items():
         if name not in networks:
-            raise GanError(f"no key 'optimizer.networks.{name}': the model has no such network{suggest(name, networks)}")
+            guess = suggest(name, networks)
+            raise GanError(f"no key 'optimizer.networks.{name}': the model has no such network{guess}")
+        where = f"optimizer.networks.{name}"
         if not isinstance(override, dict):
-            raise GanError(f"optimizer.networks.{name} must be a mapping such as {{lr: 0.001}}, not {override!r}")
-        bind(f"optimizer.networks.{name}", call, override, ("params",))
-        _check_rate(f"optimizer.networks.{name}", override)
+            raise GanError(f"{where} must be a mapping such as {{lr: 0.001}}, not {override!r}")
+        bind(where, call, override, ("params",))
+        _check_rate(where, override)
 
 
 def _check_rate(where: str, node: dict[str, Any]) -> None:

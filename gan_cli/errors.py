@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MOST_NAMED = 16  # names in one error line
+MOST_NAMED = 16  # names in one error line; half as many beside a guess
 
 
 class GanError(Exception):
@@ -37,7 +37,7 @@ def suggest(word: str, options: Iterable[str]) -> str:
     folded = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     guess = f"; did you mean '{folded[near[0]]}'?" if near else ""
-    if 0 < len(names) <= MOST_NAMED:
+    if 0 < len(names) <= MOST_NAMED // (2 if near else 1):
         return f"{guess or ';'} there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
     return guess
 

@@ -11,7 +11,7 @@ from typing import Any
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.types import RunMode, TaskFunction
+from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,7 +22,7 @@ from gan_cli.runs import holds_run
 
 
 def train(argv: list[str]) -> int:
-    """Run the verb with Hydra's arguments; returns the exit status and raises GanError for what ends a run."""
+    """Run the verb with Hydra's arguments; returns the exit status, raises GanError."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us whole, instead of Hydra's report and exit
     args = compose.arguments(argv)
     composer = compose.Composer(args)
@@ -53,7 +53,7 @@ def _train(args: argparse.Namespace, composer: compose.Composer) -> int:
 
 
 def prepare(cfg: DictConfig) -> Any:
-    """Check a composed configuration and build what it names, for runner.train; writes nothing, raises GanError."""
+    """Check a configuration and build what it names, for runner.train. Writes nothing; raises GanError."""
     return _runner().prepare(without_hydra(cfg), command_line_modules(task_overrides(cfg.hydra)))
 
 
@@ -77,12 +77,13 @@ def refuse_second_run(run_dir: Path) -> None:
     """Raise GanError when the directory already holds a run."""
     if holds_run(run_dir):
         raise GanError(
-            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it; hydra.run.dir=DIR starts another"
+            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it, "
+            "another hydra.run.dir starts a new one"
         )
 
 
 def hydra_main(args: argparse.Namespace, composer: compose.Composer, task: TaskFunction) -> None:
-    """What hydra.main does after it has read sys.argv; ours holds a verb, and the arguments are read already."""
+    """What hydra.main does once it has read sys.argv; ours holds a verb and is read already."""
     args.config_path = composer.config_path
     _run_hydra(args, get_args_parser(), task, composer.config_path, composer.config_name)
 

@@ -8,16 +8,18 @@ from pathlib import Path
 from gan_cli.errors import GanError, suggest
 from gan_cli.paths import conf_dir
 
+FIRST = ("model", "loss", "dataset", "optimizer", "experiment")  # those that people name most
+
 
 def groups() -> dict[str, list[Path]]:
-    """Group name -> its files, by name; a group within a group is named with a slash."""
+    """Group name -> its files; a group within a group is named with a slash."""
     root = conf_dir()
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[Path]] = {group: [] for group in FIRST}
     for file in sorted(root.rglob("*.yaml")):
         group = file.parent.relative_to(root).as_posix()
         if group != "." and not group.startswith("hydra"):
             found.setdefault(group, []).append(file)
-    return found
+    return {group: files for group, files in found.items() if files}
 
 
 def lines(group: str | None = None) -> Iterator[str]:

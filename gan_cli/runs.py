@@ -18,7 +18,7 @@ def holds_run(folder: Path) -> bool:
 
 
 def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Run directories at most `depth` levels below a folder, newest first within each level."""
+    """Run directories at most `depth` levels below a folder, the last names first."""
     try:
         children = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
@@ -31,17 +31,22 @@ def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
             yield from find_runs(child, depth - 1)
 
 
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(find_runs(folder), key=lambda run: run.stat().st_mtime, reverse=True)
+
+
 def existing_run(text: str) -> Path:
     """The run directory that a user means; raises GanError that names near-by ones when it is none."""
     folder = Path(text)
     if (folder / "checkpoints").is_dir():
         return folder
     what = "holds no run" if folder.is_dir() else "does not exist"
-    inside = list(find_runs(folder))
-    around = inside or list(find_runs(Path("outputs")))
+    inside = _newest_first(folder)
+    around = inside or _newest_first(Path("outputs"))
     near = [] if inside else difflib.get_close_matches(text, map(str, around), n=1, cutoff=0.7)
     if near:
         raise GanError(f"{text} {what}; did you mean {near[0]}?")
     if around:
-        raise GanError(f"{text} {what}; runs {'in it' if inside else 'near by'}: {', '.join(map(str, around[:3]))}")
+        where = "in it" if inside else "near by"
+        raise GanError(f"{text} {what}; runs {where}: {', '.join(map(str, around[:3]))}")
     raise GanError(f"{text} {what}; `gan train` makes a run")

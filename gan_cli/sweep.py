@@ -41,11 +41,11 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
             cfg = composer.compose(member)
             check(hydra_app.without_hydra(cfg), command_line_modules(member))
         except GanError as error:
-            raise GanError(f"{error} (in the sweep's {' '.join(member[len(fixed):]) or 'only member'})") from error
+            raise GanError(f"{error} (sweep: {' '.join(member[len(fixed) :])})") from error
     names = [o.partition("=")[0].lstrip("+~") for o in fixed if not o.lstrip("+~").startswith("hydra")]
     args.overrides = [
         *args.overrides,
-        f"hydra.sweep.dir={_quoted(str(folder))}",  # resolved once, so that the report looks where the jobs were
+        f"hydra.sweep.dir={_quoted(str(folder))}",  # as resolved here, for the report
         f"hydra.job.config.override_dirname.exclude_keys=[{','.join(names)}]",
     ]
     try:

@@ -1,7 +1,7 @@
 """What a config may name as `_target_`, and whether its arguments fit.
 
-A config may come from a stranger's run directory, so a target is a class or function that is defined in a part of
-this package, in torch.nn or torch.optim, or in a module that the user named on the command line; nothing else.
+A config may come from a stranger's run directory, so a target is a class or function that is defined in a
+part of this package, in torch.nn or torch.optim, or in a module that the user named on the command line.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from typing import Any
 
 from gan_cli.errors import GanError, one_line, suggest
 
-PARTS = tuple(
-    f"gan_cli.{part}"
-    for part in (
-        "data draw losses metrics networks objective penalties pool regularizers schedules systems".split()
-    )
+ROOTS = (
+    "gan_cli.data",
+    "gan_cli.draw",
+    "gan_cli.losses",
+    "gan_cli.metrics",
+    "gan_cli.networks",
+    "gan_cli.objective",
+    "gan_cli.penalties",
+    "gan_cli.pool",
+    "gan_cli.regularizers",
+    "gan_cli.schedules",
+    "gan_cli.systems",
+    "torch.nn",
+    "torch.optim",
 )
-LIBRARIES = ("torch.nn", "torch.optim")
 KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -43,10 +51,11 @@ def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
     allowed: modules that the user named on the command line of this very invocation.
     Raises GanError when it does not exist or is not one that a config may call.
     """
-    roots = (*PARTS, *LIBRARIES, *allowed)
-    if not isinstance(path, str) or not _under(path, roots) or any(s[:1] in ("", "_") for s in path.split(".")):
-        guess = suggest(".".join(str(path).split(".")[:2]), roots)
-        raise GanError(f"_target_ '{path}' is not allowed (modules=[NAME] on the command line allows one){guess}")
+    roots = (*ROOTS, *allowed)
+    segments = str(path).split(".")
+    if not _under(str(path), roots) or any(segment[:1] in ("", "_") for segment in segments):
+        guess = suggest(".".join(segments[:2]), roots)
+        raise GanError(f"_target_ '{path}' is not allowed; modules=[NAME] in the command allows yours{guess}")
     module_name, _, name = path.rpartition(".")
     module = _module(module_name, path, allowed)
     found = getattr(module, name, None)
@@ -57,8 +66,10 @@ def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
     return typing.cast("Callable[..., Any]", found)
 
 
-def bind(where: str, call: Callable[..., Any], given: Mapping[str, Any], injected: Collection[str] = ()) -> None:
-    """Check the arguments that the config path `where` gives to `call`; `injected` ones come from the program.
+def bind(
+    where: str, call: Callable[..., Any], given: Mapping[str, Any], injected: Collection[str] = ()
+) -> None:
+    """Check the arguments that the config path `where` gives to `call`; the program passes `injected`.
 
     Raises GanError on an unknown or missing argument, and on a value that does not fit a simple annotation.
     """
@@ -145,7 +156,8 @@ def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
         guess = suggest(name.rpartition(".")[2], _siblings(name))
         raise GanError(f"_target_ '{path}' does not exist: no module '{error.name}'{guess}") from error
     except Exception as error:
-        raise GanError(f"_target_ '{path}' cannot be imported: {type(error).__name__}: {one_line(error)}") from error
+        kind = type(error).__name__
+        raise GanError(f"_target_ '{path}' cannot be imported: {kind}: {one_line(error)}") from error
 
 
 def _siblings(name: str) -> list[str]:
