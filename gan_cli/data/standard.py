@@ -1,0 +1,174 @@
+"""MNIST, Fashion-MNIST and CIFAR-10: held as one uint8 tensor, normalised by batch.
+
+Looked for under `root`; fetched into it by torchvision when they are not there and a network is.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale
+from gan_cli.data.shapes import LIGHT
+
+SPLITS = {True: "train", False: "t10k"}
+
+
+class Arrays(Dataset):
+    """Images that fit into memory. train, test: (uint8 (N, C, H, W), int64 (N,)); resized here if need be."""
+
+    def __init__(
+        self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, image_size: int, channels: int,
+        num_classes: int | None, value_range: Sequence[float],
+    ) -> None:
+        classes = int(train[1].max()) + 1
+        if num_classes not in (None, classes):
+            raise ValueError(f"num_classes={num_classes}: this set has {classes} classes; null hides them")
+        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.value_range = as_range(value_range)
+        self.train, self.train_label = fit(train[0], image_size, channels), train[1]
+        self.test, self.test_label = fit(test[0], image_size, channels), test[1]
+        self.size, self.test_size = len(self.train), len(self.test)
+
+    def train_batch(self, seed: int, start: int, count: int) -> Images:
+        index = order(seed, start, count, self.size).to(self.train.device)
+        return self._images(self.train[index], self.train_label[index])
+
+    def test_batch(self, start: int, count: int) -> Images:
+        index = positions(start, count, self.test.device) % self.test_size
+        return self._images(self.test[index], self.test_label[index])
+
+    def _images(self, pixels: Tensor, label: Tensor) -> Images:
+        assert self.value_range is not None
+        return Images(scale(pixels, self.value_range), label if self.num_classes else None)
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for part in (self.train, self.train_label, self.test, self.test_label):
+            digest.update(str(tuple(part.shape)).encode() + part[:: max(1, len(part) // 997)].cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def to(self, device: torch.device) -> "Arrays":
+        for name in ("train", "train_label", "test", "test_label"):
+            setattr(self, name, getattr(self, name).to(device))
+        return self
+
+
+def fit(pixels: Tensor, image_size: int, channels: int) -> Tensor:
+    """uint8 (N, C, H, W) -> (N, channels, image_size, image_size): antialiased bilinear, grey <-> RGB."""
+    if image_size < 1:
+        raise ValueError(f"image_size={image_size}: a picture needs at least one pixel")
+    if channels not in (1, 3):
+        raise ValueError(f"channels={channels}: choose 1 (grey) or 3 (RGB)")
+    if pixels.shape[-1] != image_size:
+        size = (image_size, image_size)
+        parts = (interpolate(p.float(), size, mode="bilinear", antialias=True) for p in pixels.split(4096))
+        pixels = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
+    if pixels.shape[1] == 1 and channels == 3:
+        return pixels.expand(-1, 3, -1, -1).contiguous()
+    if pixels.shape[1] == 3 and channels == 1:
+        return (pixels.float() * LIGHT[:, None, None]).sum(1, keepdim=True).round().byte()
+    return pixels
+
+
+class MNIST(Arrays):
+    """60,000 + 10,000 digits of 28 x 28 (LeCun et al. 1998), from root/MNIST/raw, packed (.gz) or not."""
+
+    folder = "MNIST"
+
+    def __init__(
+        self, root: str, image_size: int = 28, channels: int = 1, num_classes: int | None = 10,
+        value_range: Sequence[float] = (-1.0, 1.0),
+    ) -> None:
+        train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
+        super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
+                         value_range=value_range)
+
+    def _read(self, root: Path, train: bool) -> tuple[Tensor, Tensor]:
+        names = [f"{SPLITS[train]}-images-idx3-ubyte", f"{SPLITS[train]}-labels-idx1-ubyte"]
+        files = [_find(root, self.folder, name) for name in names]
+        if None in files:
+            self._fetch(root)
+            files = [_find(root, self.folder, name) for name in names]
+        images, labels = (read_idx(file) for file in files if file)
+        return images[:, None], labels.long()
+
+    def _fetch(self, root: Path) -> None:
+        """Fetch the packed files; each is checked by its md5 and renamed into place."""
+        import torchvision
+        from torchvision.datasets.utils import download_url
+
+        source = getattr(torchvision.datasets, self.folder)
+        folder = root / self.folder / "raw"
+        for name, md5 in source.resources:
+            if _find(root, self.folder, name.removesuffix(".gz")):
+                continue
+            for mirror in source.mirrors if hasattr(source, "mirrors") else ():
+                try:
+                    download_url(f"{mirror}{name}", str(folder), filename=f".{name}.part", md5=md5)
+                    (folder / f".{name}.part").rename(folder / name)
+                    break
+                except (OSError, RuntimeError):  # no network, no room, no such file: try the next mirror
+                    (folder / f".{name}.part").unlink(missing_ok=True)
+            else:
+                raise _absent(folder, self.folder)
+
+
+class FashionMNIST(MNIST):
+    """60,000 + 10,000 articles of clothing of 28 x 28 (Xiao et al. 2017), in MNIST's format."""
+
+    folder = "FashionMNIST"
+
+
+class CIFAR10(Arrays):
+    """50,000 + 10,000 photographs of 32 x 32 in ten classes (Krizhevsky 2009), from root/cifar-10-batches-py."""
+
+    def __init__(
+        self, root: str, image_size: int = 32, channels: int = 3, num_classes: int | None = 10,
+        value_range: Sequence[float] = (-1.0, 1.0),
+    ) -> None:
+        train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
+        super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
+                         value_range=value_range)
+
+    @staticmethod
+    def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:
+        from torchvision.datasets import CIFAR10 as Source
+
+        try:
+            source = Source(str(root), train=train, download=not (root / Source.base_folder).is_dir())
+        except (OSError, RuntimeError) as error:  # torchvision's words for: not there, or a wrong md5
+            raise _absent(root / Source.base_folder, "CIFAR-10") from error
+        return torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(source.targets)
+
+
+def _find(root: Path, folder: str, name: str) -> Path | None:
+    """The file `name`, packed or not, below the root, its set's folder, or the raw folder itself."""
+    places = (root / folder / "raw", root / "raw", root)
+    found = (place / f"{name}{suffix}" for place in places for suffix in (".gz", ""))
+    return next((path for path in found if path.is_file()), None)
+
+
+def _absent(folder: Path, name: str) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{name} is not whole in {folder} and could not be fetched; dataset.root=DIR names another place"
+    )
+
+
+def read_idx(file: Path) -> Tensor:
+    """An idx file of unsigned bytes, packed or not. ValueError when it is cut short or something else."""
+    try:
+        data = file.read_bytes()
+        data = gzip.decompress(data) if file.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
+        raise ValueError(f"{file} cannot be read ({error}); delete it, and it is fetched again") from error
+    dims = data[3] if len(data) > 3 else 0
+    shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims)]
+    body = torch.frombuffer(bytearray(data[4 + 4 * dims :] or b"\0"), dtype=torch.uint8)
+    if data[:3] != b"\0\0\x08" or not shape or body.numel() != torch.Size(shape).numel():
+        raise ValueError(f"{file} is not a whole idx file of bytes; delete it, and it is fetched again")
+    return body.view(shape)

@@ -1,0 +1,80 @@
+"""Mixtures of Gaussians in the plane, as the mode-coverage papers define them (VEEGAN, PacGAN).
+
+Points are images of one pixel with two channels, (N, 2, 1, 1), so that every game can play on them.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from gan_cli.data.base import Dataset, Images, normal, positions, uniform
+
+HELD_OUT = 1 << 40  # positions from here on are never trained on
+
+
+class Mixture(Dataset):
+    """Endless fresh samples of an even mixture of Gaussians. modes: (K, 2); std: of each."""
+
+    image_size, channels, num_classes, value_range = 1, 2, None, None
+
+    def __init__(self, modes: Tensor, std: float) -> None:
+        if not std > 0:
+            raise ValueError(f"std is a positive number, not {std}")
+        self.modes, self.std = modes, std
+        self.size, self.test_size = 100_000, 10_000
+
+    def train_batch(self, seed: int, start: int, count: int) -> Images:
+        return self._points(seed, start, count)
+
+    def test_batch(self, start: int, count: int) -> Images:
+        return self._points(0, HELD_OUT + start, count)
+
+    def _points(self, seed: int, start: int, count: int) -> Images:
+        index = positions(start, count, self.modes.device)
+        mode = (uniform(seed, index, 0) * len(self.modes)).long()
+        noise = torch.stack([normal(seed, index, 1), normal(seed, index, 3)], dim=1)
+        return Images((self.modes[mode] + self.std * noise)[:, :, None, None], mode)
+
+    def fingerprint(self) -> str:
+        return f"{type(self).__name__.lower()}-{len(self.modes)}-{self.std:g}"
+
+    def to(self, device: torch.device) -> "Mixture":
+        self.modes = self.modes.to(device)
+        return self
+
+
+class Ring(Mixture):
+    """`n_modes` Gaussians on a circle; 8, radius 1, std .01 in PacGAN's configs."""
+
+    def __init__(
+        self, n_modes: int = 8, radius: float = 1.0, std: float = 0.01, image_size: int = 1, channels: int = 2,
+        num_classes: None = None, value_range: None = None,
+    ) -> None:
+        _plane(image_size, channels)
+        if n_modes < 1:
+            raise ValueError(f"n_modes is at least 1, not {n_modes}")
+        angle = 2 * math.pi * torch.arange(n_modes, dtype=torch.float64) / n_modes
+        super().__init__((radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float(), std)
+
+
+class Grid(Mixture):
+    """`side` x `side` Gaussians two apart, centred; 25 on {-4,-2,0,2,4}^2, std .05 in PacGAN's configs.
+
+    scale: multiplies centres and std (WGAN-GP's gan_toy.py divides by 2.828).
+    """
+
+    def __init__(
+        self, side: int = 5, std: float = 0.05, scale: float = 1.0, image_size: int = 1, channels: int = 2,
+        num_classes: None = None, value_range: None = None,
+    ) -> None:
+        _plane(image_size, channels)
+        if side < 1:
+            raise ValueError(f"side is at least 1, not {side}")
+        line = 2.0 * torch.arange(side) - (side - 1)
+        super().__init__(scale * torch.cartesian_prod(line, line).reshape(-1, 2), scale * std)
+
+
+def _plane(image_size: int, channels: int) -> None:
+    if (image_size, channels) != (1, 2):
+        raise ValueError(f"image_size={image_size}, channels={channels}: points have image_size 1 and channels 2")
