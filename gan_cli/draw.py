@@ -32,7 +32,7 @@ def _generator(device: torch.device) -> torch.Generator:
 
 
 def _rows(sampler: Callable[..., Tensor], n: int, shape: Sequence[int], device: torch.device | str) -> Tensor:
-    device = torch.empty(0, device=device).device          # "cuda" -> "cuda:0"
+    device = torch.empty(0, device=device).device  # "cuda" -> "cuda:0"
     rows = sampler((n * _world, *shape), generator=_generator(device), device=device)
     return rows[_rank * n : (_rank + 1) * n]
 
@@ -51,8 +51,10 @@ def uniform(
 
 def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
     """Uniform over {0, ..., high - 1}, int64, (n,)."""
+
     def sampler(size: Sequence[int], **where: Any) -> Tensor:
         return torch.randint(high, size, **where)
+
     return _rows(sampler, n, (), device)
 
 
@@ -73,7 +75,7 @@ def load_state_dict(state: dict[str, Tensor]) -> None:
 
 @contextmanager
 def fork(value: int) -> Iterator[None]:
-    """Inside the block every stream starts from `value` and this process draws whole batches; after it, all is as before."""
+    """In the block every stream starts from `value` and this process draws whole batches; then all is as before."""
     global _seed, _rank, _world
     before = (_seed, _rank, _world, dict(_generators))
     seed(value)

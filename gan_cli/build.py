@@ -1,0 +1,132 @@
+"""Config to objects: the only file that calls instantiate."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch.optim import Optimizer
+
+from gan_cli import precision
+from gan_cli.data.base import Dataset
+from gan_cli.errors import GanError
+from gan_cli.systems.base import System
+from gan_cli.trainer import Trainer
+
+
+def _instantiate(node: DictConfig, key: str, **options: Any) -> Any:
+    """Build `node`; a ValueError or OSError of a constructor becomes one line that names the config key."""
+    try:
+        return instantiate(node, _convert_="all", **options)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, (ValueError, OSError)):
+            raise GanError(f"{_key(error, key)}: {_line(cause)}") from error
+        raise
+
+
+def _key(error: Exception, default: str) -> str:
+    found = [
+        line.removeprefix("full_key: ") for line in str(error).splitlines() if line.startswith("full_key: ")
+    ]
+    return found[0] if found else default
+
+
+def _line(cause: BaseException) -> str:
+    if isinstance(cause, OSError) and cause.strerror:
+        return f"{cause.strerror}: {cause.filename}"
+    return " ".join(str(cause).split())
+
+
+def device(name: str) -> torch.device:
+    """auto: the GPU if there is one, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise GanError(
+                "trainer.device=cuda, but torch sees no CUDA device here; use trainer.device=cpu or auto"
+            )
+        from gan_cli import distributed
+
+        return torch.device("cuda", distributed.local_rank())
+    return torch.device("cpu")
+
+
+def metric(file: Path) -> Any:
+    """The metric that a file of conf/metric describes: (game, data, n) -> named numbers."""
+    return _instantiate(DictConfig(OmegaConf.load(file)), "metric")
+
+
+def dataset(cfg: DictConfig) -> Dataset:
+    built: Dataset = _instantiate(cfg.dataset, "dataset")
+    return built
+
+
+def system(cfg: DictConfig) -> System:
+    """The game with its networks, initialised from cfg.seed, on the CPU."""
+    torch.manual_seed(cfg.seed)
+    objective = _instantiate(cfg.loss, "loss")
+    partial = _instantiate(cfg.model, "model", _partial_=True)
+    try:
+        built: System = partial(objective=objective)
+    except ValueError as error:
+        raise GanError(f"model: {_line(error)}") from error
+    if built.needs_labels and cfg.dataset.num_classes is None:
+        raise GanError(
+            f"model {cfg.model._target_} needs labels, but dataset {cfg.dataset._target_} has none "
+            "(dataset.num_classes is null); choose a labelled set, such as dataset=mnist or shapes"
+        )
+    return built
+
+
+def match(cfg: DictConfig, game: System, data: Dataset) -> None:
+    """GanError if `game` cannot be played on the batches of `data`."""
+    wants: Any = game.batch_type
+    gives: Any = data.batch_type
+    if wants is not gives:
+        raise GanError(
+            f"model {cfg.model._target_} plays on {wants.__name__} ({', '.join(wants._fields)}), "
+            f"but dataset {cfg.dataset._target_} gives {gives.__name__} ({', '.join(gives._fields)}); "
+            "`gan list dataset` says which sets there are"
+        )
+
+
+def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
+    """One optimiser per network that has parameters; `optimizer.networks.NAME` overrides its settings."""
+    settings = OmegaConf.to_container(cfg.optimizer, resolve=True)
+    assert isinstance(settings, dict)
+    by_network = settings.pop("networks", None) or {}
+    built: dict[str, Optimizer] = {}
+    for name, network in game.named_children():
+        parameters = list(network.parameters())
+        if parameters:
+            own = {**settings, **by_network.get(name, {})}
+            if "fused" in inspect.signature(get_class(own["_target_"])).parameters:
+                own.setdefault("fused", True)
+            built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
+    return built
+
+
+def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
+    """The trainer of `game`, which must be on its device already."""
+    settings = cfg.trainer
+    schedule = _instantiate(settings.schedule, "trainer.schedule") if settings.schedule else None
+    built = Trainer(
+        game,
+        data,
+        optimizers(cfg, game),
+        batch_size=settings.batch_size,
+        iterations=settings.iterations,
+        seed=cfg.seed,
+        ema_decay=settings.ema_decay,
+        schedule=schedule,
+    )
+    if settings.precision == "bfloat16":
+        averages = built.ema.copies.values() if built.ema else ()
+        for network in (*game.children(), *averages):
+            precision.lower(network, built.device, torch.bfloat16)
+    return built

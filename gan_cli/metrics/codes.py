@@ -1,0 +1,56 @@
+"""What a categorical code of InfoGAN has learned (Chen et al. 2016, section 7.2), without labels in training."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
+    """(N,), (N,) -> (n_codes,): the most frequent label of each code; label 0 for a code that never occurs."""
+    counts = torch.zeros(n_codes, int(labels.max()) + 1)
+    counts.index_put_((codes, labels), torch.ones(len(codes)), accumulate=True)
+    return counts.argmax(1)
+
+
+class CodeError:
+    """Classification error of the first categorical code: each code is named by its majority label on `fit` training
+    samples, then scored on n held-out ones. Chance on ten classes is about 0.9. Also the bound L_I on the mutual
+    information of that code and the image, in nats, over n generated samples (at most log K)."""
+
+    def __init__(self, fit: int = 10_000) -> None:
+        self.fit = fit
+
+    def __call__(self, game: Any, data: Any, n: int) -> dict[str, float]:
+        if not hasattr(game, "classify"):
+            raise ValueError("the codes metric needs a game with latent codes: model=infogan")
+        if data.num_classes is None:
+            raise ValueError("the codes metric needs a labelled data set, such as dataset=mnist")
+        train = [data.train_batch(0, start, min(500, self.fit - start)) for start in range(0, self.fit, 500)]
+        test = [data.test_batch(start, min(500, n - start)) for start in range(0, n, 500)]
+        codes, labels = _predict(game, train)
+        n_codes = game.categorical[0]
+        names = majority(codes, labels, n_codes)
+        codes, labels = _predict(game, test)
+        return {
+            "error": float((names[codes] != labels).float().mean()),
+            "digits_named": float(len(names.unique())),
+            "L_I": information(game, n),
+            "H": math.log(n_codes),
+        }
+
+
+def information(game: Any, n: int) -> float:
+    """L_I = E log Q(c1|G(z,c)) + H(c1) over n generated images, in nats: the paper's figure 1."""
+    total = 0.0
+    for start in range(0, n, 500):
+        latent = game.prior(min(500, n - start))
+        logits, _, _ = game.Q(game.G(latent))
+        total += float(logits[0].log_softmax(1).gather(1, latent.c[:, :1]).sum())
+    return total / n + math.log(game.categorical[0])
+
+
+def _predict(game: Any, batches: list[Any]) -> tuple[Tensor, Tensor]:
+    codes = torch.cat([game.classify(batch.image.to(game.device)).cpu() for batch in batches])
+    return codes, torch.cat([batch.label.cpu() for batch in batches])
