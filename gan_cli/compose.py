@@ -78,7 +78,7 @@ class Composer:
         """The configuration with its `hydra` section. In MULTIRUN mode swept keys keep their defaults."""
         try:
             return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise GanError(self.explain(error, overrides)) from error
 
     def explain(self, error: Exception, overrides: Sequence[str]) -> str:
@@ -95,6 +95,9 @@ class Composer:
         text = str(error) or str(error.__cause__ or "")
         unknown = re.match(r"Could not (?:override|delete|delete from config\.) '([^']+)'", text)
         if unknown:
+            inner = getattr(error.__cause__, "full_key", None)
+            if inner and inner.startswith(unknown[1] + "."):  # a mapping with a key that the old one lacks
+                return f"no key '{inner}'; write +{unknown[1]}=... if it is meant to be added"
             return self._unknown_key(unknown[1], overrides)
         ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
         if ambiguous:

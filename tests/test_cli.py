@@ -1,0 +1,366 @@
+"""The command line: what a person types, what is printed, which status, what is left behind."""
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import gan_cli
+from gan_cli import cli, completion, errors, verbs
+from gan_cli.errors import Diverged, Interrupted
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+
+
+class FakeRunner(SimpleNamespace):
+    """Checks for real and trains nothing: seed 1 diverges, seed 2 is a defect, seed 3 is interrupted."""
+
+    def __init__(self):
+        super().__init__(trained=[])
+
+    def prepare(self, cfg, allowed_modules=()):
+        from gan_cli.config import check
+
+        check(cfg, allowed_modules)
+        return cfg
+
+    def train(self, prepared, run_dir):
+        self.trained.append(run_dir)
+        if run_dir is not None:
+            (run_dir / "checkpoints").mkdir()
+        if prepared.seed == 1:
+            raise Diverged("d/wasserstein of discriminator is not finite at iteration 7")
+        if prepared.seed == 2:
+            raise RuntimeError("a defect\nin two lines")
+        if prepared.seed == 3:
+            raise Interrupted("stopped by SIGTERM", 143)
+
+
+@pytest.fixture
+def runner(monkeypatch, tmp_path):
+    fake = FakeRunner()
+    monkeypatch.setitem(sys.modules, "gan_cli.runner", fake)
+    monkeypatch.setattr(gan_cli, "runner", fake, raising=False)
+    monkeypatch.chdir(tmp_path)
+    for name in ("RANK", "WORLD_SIZE", "GAN_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    return fake
+
+
+def gan(capsys, *words):
+    """Status, standard output and standard error of one command, in this process."""
+    status = cli.main(words)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+# -- quick answers
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"], ["list"], ["list", "model"]])
+def test_quick_answers_import_nothing_heavy(words):
+    code = (
+        "import sys\nfrom gan_cli.cli import main\n"
+        f"status = main({words})\n"
+        "print({'torch', 'hydra', 'omegaconf', 'numpy'} & set(sys.modules) or 'light', file=sys.stderr)\n"
+        "sys.exit(status)"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
+    assert time.monotonic() - start < 2  # alone on a machine: a tenth of a second
+    assert (done.returncode, done.stderr.strip()) == (0, "light")
+    assert done.stdout.strip()
+
+
+def test_module_starts_like_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "gan_cli", "--version"], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert done.stdout.strip() == f"gan {gan_cli.__version__}"
+
+
+def test_every_verb_has_help(capsys):
+    for verb in verbs.VERBS:
+        status, out, _ = gan(capsys, verb, "--help")
+        assert status == 0 and out.startswith(f"usage: gan {verb}")
+        assert all(f"  {option} " in out for option in verbs.VERBS[verb].options)
+
+
+def test_list_shows_every_group_with_its_descriptions(capsys):
+    _, out, _ = gan(capsys, "list")
+    assert out.split("\n")[0].startswith("model  ")
+    assert {"loss", "dataset", "optimizer"} <= {line.split(" ")[0] for line in out.splitlines()}
+    _, out, _ = gan(capsys, "list", "model")
+    assert re.search(r"^wgan_gp +\S.*Gulrajani", out, re.M)
+
+
+# -- mistakes: one line, status 2, nothing made
+
+MISTAKES = {
+    "tran": "did you mean 'train'",
+    "--hlep": "did you mean '--help'",
+    "model=dcgan": "gan train model=dcgan",
+    "list mdoel": "did you mean 'model'",
+    "completion tcsh": "bash, zsh, fish",
+    "train optimzer=adam": "no key 'optimzer'; did you mean 'optimizer'?",
+    "train model=dcgn": "no model 'dcgn'; did you mean 'dcgan'?",
+    "train experiment=nothing": "no experiment 'nothing'",
+    "train trainer.itrations=3": "no key 'trainer.itrations'; did you mean 'trainer.iterations'?",
+    "train model.generator.widht=3": "did you mean 'model.generator.width'?",
+    "train model=wgan_gp loss.penalty.wieght=3": "did you mean 'loss.penalty.weight'?",
+    "train lr=1e-3": "did you mean 'optimizer.lr'?",
+    "train trainer/schedul=linear": "did you mean 'trainer/schedule'?",
+    "train +trainer.itrations=3": "no key 'trainer.itrations'",
+    "train ++model.lamda=3": "no key 'model.lamda'",
+    "train seed.x=1": "seed is a single value",
+    "train trainer.iterations=abc": "trainer.iterations must be a whole number, not 'abc'",
+    "train trainer.iterations=1.5": "trainer.iterations must be a whole number, not 1.5",
+    "train trainer.iterations=true": "trainer.iterations must be a whole number, not True",
+    "train trainer.batch_size=-4": "trainer.batch_size must be at least 1, not -4",
+    "train trainer.ema_decay=1": "trainer.ema_decay must lie in [0, 1), not 1",
+    "train trainer.precision=float23": "trainer.precision must be float32 or bfloat16",
+    "train trainer.device=gpu": "trainer.device must be auto, cpu or cuda",
+    "train trainer=null": "group override must be a string",
+    "train optimizer.lr=nan": "optimizer.lr must be a positive number, not nan",
+    "train optimizer.lr=-1": "optimizer.lr must be a positive number, not -1",
+    "train optimizer.networks.generater.lr=1": "did you mean 'generator'?",
+    "train optimizer.networks.generator.lrr=1": "did you mean 'lr'?",
+    "train optimizer.networks.generator.lr=0": "optimizer.networks.generator.lr must be a positive number",
+    "train model.generator.width=wide": "model.generator.width must be a whole number, not 'wide'",
+    "train model._target_=os.system": "_target_ 'os.system' is not allowed",
+    "train seed=???": "seed has no value",
+    "train seed=${sed}": "seed: Interpolation key 'sed' not found",
+    "train model=[": "cannot read 'model=['",
+    "train wgan_gp": "'wgan_gp' is not of the form key=value",
+    "train model=dcgan,wgan": "add -m to run them all",
+    "train --mulitrun": "did you mean '--multirun'?",
+    "train --config-dir nowhere": "there is no folder 'nowhere'",
+    "train ~dataset": "dataset",
+    "train -m model=dcgn,wgan_gp": "no model 'dcgn'; did you mean 'dcgan'?",
+    "train -m seed=0,-1": "seed must lie in",
+    "train -m loss=glob(nothing*)": "matches nothing",
+    "sample": "needs the run directory",
+    "sample n=3": "needs the run directory",
+    "sample nowhere": "nowhere does not exist",
+    "resume .": ". holds no run",
+    "resume . --fast": "no option '--fast'",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES, ids=lambda line: line.replace(" ", "_"))
+def test_a_mistake_is_one_line_with_a_remedy_and_leaves_nothing(line, runner, capsys, tmp_path):
+    status, out, err = gan(capsys, *line.split())
+    assert MISTAKES[line] in err
+    assert (status, out, err.count("\n"), err[:5]) == (2, "", 1, "gan: ")
+    assert list(tmp_path.iterdir()) == [] and runner.trained == []
+
+
+def test_outcomes_of_a_run_reach_the_status(runner, capsys, monkeypatch):
+    assert gan(capsys, "train", "seed=0")[0] == 0
+    status, _, err = gan(capsys, "train", "seed=1")
+    assert status == 3 and err == "gan: d/wasserstein of discriminator is not finite at iteration 7\n"
+    status, _, err = gan(capsys, "train", "seed=2")
+    assert status == 1 and err == "gan: unexpected RuntimeError: a defect in two lines; GAN_DEBUG=1 shows where\n"
+    assert gan(capsys, "train", "seed=3")[0] == 143
+    monkeypatch.setenv("GAN_DEBUG", "1")
+    assert "Traceback" in gan(capsys, "train", "seed=2")[2]
+    monkeypatch.setattr(runner, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert gan(capsys, "train")[0] == 130
+
+
+# -- run directories
+
+
+def test_two_starts_in_the_same_instant_have_their_own_directories(monkeypatch):
+    from omegaconf import OmegaConf
+
+    from gan_cli.compose import Composer, arguments
+
+    OmegaConf.register_new_resolver("now", lambda pattern: "then", replace=True)
+    configs = [Composer(arguments([])).compose([]) for _ in range(8)]
+    assert len({c.hydra.run.dir for c in configs}) == len({c.hydra.sweep.dir for c in configs}) == 8
+    assert configs[0].hydra.run.dir == configs[0].hydra.run.dir  # drawn once in each
+    assert re.fullmatch(r"outputs/then/then-dcgan-shapes-\w{6}", configs[0].hydra.run.dir)
+
+
+def test_the_run_directory_is_hydras_and_is_not_used_twice(runner, capsys, tmp_path):
+    assert gan(capsys, "train", "hydra.run.dir=mine")[0] == 0
+    assert runner.trained == [tmp_path / "mine"] and (tmp_path / "mine/.hydra/overrides.yaml").exists()
+    status, _, err = gan(capsys, "train", "hydra.run.dir=mine", "seed=5")
+    assert status == 2 and "mine already holds a run: `gan resume mine`" in err
+    assert "seed: 0" in (tmp_path / "mine/.hydra/config.yaml").read_text() and len(runner.trained) == 1
+
+
+def test_other_processes_of_torchrun_make_no_directory(runner, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert gan(capsys, "train")[0] == 0
+    assert runner.trained == [None] and list(tmp_path.iterdir()) == []
+    assert gan(capsys, "train", "seed=x")[2].startswith("gan: [process 1] seed must be")
+    status, _, err = gan(capsys, "train", "-m", "seed=0,1")
+    assert status == 2 and "without torchrun" in err
+
+
+# -- what Hydra offers behind `gan train`
+
+
+def test_cfg_job_prints_the_composed_configuration(runner, capsys, tmp_path):
+    status, out, _ = gan(capsys, "train", "--cfg", "job", "seed=3", "loss=least_squares")
+    assert status == 0 and "seed: 3\n" in out and "gan_cli.losses.LeastSquares" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_experiments_with_and_without_plus(runner, capsys, tmp_path):
+    folder = tmp_path / "configs/experiment"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\ndefaults:\n  - override /model: wgan_gp\ntrainer: {iterations: 7}\n"
+    (folder / "mine.yaml").write_text(text)
+    plain = gan(capsys, "train", "--cfg", "job", "--config-dir", "configs", "experiment=mine")
+    plus = gan(capsys, "train", "--config-dir", "configs", "+experiment=mine", "--cfg", "job")
+    assert plain == plus and plain[0] == 0
+    assert "iterations: 7\n" in plain[1] and "GradientPenalty" in plain[1]
+
+
+def test_options_may_stand_anywhere(runner, capsys):
+    assert gan(capsys, "train", "seed=0", "-m", "trainer.iterations=1,2")[0] == 0
+    assert len(runner.trained) == 2
+
+
+# -- sweeps
+
+
+def test_a_failing_member_stops_no_other_and_is_named(runner, capsys, tmp_path):
+    status, out, _ = gan(capsys, "train", "-m", "seed=0,1,2,4", "model=dcgan", "trainer.iterations=20")
+    assert status == 1
+    (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
+    jobs = ["0-seed_0", "1-seed_1", "2-seed_2", "3-seed_4"]
+    assert runner.trained == [sweep / job for job in jobs]
+    table = out[out.index(": 2 of 4 ok") :].splitlines()[1:]
+    assert [line.split()[:2] for line in table] == [[j, s] for j, s in zip(jobs, ["ok", "failed", "failed", "ok"])]
+    assert "(3): d/wasserstein" in table[1] and "(1): RuntimeError: a defect in two lines" in table[2]
+    failure = json.loads((sweep / "1-seed_1/failure.json").read_text())
+    assert failure["status"] == 3 and "seed=1" in failure["overrides"] and failure["traceback"] is None
+    assert "Traceback" in json.loads((sweep / "2-seed_2/failure.json").read_text())["traceback"]
+    assert not (sweep / "0-seed_0/failure.json").exists()
+
+
+def test_a_signal_ends_the_sweep(runner, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "-m", "seed=3,0"])
+    assert end.value.code == 143 and len(runner.trained) == 1
+    assert "0 of 1 ok" in capsys.readouterr().out
+
+
+def test_a_sweep_directory_is_not_used_twice(runner, capsys):
+    assert gan(capsys, "train", "-m", "seed=0,4", "hydra.sweep.dir=my sweep")[0] == 0
+    status, _, err = gan(capsys, "train", "-m", "seed=0,4", "hydra.sweep.dir=my sweep")
+    assert status == 2 and "my sweep already holds a sweep" in err
+
+
+def test_joblib_runs_members_in_processes_of_their_own(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = "train -m model=dcgan network=toy dataset=ring,shapes_stripes trainer.iterations=1"
+    done = subprocess.run(
+        [sys.executable, "-m", "gan_cli", *words.split(), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1, done.stderr
+    assert ": 1 of 2 ok" in done.stdout and re.search(r"1-dataset_shapes_stripes +failed \(2\): ", done.stdout)
+    (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
+    assert (sweep / "0-dataset_ring/checkpoints/last.pt").exists()
+
+
+# -- the verbs on a run directory
+
+
+def test_options_of_a_verb_are_typed():
+    given = verbs.parse("sample", ["n=16", "label=3", "checkpoint=200"])
+    assert given == {"n": 16, "label": 3, "checkpoint": "200"}
+    assert verbs.parse("evaluate", ["metric=[modes,codes]", "modules=mine"])["metric"] == ["modes", "codes"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "message"),
+    [
+        ("sample", "sed=3", "no option 'sed'; did you mean 'seed'?"),
+        ("sample", "n=many", "n must be a whole number, not 'many'"),
+        ("sample", "n=1 n=2", "'n' is given twice"),
+        ("sample", "out=", "out has no value"),
+        ("sample", "64", "not of the form key=value"),
+        ("translate", "input=here", "gan translate needs output=..."),
+    ],
+)
+def test_wrong_options_of_a_verb(verb, words, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    status, _, err = gan(capsys, verb, "run", *words.split())
+    assert status == 2 and message in err
+
+
+def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatch, capsys):
+    (tmp_path / "outputs/day/12-00-dcgan-mnist/checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert "did you mean outputs/day/12-00-dcgan-mnist?" in gan(capsys, "sample", "outputs/day/12-00-dcgan-mnits")[2]
+    assert "outputs holds no run; runs in it: outputs/day/12" in gan(capsys, "resume", "outputs")[2]
+
+
+def test_every_option_is_an_argument_of_its_function():
+    from gan_cli import evaluate, sampling
+
+    functions = {"sample": sampling.sample, "translate": sampling.translate, "evaluate": evaluate.evaluate}
+    for verb, function in functions.items():
+        parameters = inspect.signature(function).parameters
+        for name, option in verbs.VERBS[verb].options.items():
+            if name != "modules":
+                assert option.required or parameters[name].default == option.default, (verb, name)
+
+
+# -- completion
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gan tr", {"train ", "translate "}),
+        ("gan train mod", {"model=", "model."}),
+        ("gan train model=wgan", {"model=wgan", "model=wgan_gp"}),
+        ("gan train seed=1 trainer.iter", {"trainer.iterations="}),
+        ("gan train --mul", {"--multirun"}),
+        ("gan list opt", {"optimizer"}),
+        ("gan completion z", {"zsh"}),
+        ("gan sample somewhere se", {"seed="}),
+        ("gan sample out", {"outputs/day/run "}),
+    ],
+)
+def test_completion(line, expected, tmp_path, monkeypatch):
+    (tmp_path / "outputs/day/run/checkpoints").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    found = {re.sub(r"(?<==)\d+$", "", candidate) for candidate in completion.candidates(line)}
+    assert expected <= found and all(f.startswith(line.rpartition(" ")[2]) for f in found)
+
+
+def test_completion_in_bash(tmp_path, capsys):
+    assert cli.main(["completion", "bash"]) == 0
+    script = capsys.readouterr().out + (
+        f'\ngan() {{ {sys.executable} -m gan_cli "$@"; }}\n'
+        'COMP_WORDBREAKS=" =:"; COMP_LINE="gan train loss=least"; COMP_POINT=${#COMP_LINE}\n'
+        '_gan; echo "${COMPREPLY[@]}"; complete -p gan'
+    )
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["least_squares", "complete -o default -o nospace -F _gan gan"], done.stderr
+
+
+def test_suggestions_are_short():
+    assert errors.suggest("dcgn", ["dcgan", "sgan"]) == "; did you mean 'dcgan'? there are: dcgan, sgan"
+    assert errors.suggest("x", map(str, range(100))) == ""
