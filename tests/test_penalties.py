@@ -1,0 +1,80 @@
+"""The gradient penalty of critics whose gradient is known, and its double backward."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli import draw
+from gan_cli.penalties import GradientPenalty, input_gradient
+
+
+def batches(n: int = 4, requires_grad: bool = False) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(n, 2, 3, 3, generator=generator, dtype=torch.float64)
+    fake = torch.randn(n, 2, 3, 3, generator=generator, dtype=torch.float64)
+    return real.requires_grad_(requires_grad), fake.requires_grad_(requires_grad)
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+@pytest.mark.parametrize("size", [0.5, 2.0])              # two-sided: below and above the target
+def test_linear_critic(size: float, requires_grad: bool) -> None:
+    """f(x) = w.x has gradient w everywhere: weight (|w| - 1)^2, with gradient 2 weight (|w| - 1) w / |w|."""
+    real, fake = batches(requires_grad=requires_grad)
+    w = torch.ones(18, dtype=torch.float64)
+    w = (size * w / w.norm()).requires_grad_()
+    penalty = GradientPenalty(weight=10.0)(lambda x: x.flatten(1) @ w, real, fake)
+    assert penalty.item() == pytest.approx(10 * (size - 1) ** 2)
+    (gradient,) = torch.autograd.grad(penalty, w)
+    torch.testing.assert_close(gradient, 2 * 10 * (size - 1) * w.detach() / size)
+
+
+def test_target() -> None:
+    real, fake = batches()
+    w = torch.zeros(18, dtype=torch.float64)
+    w[0] = 3.0
+    w.requires_grad_()
+    penalty = GradientPenalty(weight=2.0, target=0.0)(lambda x: x.flatten(1) @ w, real, fake)
+    assert penalty.item() == pytest.approx(18)
+
+
+def test_x_hat_lies_between_with_one_eps_a_sample() -> None:
+    """f(x) = sum x^2 / 2 has gradient x: with real 0 and fake 1 it is 1 - eps in every value of a sample."""
+    real, fake = torch.zeros(64, 3, 2, 2), torch.ones(64, 3, 2, 2)
+    seen = []
+    draw.seed(0)
+    GradientPenalty()(lambda x: seen.append(x.detach()) or x.square().flatten(1).sum(1) / 2, real, fake)
+    x_hat = seen[0].flatten(1)
+    assert (x_hat == x_hat[:, :1]).all() and (x_hat >= 0).all() and (x_hat <= 1).all()
+    assert 0.2 < x_hat[:, 0].std() < 0.4 and abs(x_hat[:, 0].mean() - 0.5) < 0.1          # U[0, 1]: std .289
+
+
+def test_penalty_value_is_the_mean_over_samples_of_a_norm_over_all_values() -> None:
+    real, fake = torch.zeros(2, 1, 1, 2), torch.zeros(2, 1, 1, 2)
+    slopes = torch.tensor([[3.0, 4.0], [0.0, 1.0]])                                       # norms 5 and 1
+    penalty = GradientPenalty(weight=1.0)(lambda x: (x.flatten(1) * slopes).sum(1), real, fake)
+    assert penalty.item() == pytest.approx(((5 - 1) ** 2 + 0) / 2)
+
+
+def test_score_map_counts_through_its_sum() -> None:
+    x = torch.ones(2, 1, 2, 2)
+    torch.testing.assert_close(input_gradient(lambda x: 3 * x, x), torch.full((2, 4), 3.0))
+
+
+def test_double_backward_against_finite_differences() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Softplus(), nn.Flatten(), nn.Linear(12, 1)).double()
+    real, fake = batches(3)
+    weight = critic[0].weight
+
+    def penalty(w: Tensor) -> Tensor:
+        draw.seed(1)
+        return GradientPenalty()(lambda x: torch.func.functional_call(critic, {"0.weight": w}, x), real, fake)
+
+    assert torch.autograd.gradcheck(penalty, (weight.detach().requires_grad_(),))
+
+
+def test_fakes_get_no_gradient() -> None:
+    real, fake = batches(requires_grad=True)
+    w = torch.ones(18, dtype=torch.float64, requires_grad=True)
+    GradientPenalty()(lambda x: x.flatten(1).square() @ w, real, fake).backward()
+    assert w.grad is not None and real.grad is None and fake.grad is None
