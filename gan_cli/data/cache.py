@@ -3,14 +3,18 @@
 The files lie in $GAN_CACHE, ~/.cache/gan/decoded without it; each may be deleted at any time.
 """
 
+import errno
+import fcntl
 import hashlib
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +24,6 @@ from torch import Tensor
 
 from gan_cli.data import images
 from gan_cli.data.images import Files
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 VERSION = 1  # of decoding and resizing
 IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is mapped
@@ -68,16 +67,16 @@ def load(*jobs: Job) -> list[Tensor]:
     except OSError as error:
         print(f"note: decoded images are kept in memory only: {folder}: {error.strerror or error}", flush=True)
     stores = [np.empty(job.shape, np.uint8) for job in jobs]
-    for job, index, pixels in _decode(jobs):
-        stores[jobs.index(job)][index] = pixels
+    for number, index, pixels in _decode(jobs):
+        stores[number][index] = pixels
     return [torch.from_numpy(store) for store in stores]
 
 
 @contextmanager
 def exclusive(folder: Path, stale: str) -> Iterator[None]:
-    """Make `folder` and hold it alone; what matches `stale` there is the rest of a killed process and goes.
+    """Make `folder` and hold it alone; what matches `stale` there is the rest of a killed process, and goes.
 
-    A lock dies with its process. Where folders cannot be locked, nothing is removed: names of files at work are unique.
+    The lock dies with its process. Where a folder cannot be locked nothing is removed; names at work are unique.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -88,3 +87,105 @@ def exclusive(folder: Path, stale: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another process that fills {folder}", flush=True)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError:  # some network file systems
+        return False
+    return True
+
+
+def remove(path: Path) -> None:
+    """A file, a link or a folder with all in it; no error if it is not there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _whole(folder: Path, job: Job) -> bool:
+    path = folder / job.name
+    return path.is_file() and path.stat().st_size == job.bytes
+
+
+def _read(folder: Path, job: Job) -> Tensor:
+    """Mapped copy-on-write, which torch takes without a warning; nothing writes to it."""
+    store = torch.from_numpy(np.memmap(folder / job.name, np.uint8, mode="c", shape=job.shape))
+    return store.clone() if job.bytes <= IN_MEMORY else store
+
+
+def _write(folder: Path, jobs: Sequence[Job]) -> None:
+    """Decode into files of temporary names; they get their names when all are whole."""
+    need = sum(job.bytes for job in jobs)
+    if need > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    parts = [folder / f"{job.name}.{uuid.uuid4().hex}.part" for job in jobs]
+    try:
+        with ExitStack() as stack:
+            files = [stack.enter_context(open(part, "wb")) for part in parts]
+            for number, _, pixels in _decode(jobs):
+                files[number].write(pixels.data)
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for job, part in zip(jobs, parts):
+            os.replace(part, folder / job.name)
+        if jobs:
+            print(f"decoded images are kept in {folder} ({need / 1e6:.0f} MB)", flush=True)
+    finally:
+        for part in parts:
+            part.unlink(missing_ok=True)
+
+
+def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(number of the job, index in it, uint8 (C, size, size)) of every image in order, decoded by threads.
+
+    A ValueError at the end names the broken ones.
+    """
+    progress = Progress("decoded", sum(len(job.files.names) for job in jobs), "images")
+    broken: list[str] = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for number, job in enumerate(jobs):
+            for start in range(0, len(job.files.names), CHUNK):
+                names = job.files.names[start : start + CHUNK]
+                for index, pixels in enumerate(pool.map(partial(_pixels, job), names), start):
+                    progress.step()
+                    if isinstance(pixels, str):
+                        broken.append(pixels)
+                    else:
+                        yield number, index, pixels
+    if broken:
+        raise ValueError(
+            f"{len(broken)} broken image files: {'; '.join(broken[:3])}{'; ...' if len(broken) > 3 else ''}; "
+            "repair or remove them"
+        )
+
+
+def _pixels(job: Job, name: str) -> np.ndarray | str:
+    """One image, or what is wrong with it."""
+    try:
+        picture = images.read(job.files.root / name, job.channels)
+    except ValueError as error:
+        return str(error)
+    return images.to_tensor(job.fit(picture, job.size)).numpy()
+
+
+class Progress:
+    """A line every five seconds of work: `verb 1200 of 2661 unit, 12 s left`."""
+
+    def __init__(self, verb: str, total: int, unit: str) -> None:
+        self.verb, self.total, self.unit, self.done = verb, total, unit, 0
+        self.start = self.printed = time.perf_counter()
+
+    def step(self, count: int = 1) -> None:
+        self.done += count
+        now = time.perf_counter()
+        if now - self.printed > 5:
+            self.printed = now
+            left = (self.total - self.done) * (now - self.start) / self.done
+            print(f"{self.verb} {self.done} of {self.total} {self.unit}, {left:.0f} s left", flush=True)
