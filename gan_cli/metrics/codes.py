@@ -46,7 +46,7 @@ def information(game: Any, n: int) -> float:
     total = 0.0
     for start in range(0, n, 500):
         latent = game.prior(min(500, n - start))
-        logits, _, _ = game.Q(game.G(latent))
+        logits, _, _ = game.Q(game.trunk(game.G(latent)))
         total += float(logits[0].log_softmax(1).gather(1, latent.c[:, :1]).sum())
     return total / n + math.log(game.categorical[0])
 

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from gan_cli.data.base import Images
 from gan_cli.draw import randint, uniform
 from gan_cli.objective import Objective
+from gan_cli.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
 
 COLUMNS = 10
@@ -85,18 +86,22 @@ class InfoGAN(System):
     def d_loss(self, batch: Images) -> Terms:
         latent = self.prior(len(batch.image))
         fake = self.G(latent)
-        return {**self.objective.d_loss(self.D, batch.image, fake), **self.information(fake, latent)}
+        features = self.trunk(fake)
+        D = self.critic(fake, features)
+        return {**self.objective.d_loss(D, batch.image, fake), **self.information(features, latent)}
 
     def g_loss(self, batch: Images) -> Terms:
         latent = self.prior(len(batch.image))
         fake = self.G(latent)
-        return {**self.objective.g_loss(self.D, fake), **self.information(fake, latent)}
+        features = self.trunk(fake)
+        D = self.critic(fake, features)
+        return {**self.objective.g_loss(D, fake), **self.information(features, latent)}
 
-    def information(self, fake: Tensor, latent: Latent) -> Terms:
-        """-lambda L_I of the codes that made `fake`, by kind of code: with lambda 1 and Cat(10) it falls to
-        -ln 10.
+    def information(self, features: Tensor, latent: Latent) -> Terms:
+        """-lambda L_I of the codes behind the images that the trunk saw as `features`, by kind of code: with lambda 1
+        and Cat(10) it falls to -ln 10.
         """
-        logits, mean, log_variance = self.Q(fake)
+        logits, mean, log_variance = self.Q(features)
         terms = {}
         if self.categorical:
             l_i = [categorical_information(q, c) for q, c in zip(logits, latent.c.unbind(1))]
@@ -115,13 +120,14 @@ class InfoGAN(System):
         codes = [one_hot(c, k).float() for c, k in zip(latent.c.unbind(1), self.categorical)]
         return self.generator(torch.cat([latent.z, *codes, latent.u], dim=1))
 
-    def D(self, x: Tensor) -> Tensor:
-        return self.discriminator(self.trunk(x))
+    def critic(self, fake: Tensor, features: Tensor) -> Critic:
+        """D = discriminator(trunk(.)), with the trunk's `features` of `fake` at hand: D and Q look at it once."""
+        return lambda x: self.discriminator(features if x is fake else self.trunk(x))
 
-    def Q(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """x -> (logits of each categorical code, means, log variances of the continuous codes)."""
+    def Q(self, features: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Features of images -> (logits of each categorical code, means, log variances of the continuous codes)."""
         sizes = [*self.categorical, self.continuous, self.continuous]
-        *logits, mean, log_variance = self.posterior(self.trunk(x)).split(sizes, dim=1)
+        *logits, mean, log_variance = self.posterior(features).split(sizes, dim=1)
         return logits, mean, torch.zeros_like(log_variance) if self.fix_std else log_variance
 
     def prior(self, n: int) -> Latent:
@@ -137,7 +143,7 @@ class InfoGAN(System):
         """argmax_k Q(c1 = k | x), (N,) int64: the first categorical code read off a real image (section
         7.2).
         """
-        logits, _, _ = self.Q(image)
+        logits, _, _ = self.Q(self.trunk(image))
         return logits[0].argmax(dim=1)
 
     def generate(self, n: int, label: Tensor | None = None) -> Tensor:
