@@ -43,20 +43,20 @@ class Job(NamedTuple):
         return len(self.files.names), self.channels, self.size, self.size
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         return len(self.files.names) * self.channels * self.size**2
 
     @property
     def name(self) -> str:
-        """Of the cache file. The root counts: archives whose times are all the same and bitmaps of one size exist."""
+        """Of the cache file. The root counts: files of an archive may have one time, and bitmaps one size."""
         what = (VERSION, self.shape, self.fit.__name__, str(self.files.root.resolve()), *self.files[1:])
         return hashlib.blake2b(repr(what).encode(), digest_size=16).hexdigest() + ".u8"
 
 
 def load(*jobs: Job) -> list[Tensor]:
-    """uint8 (N, C, size, size) for each job, from the cache or decoded and put there.
+    """uint8 (N, C, size, size) for each job, from the cache or decoded and put there, or else in memory only.
 
-    Without room in the cache, in memory only. ValueError names the broken files of all jobs; nothing is kept then.
+    ValueError names the broken files of all jobs, and nothing is kept.
     """
     folder = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan/decoded").expanduser()
     try:
@@ -65,7 +65,7 @@ def load(*jobs: Job) -> list[Tensor]:
                 _write(folder, [job for job in jobs if not _whole(folder, job)])
         return [_read(folder, job) for job in jobs]
     except OSError as error:
-        print(f"note: decoded images are kept in memory only: {folder}: {error.strerror or error}", flush=True)
+        print(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only", flush=True)
     stores = [np.empty(job.shape, np.uint8) for job in jobs]
     for number, index, pixels in _decode(jobs):
         stores[number][index] = pixels
@@ -74,9 +74,9 @@ def load(*jobs: Job) -> list[Tensor]:
 
 @contextmanager
 def exclusive(folder: Path, stale: str) -> Iterator[None]:
-    """Make `folder` and hold it alone; what matches `stale` there is the rest of a killed process, and goes.
+    """Make `folder` and hold it alone; what matches `stale` in it is left from a killed process, and goes.
 
-    The lock dies with its process. Where a folder cannot be locked nothing is removed; names at work are unique.
+    The lock dies with its process. A folder that cannot be locked is not cleaned; names in use are unique.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -110,18 +110,18 @@ def remove(path: Path) -> None:
 
 def _whole(folder: Path, job: Job) -> bool:
     path = folder / job.name
-    return path.is_file() and path.stat().st_size == job.bytes
+    return path.is_file() and path.stat().st_size == job.nbytes
 
 
 def _read(folder: Path, job: Job) -> Tensor:
     """Mapped copy-on-write, which torch takes without a warning; nothing writes to it."""
     store = torch.from_numpy(np.memmap(folder / job.name, np.uint8, mode="c", shape=job.shape))
-    return store.clone() if job.bytes <= IN_MEMORY else store
+    return store.clone() if job.nbytes <= IN_MEMORY else store
 
 
 def _write(folder: Path, jobs: Sequence[Job]) -> None:
     """Decode into files of temporary names; they get their names when all are whole."""
-    need = sum(job.bytes for job in jobs)
+    need = sum(job.nbytes for job in jobs)
     if need > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     parts = [folder / f"{job.name}.{uuid.uuid4().hex}.part" for job in jobs]
@@ -161,8 +161,8 @@ def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
                         yield number, index, pixels
     if broken:
         raise ValueError(
-            f"{len(broken)} broken image files: {'; '.join(broken[:3])}{'; ...' if len(broken) > 3 else ''}; "
-            "repair or remove them"
+            f"broken images, {len(broken)} in all, to be repaired or removed: {'; '.join(broken[:3])}"
+            + ("; ..." if len(broken) > 3 else "")
         )
 
 

@@ -15,15 +15,15 @@ from gan_cli.data.download import fetch
 from gan_cli.data.images import Files
 
 SPLIT = 2014  # the seed that holds images out: the same ones in every run
-TOP, LEFT, FLIP = 0, 1, 2  # random numbers of a sample
+AUGMENT = 0  # the stream of random numbers
 
 
 class ImageFolder(Dataset):
-    """The images of `root` and its subfolders: resized to the shorter side, centre cropped, perhaps flipped.
+    """The images of `root` and its subfolders, centre cropped to squares and resized.
 
-    channels: 3, or 1 for grey. num_classes: when given, the subfolders are that many classes, by name; null means no
-    labels. flip: mirror half of the training images. Held out are the images of `test_root` where given, else the part
-    `test_fraction` of `root`, drawn once; without any, they are the training images.
+    channels: 3, or 1 for grey. num_classes: if given, the subfolders are that many classes, by name; null: no
+    labels. flip: mirror half of the training images. Held out are the images of `test_root` where given, else
+    the part `test_fraction` of `root`, drawn once for all; where that is none, the training images.
     Raises FileNotFoundError without the folder, ValueError for settings that do not fit or broken images.
     """
 
@@ -50,7 +50,8 @@ class ImageFolder(Dataset):
         self._labels = _labels(self._files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        self._stores = cache.load(*(Job(files, channels, image_size, images.resize_crop) for files in self._files))
+        jobs = [Job(files, channels, image_size, images.resize_crop) for files in self._files]
+        self._stores = cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
         """Indices of the training images and of those held out."""
@@ -67,7 +68,7 @@ class ImageFolder(Dataset):
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = self._train[order(seed, start, count, self.size)]
         corner = torch.zeros(count, dtype=torch.int64)
-        mirror = uniform(seed, torch.arange(start, start + count), FLIP) < 0.5 * self.flip
+        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
         pixels = _cut(self._stores[0], index, corner, corner, mirror, self.image_size)
         return self._images(pixels, index, 0)
 
@@ -90,12 +91,12 @@ class ImageFolder(Dataset):
 class UnpairedFolder(Dataset):
     """Two domains of images in the folders trainA (x) and trainB (y), held-out ones in testA and testB.
 
-    Zhu et al. 2017 (CycleGAN), appendix, and their code: training images are resized to a square of `load_size`
-    (286 / 256 of image_size by default), cropped at random to image_size, and mirrored half of the time (`flip`).
-    Each domain is shuffled by itself (their code draws y at random; here every y comes once per epoch of its domain).
+    As in the code of Zhu et al. 2017 (CycleGAN), training images are resized to a square of `load_size` (by
+    default 286 / 256 of image_size), cropped at random to image_size, and mirrored half of the time (`flip`).
+    Each domain is shuffled by itself; differs: their code draws y at random, here each y comes once an epoch.
     Held-out images are resized to image_size; a domain without a test folder holds out its training images.
-    root: the folder of the four, or one with a single such folder in it. url: a zip archive that makes `root` when it
-    does not exist. Raises FileNotFoundError and ValueError like ImageFolder.
+    root: the folder of the four, or one with a single such folder in it. url: a zip archive that makes `root`
+    when it does not exist. Raises FileNotFoundError and ValueError like ImageFolder.
     """
 
     batch_type: ClassVar[type] = Domains
@@ -115,7 +116,7 @@ class UnpairedFolder(Dataset):
         _check(image_size, channels)
         load_size = round(image_size * 286 / 256) if load_size is None else load_size
         if load_size < image_size:
-            raise ValueError(f"load_size {load_size}: it must be at least image_size, {image_size}; images are cropped")
+            raise ValueError(f"load_size {load_size}: it must be at least image_size, which is {image_size}")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip, self._spare = as_range(value_range), flip, load_size - image_size
         folder = _domains(_folder(root, "root", url))
@@ -133,8 +134,9 @@ class UnpairedFolder(Dataset):
 
     def _augmented(self, store: Tensor, seed: int, start: int, count: int) -> Tensor:
         position = torch.arange(start, start + count)
-        top, left = ((uniform(seed, position, k) * (self._spare + 1)).long() for k in (TOP, LEFT))
-        mirror = uniform(seed, position, FLIP) < 0.5 * self.flip
+        draws = uniform(seed, 3 * position + torch.arange(3)[:, None], AUGMENT)  # three for each sample
+        top, left = (draws[:2] * (self._spare + 1)).long()
+        mirror = draws[2] < 0.5 * self.flip
         index = order(seed, start, count, len(store))
         return scale(_cut(store, index, top, left, mirror, self.image_size), self.value_range)
 
@@ -165,7 +167,7 @@ def _folder(path: str, key: str, url: str | None = None) -> Path:
     if root.is_dir():
         return root
     if root.exists():
-        raise ValueError(f"{root} is a file; dataset.{key} is the folder of the images (unpack an archive first)")
+        raise ValueError(f"{root} is a file; dataset.{key} is a folder of images (unpack an archive first)")
     beside = [p.name for p in root.parent.iterdir() if p.is_dir()] if root.parent.is_dir() else []
     near = difflib.get_close_matches(root.name, beside, n=1)
     guess = f"; did you mean {root.parent / near[0]}?" if near else f"; set dataset.{key}=FOLDER"
@@ -178,7 +180,7 @@ def _domains(root: Path) -> Path:
     folder = inside[0] if len(inside) == 1 and not (root / "trainA").is_dir() else root
     missing = [name for name in ("trainA", "trainB") if not (folder / name).is_dir()]
     if missing and len(inside) > 1:
-        raise ValueError(f"{root} holds several data sets: set dataset.root to {' or '.join(map(str, inside))}")
+        raise ValueError(f"{root} holds several sets: set dataset.root to {' or '.join(map(str, inside))}")
     if missing:
         raise FileNotFoundError(
             f"no folder {' and '.join(missing)} in {folder}: dataset.root is the folder of trainA and trainB "
@@ -202,7 +204,7 @@ def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
     for files, names in zip(folders, named):
         for name in set(names) - set(classes):
             where = f"subfolder {name}, which is no class of {folders[0].root}" if name else "no subfolder"
-            raise ValueError(f"images of {files.root} lie in {where}; set dataset.num_classes=null for no labels")
+            raise ValueError(f"images of {files.root} lie in {where}; or set dataset.num_classes=null")
     return [torch.tensor([classes.index(name) for name in names]) for names in named]
 
 
@@ -211,7 +213,7 @@ def _take(store: Tensor, index: Tensor) -> Tensor:
 
 
 def _cut(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
-    """Windows of `size` of the images `index` from (top, left) on, mirrored where asked: uint8 (N, C, size, size)."""
+    """uint8 (N, C, size, size): of each image `index`, the window at (top, left), mirrored where asked."""
     rows = zip(index.tolist(), top.tolist(), left.tolist(), mirror.tolist())
     windows = [(store[i, :, y : y + size, x : x + size], flip) for i, y, x, flip in rows]
     return torch.stack([window.flip(2) if flip else window for window, flip in windows])
@@ -222,4 +224,5 @@ def _to(stores: list[Tensor], device: torch.device) -> list[Tensor]:
     if device.type != "cuda":
         return stores
     need = sum(store.nbytes for store in stores)
-    return [store.to(device) for store in stores] if need <= torch.cuda.mem_get_info(device)[0] // 2 else stores
+    fits = need <= torch.cuda.mem_get_info(device)[0] // 2
+    return [store.to(device) for store in stores] if fits else stores

@@ -12,11 +12,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)  # what Pillow raises
+# what Pillow raises on broken files
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
 
 
 class Files(NamedTuple):
-    """The images under `root`: names relative to it (with /, sorted), bytes, and times of change in nanoseconds."""
+    """The images under `root`: names relative to it (with /, sorted), bytes, times of change (ns)."""
 
     root: Path
     names: tuple[str, ...]
@@ -51,14 +52,14 @@ def _walk(root: Path) -> list[Path]:
 def fingerprint(*folders: Files) -> str:
     """16 hexadecimal digits of the names and sizes.
 
-    Neither the roots nor the times count: a copy of a folder, elsewhere and newly written, holds the same data.
+    Neither roots nor times count: a copy of a folder, elsewhere and newly written, holds the same data.
     """
     text = repr([(files.names, files.sizes) for files in folders])
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def decode(file: Path, channels: int) -> Tensor:
-    """An image file -> uint8 (channels, H, W), channels 1 or 3; ValueError that names the file if it is broken."""
+    """An image file -> uint8 (channels, H, W), channels 1 or 3. ValueError names the file if it is broken."""
     return to_tensor(read(file, channels))
 
 
