@@ -73,13 +73,15 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Section 4.1 with ReLU for maxout: x -> 240 and y -> 50 in parallel -> 240 -> scores (N,)."""
+    """Section 4.1 with a ReLU for each piece of a maxout unit: x -> 240 x 5, y -> 50 x 5 -> 240 x 4 ->
+    scores (N,).
+    """
 
     def __init__(self, image_size: int, channels: int, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.from_x, self.from_y = nn.Linear(channels * image_size**2, 240), nn.Linear(num_classes, 50)
-        self.joint = nn.Sequential(nn.Linear(290, 240), nn.ReLU(), nn.Linear(240, 1))
+        self.from_x, self.from_y = nn.Linear(channels * image_size**2, 1200), nn.Linear(num_classes, 250)
+        self.joint = nn.Sequential(nn.Linear(1200 + 250, 960), nn.ReLU(), nn.Linear(960, 1))
         uniform_(self, 0.005)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:

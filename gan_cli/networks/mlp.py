@@ -47,9 +47,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,). Weights U(-.005, .005). ReLU where the paper has maxout of 5 pieces."""
+    """image -> scores (N,). Weights U(-.005, .005). 1200 ReLU where the paper has 240 maxout of 5 pieces."""
 
-    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (240, 240)) -> None:
+    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (1200, 1200)) -> None:
         super().__init__()
         layers = hidden([channels * image_size**2, *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], 1))
