@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from gan_cli.data.folders import UnpairedFolder
 
@@ -41,8 +42,13 @@ def two_domains(tmp_path: Path) -> Path:
     return tmp_path / "pair"
 
 
+def in_bytes(image: Tensor) -> Tensor:
+    """[0, 1] -> 0, 1, ..., 255."""
+    return (image * 255).round()
+
+
 def unpaired(root: Path, **options: object) -> UnpairedFolder:
-    """Crops of 16 from 22 pixels, in bytes."""
+    """Crops of 16 from 22 pixels."""
     return UnpairedFolder(
-        **{"root": str(root), "image_size": 16, "load_size": 22, "value_range": (0, 255), **options}
+        **{"root": str(root), "image_size": 16, "load_size": 22, "value_range": (0, 1), **options}
     )
