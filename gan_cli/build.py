@@ -10,7 +10,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 
-from gan_cli import precision
+from gan_cli import distributed, precision
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.systems.base import System
@@ -45,15 +45,15 @@ def device(name: str) -> torch.device:
     """auto: the GPU if there is one, else the CPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise GanError(
-                "trainer.device=cuda, but torch sees no CUDA device here; use trainer.device=cpu or auto"
-            )
-        from gan_cli import distributed
-
-        return torch.device("cuda", distributed.local_rank())
-    return torch.device("cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    index = int(name[5:]) if name.startswith("cuda:") else distributed.local_rank()
+    if index >= torch.cuda.device_count():
+        raise GanError(
+            f"trainer.device={name}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "use trainer.device=cpu or auto"
+        )
+    return torch.device("cuda", index)
 
 
 def metric(file: Path) -> Any:

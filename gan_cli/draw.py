@@ -8,6 +8,7 @@ seeded differently in each process.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -56,6 +57,25 @@ def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
         return torch.randint(high, size, **where)
 
     return _rows(sampler, n, (), device)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """The prior N(0, 1) of a game's noise."""
+
+    def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        return normal(n, *shape, device=device)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """The prior U[low, high) of a game's noise."""
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        return uniform(n, *shape, device=device, low=self.low, high=self.high)
 
 
 def state_dict() -> dict[str, Tensor]:

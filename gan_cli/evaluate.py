@@ -28,7 +28,7 @@ def evaluate(
     names = sorted(path.stem for path in (conf_dir() / "metric").glob("*.yaml"))
     for name in metric:
         if name not in names:
-            raise GanError(f"no metric '{name}'{suggest(name, names)}; there: {', '.join(names)}")
+            raise GanError(f"no metric '{name}'{suggest(name, names)}")
     run = Trained(
         run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules
     )

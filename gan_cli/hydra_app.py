@@ -93,7 +93,8 @@ def _run_in_directory(args: argparse.Namespace, composer: compose.Composer, prep
 
     def task(cfg: DictConfig) -> None:
         try:
-            _runner().train(prepared, Path(HydraConfig.get().runtime.output_dir))
+            hydra = HydraConfig.get()
+            _runner().train(prepared, Path(hydra.runtime.output_dir), task_overrides(hydra))
         except Exception as error:  # Hydra would print its own report of it
             failed.append(error)
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.errors import GanError
+from gan_cli.runs import existing_run
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
 
@@ -54,14 +55,9 @@ class RunDir:
 
     def open(self) -> DictConfig:
         """The config of the run that this directory holds. GanError if it holds none."""
-        if not self.path.is_dir():
-            raise GanError(f"no run directory {self.path}{near(self.path)}")
+        existing_run(str(self.path))
         try:
             cfg = OmegaConf.load(self.config)
-        except FileNotFoundError:
-            raise GanError(
-                f"{self.path} holds no run (no {self.config.name} in it){near(self.path)}"
-            ) from None
         except Exception as error:
             raise GanError(f"{self.config} is not a run's config: {str(error).splitlines()[0]}") from error
         if not isinstance(cfg, DictConfig):
@@ -107,15 +103,6 @@ class RunDir:
         write_text(self.metrics, "".join(kept))
 
 
-def near(path: Path) -> str:
-    """A hint: runs that lie beside or below `path`, newest first."""
-    parents = [p for p in (path, path.parent, Path("outputs")) if p.is_dir()]
-    runs = {p.parent for parent in parents for p in parent.glob("*/provenance.json")}
-    runs |= {p.parent for p in Path("outputs").glob("*/*/provenance.json")}
-    newest = sorted(runs, key=lambda run: run.stat().st_mtime, reverse=True)[:3]
-    return f"; runs near by: {', '.join(map(str, newest))}" if newest else "; `gan train` makes one"
-
-
 def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
@@ -124,7 +111,7 @@ def provenance() -> dict[str, Any]:
     """What software and machine this process is."""
     return {
         "time": now(),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": ["gan", *sys.argv[1:]],
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "git": _git_revision(),
         "machine": {"system": platform.platform(), "cores": os.cpu_count()},

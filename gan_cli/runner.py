@@ -46,12 +46,13 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
     return Prepared(cfg, data, game, device)
 
 
-def train(prepared: Prepared, run_dir: Path | None) -> None:
-    """Train a new run in `run_dir` (rank 0's counts). GanError when the directory holds a run already."""
+def train(prepared: Prepared, run_dir: Path | None, changes: Sequence[str] = ()) -> None:
+    """Train a new run, made by the overrides `changes`, in `run_dir` (rank 0's counts). GanError when it holds one."""
     distributed.start(prepared.device)
     run = RunDir(Path(distributed.from_first(str(run_dir))))
     if distributed.rank() == 0:
-        run.create(prepared.cfg, {"data": prepared.data.fingerprint(), "device": _describe(prepared.device)})
+        facts = {"data": prepared.data.fingerprint(), "device": _describe(prepared.device)}
+        run.create(prepared.cfg, {"overrides": list(changes), **facts})
     _run(run, prepared, state=None)
 
 

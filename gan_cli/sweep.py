@@ -62,7 +62,7 @@ def member_task(cfg: DictConfig) -> None:
     try:
         from gan_cli import runner
 
-        runner.train(runner.prepare(cfg, command_line_modules(overrides)), folder)
+        runner.train(runner.prepare(cfg, command_line_modules(overrides)), folder, overrides)
     except Interrupted as error:
         _note(folder, error, overrides)
         raise SystemExit(error.status) from error  # ends the sweep

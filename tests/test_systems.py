@@ -227,7 +227,7 @@ def test_information_of_a_known_posterior() -> None:
     game = info_gan(lambda_categorical=3.0, lambda_continuous=2.0)
     nn.init.zeros_(game.posterior.layers[-1].weight)
     latent = game.prior(6)
-    terms = game.information(torch.rand(6, 1, SIZE, SIZE), latent)
+    terms = game.information(game.trunk(torch.rand(6, 1, SIZE, SIZE)), latent)
     expected = -latent.u.square().sum(1).mean() / 2 - math.log(2 * math.pi) + 2 * math.log(2)
     assert terms["minus_L_I"].item() == pytest.approx(0, abs=1e-5)
     assert terms["minus_L_I_continuous"].item() == pytest.approx(-2 * expected.item(), rel=1e-5)
@@ -241,11 +241,11 @@ def test_information_of_a_sure_posterior_is_the_entropy() -> None:
     game.posterior = nn.Identity()
     game.trunk = nn.Flatten()
     x = torch.cat([*hot, latent.u, torch.full((6, 2), 7.0)], dim=1)          # the variances are not used: sigma is 1
-    terms = game.information(x, latent)
+    terms = game.information(game.trunk(x), latent)
     assert terms["minus_L_I"].item() == pytest.approx(-0.5 * math.log(12))
     assert terms["minus_L_I_continuous"].item() == pytest.approx(math.log(2 * math.pi) - 2 * math.log(2), rel=1e-5)
     game.fix_std = False
-    learned = game.information(x, latent)["minus_L_I_continuous"].item()
+    learned = game.information(game.trunk(x), latent)["minus_L_I_continuous"].item()
     assert learned == pytest.approx(math.log(2 * math.pi) + 7 - 2 * math.log(2), rel=1e-5)
 
 

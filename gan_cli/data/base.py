@@ -126,11 +126,11 @@ def positions(start: int, count: int, device: torch.device) -> Tensor:
 
 
 def as_range(value_range: Sequence[float]) -> tuple[float, float]:
-    """[low, high] of a config as a tuple; ValueError unless low < high."""
-    low, high = (float(value) for value in value_range)
-    if not low < high:
-        raise ValueError(f"value_range is [low, high] with low < high, not [{low}, {high}]")
-    return low, high
+    """The range of a config as a tuple; ValueError unless it is one that generators can end in: tanh's or sigmoid's."""
+    low, high = tuple(value_range) if len(value_range) == 2 else (0.0, 0.0)
+    if (low, high) not in ((-1, 1), (0, 1)):
+        raise ValueError(f"value_range is [-1, 1] or [0, 1], not {list(value_range)}")
+    return float(low), float(high)
 
 
 def scale(pixels: Tensor, value_range: tuple[float, float]) -> Tensor:

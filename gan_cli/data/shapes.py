@@ -14,6 +14,7 @@ from torch import Tensor
 from gan_cli.data.base import Dataset, Domains, Images, Pairs, as_range, order, positions, uniform
 
 KINDS = ("circle", "square", "triangle", "star", "cross", "ring")
+OTHER = 1 << 40  # the scenes of the second domain are numbered from here
 INK = 0.05  # of stripes and outlines, in [0, 1]
 LIGHT = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601: what a grey picture keeps of red, green and blue
 
@@ -176,7 +177,7 @@ class Shapes(Scenes):
 
 
 class ShapesStripes(Scenes):
-    """Two unpaired domains: plain scenes (x) and striped ones (y), from the two halves of the training scenes.
+    """Two unpaired domains of `size` scenes each, none in both: plain ones (x) and striped ones (y).
 
     The truth is known: `test_batch` and `test_pairs` show the same held-out scenes plain and striped.
     """
@@ -184,9 +185,8 @@ class ShapesStripes(Scenes):
     batch_type = Domains
 
     def train_batch(self, seed: int, start: int, count: int) -> Domains:
-        half = max(1, self.size // 2)
-        x = order(seed, start, count, half).to(self.device)
-        y = order(seed ^ 0x5712, start, count, half).to(self.device) + self.size - half
+        x = self.train_index(seed, start, count)
+        y = OTHER + order(seed ^ 0x5712, start, count, self.size).to(self.device)
         return Domains(self._plain(x), self._striped(y))
 
     def test_batch(self, start: int, count: int) -> Domains:

@@ -16,25 +16,26 @@ HELD_OUT = 1 << 40  # positions from here on are never trained on
 class Mixture(Dataset):
     """Endless fresh samples of an even mixture of Gaussians. modes: (K, 2); std: of each."""
 
-    image_size, channels, num_classes, value_range = 1, 2, None, None
+    image_size, channels, value_range = 1, 2, None
 
-    def __init__(self, modes: Tensor, std: float) -> None:
+    def __init__(self, modes: Tensor, std: float, num_classes: int | None = None) -> None:
         if not std > 0:
             raise ValueError(f"std is a positive number, not {std}")
-        self.modes, self.std = modes, std
+        if num_classes not in (None, len(modes)):
+            raise ValueError(f"num_classes={num_classes}: the labels are the {len(modes)} modes; null hides them")
+        self.modes, self.std, self.num_classes = modes, std, num_classes
         self.size, self.test_size = 100_000, 10_000
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
-        return self._points(seed, start, count)
+        return self._points(seed, positions(start, count, self.modes.device))
 
     def test_batch(self, start: int, count: int) -> Images:
-        return self._points(0, HELD_OUT + start, count)
+        return self._points(0, HELD_OUT + positions(start, count, self.modes.device) % self.test_size)
 
-    def _points(self, seed: int, start: int, count: int) -> Images:
-        index = positions(start, count, self.modes.device)
+    def _points(self, seed: int, index: Tensor) -> Images:
         mode = (uniform(seed, index, 0) * len(self.modes)).long()
         noise = torch.stack([normal(seed, index, 1), normal(seed, index, 3)], dim=1)
-        return Images((self.modes[mode] + self.std * noise)[:, :, None, None], mode)
+        return Images((self.modes[mode] + self.std * noise)[:, :, None, None], mode if self.num_classes else None)
 
     def fingerprint(self) -> str:
         return f"{type(self).__name__.lower()}-{len(self.modes)}-{self.std:g}"
@@ -49,13 +50,13 @@ class Ring(Mixture):
 
     def __init__(
         self, n_modes: int = 8, radius: float = 1.0, std: float = 0.01, image_size: int = 1, channels: int = 2,
-        num_classes: None = None, value_range: None = None,
+        num_classes: int | None = None, value_range: None = None,
     ) -> None:
         _plane(image_size, channels)
         if n_modes < 1:
             raise ValueError(f"n_modes is at least 1, not {n_modes}")
         angle = 2 * math.pi * torch.arange(n_modes, dtype=torch.float64) / n_modes
-        super().__init__((radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float(), std)
+        super().__init__((radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float(), std, num_classes)
 
 
 class Grid(Mixture):
@@ -66,13 +67,13 @@ class Grid(Mixture):
 
     def __init__(
         self, side: int = 5, std: float = 0.05, scale: float = 1.0, image_size: int = 1, channels: int = 2,
-        num_classes: None = None, value_range: None = None,
+        num_classes: int | None = None, value_range: None = None,
     ) -> None:
         _plane(image_size, channels)
         if side < 1:
             raise ValueError(f"side is at least 1, not {side}")
         line = 2.0 * torch.arange(side) - (side - 1)
-        super().__init__(scale * torch.cartesian_prod(line, line).reshape(-1, 2), scale * std)
+        super().__init__(scale * torch.cartesian_prod(line, line).reshape(-1, 2), scale * std, num_classes)
 
 
 def _plane(image_size: int, channels: int) -> None:

@@ -17,7 +17,7 @@ class GAN(System):
     """Algorithm 1: `critic_steps` steps of D, each on a fresh batch, then one of G.
 
     generator: z (N, latent_dim) -> image; discriminator: image -> scores. noise: the prior of z,
-    draw.normal or draw.uniform with its bounds.
+    draw.Normal or draw.Uniform with its bounds.
     """
 
     def __init__(

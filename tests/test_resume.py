@@ -1,0 +1,144 @@
+"""A run that is killed and resumed ends with the bits of one that was left alone.
+
+GAN_KILLS sets how many times each system is killed, each time at another iteration (default 1).
+"""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from processes import gan, start, state
+
+KILLS = int(os.environ.get("GAN_KILLS", 1))
+ITERATIONS = 14
+COMMON = [
+    f"trainer.iterations={ITERATIONS}",
+    "trainer.checkpoint_every=3",
+    "trainer.sample_every=1000",
+    "trainer.log_every=1",
+    "trainer.sample_count=4",
+    "trainer.device=cpu",
+    "hydra.run.dir=run",
+]
+SYSTEMS = {
+    "dcgan": [
+        "model=dcgan",
+        "model.latent_dim=8",
+        "model.generator.width=4",
+        "model.discriminator.width=4",
+        "trainer.batch_size=8",
+    ],
+    "wgan_gp": [
+        "model=wgan_gp",
+        "model.latent_dim=8",
+        "model.generator.width=4",
+        "model.discriminator.width=4",
+        "trainer.batch_size=8",
+    ],
+    "infogan": ["model=infogan", "trainer.batch_size=4"],
+    "cyclegan": [
+        "model=cyclegan",
+        "dataset.image_size=16",
+        "model.G.width=4",
+        "model.F.width=4",
+        "model.D_X.width=4",
+        "model.D_Y.width=4",
+        "model.pool_size=3",
+        "trainer.batch_size=1",
+        "trainer.ema_decay=0.9",
+    ],
+}
+
+
+def wait_for(metrics: Path, iteration: int) -> None:
+    """Until the run has logged `iteration`."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        if metrics.exists() and metrics.read_text().count("\n") >= iteration:
+            return
+        time.sleep(0.002)
+    raise TimeoutError(f"{metrics} never reached iteration {iteration}")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, torch.Tensor]]:
+    states = {}
+    for name, settings in SYSTEMS.items():
+        folder = tmp_path_factory.mktemp(name)
+        code, output = gan(["train", *settings, *COMMON], folder)
+        assert code == 0, output
+        states[name] = state(folder / "run")
+    return states
+
+
+@pytest.mark.parametrize("number", range(KILLS))
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_killed_and_resumed(
+    name: str, number: int, tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
+) -> None:
+    at = random.Random(f"{name} {number}").randrange(1, ITERATIONS)
+    process = start(["train", *SYSTEMS[name], *COMMON], tmp_path)
+    wait_for(tmp_path / "run" / "metrics.jsonl", at)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    code, output = gan(["resume", "run"], tmp_path)
+    assert code == 0, output
+    same(state(tmp_path / "run"), uninterrupted[name])
+    lines = [
+        json.loads(line)["iteration"]
+        for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert lines == list(range(1, ITERATIONS + 1))
+
+
+def same(resumed: dict[str, torch.Tensor], whole: dict[str, torch.Tensor]) -> None:
+    assert resumed.keys() == whole.keys()
+    different = [key for key in whole if not torch.equal(resumed[key], whole[key])]
+    assert not different
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_exit(
+    number: signal.Signals, status: int, tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
+) -> None:
+    """The iteration is finished and saved although no checkpoint was due; the rest is as if nothing had happened."""
+    process = start(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.checkpoint_every=1000"], tmp_path)
+    wait_for(tmp_path / "run" / "metrics.jsonl", 2)
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(120)
+    output = (tmp_path / "output.txt").read_text()
+    assert process.exitcode == status, output
+    assert "gan resume run" in output and "Traceback" not in output
+    code, output = gan(["resume", "run", "trainer.checkpoint_every=3"], tmp_path)
+    assert code == 0, output
+    same(state(tmp_path / "run"), uninterrupted["wgan_gp"])
+
+
+def test_lengthened_run_equals_a_long_one(
+    tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
+) -> None:
+    code, output = gan(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.iterations=5"], tmp_path)
+    assert code == 0, output
+    code, output = gan(["resume", "run"], tmp_path)
+    assert code == 2 and "trainer.iterations=N" in output
+    code, output = gan(["resume", "run", f"trainer.iterations={ITERATIONS}"], tmp_path)
+    assert code == 0, output
+    same(state(tmp_path / "run"), uninterrupted["wgan_gp"])
+    code, output = gan(["resume", "run", "trainer.iterations=20", "model.latent_dim=9"], tmp_path)
+    assert code == 2 and "keeps its model" in output
+
+
+def test_second_train_never_overwrites(tmp_path: Path) -> None:
+    arguments = ["train", *SYSTEMS["dcgan"], *COMMON, "trainer.iterations=2"]
+    assert gan(arguments, tmp_path)[0] == 0
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
+    code, output = gan(arguments, tmp_path)
+    assert code == 2 and "already holds a run" in output
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
