@@ -7,8 +7,8 @@ GAN := .venv/bin/gan
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-train: .venv/.installed  ## train the default GAN on the built-in pictures, in minutes on a CPU
-	$(GAN) train
+train: .venv/.installed  ## train a small DCGAN on the built-in shapes: minutes on a CPU
+	$(GAN) train experiment=quickstart
 
 test: .venv/.installed  ## run the tests
 	.venv/bin/python -m pytest
