@@ -106,6 +106,10 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
     trainer = build.trainer(prepared.cfg, prepared.game, prepared.data)
     if state is not None:
         _load(trainer, state, run.last)
+    if distributed.rank() == 0:
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in prepared.game.named_children()}
+        parameters = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
+        print(f"training in {run.path} on {prepared.device}; parameters: {parameters}", flush=True)
     try:
         with _signals() as received:
             Loop(run, prepared, trainer).play(received)
