@@ -150,7 +150,7 @@ def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: 
     """The learning rates, and the overrides of single networks (`optimizer.networks.generator.lr`)."""
     call = _target_of("optimizer", optimizer, allowed)
     nodes = {name: value for name, value in model.items() if isinstance(value, dict) and "_target_" in value}
-    networks = [name for name, node in nodes.items() if inspect.isclass(target(node["_target_"], allowed))]
+    networks = [name for name, node in nodes.items() if hasattr(target(node["_target_"], allowed), "forward")]
     _check_rate("optimizer", optimizer)
     overrides = optimizer.get("networks") or {}
     if not isinstance(overrides, dict):

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli import build, checkpoint, config, pictures, runner
+from gan_cli import build, checkpoint, config, pictures
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.logger import clock
+from gan_cli.loop import test_mode
 from gan_cli.rundir import RunDir
 from gan_cli.systems.base import System
 from gan_cli.trainer import to_device
@@ -62,7 +63,7 @@ class Trained:
 
     @contextmanager
     def test_mode(self, seed: int) -> Iterator[System]:
-        with runner.test_mode(self.game, seed):
+        with test_mode(self.game, seed):
             yield self.game
 
 
