@@ -153,7 +153,10 @@ class Trainer:
             for name, network in self.ema.copies.items():
                 network.load_state_dict(state["ema"][name])
         for name, optimizer in self.optimizers.items():
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
+            for group, own in zip(optimizer.param_groups, settings, strict=True):
+                group.update(own)  # the run's config counts, not what the checkpoint remembers of it
         processes, rank = state["processes"], distributed.rank()
         local = processes[rank] if rank < len(processes) else processes[0]
         self.system.load_state_dict(local["system"], strict=False)

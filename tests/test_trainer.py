@@ -253,6 +253,20 @@ def test_state_dict_continues_to_the_bit() -> None:
         assert torch.equal(a, b)
 
 
+def test_a_resumed_optimizer_has_the_settings_of_its_config() -> None:
+    """Momentum buffers come from the checkpoint; lr, betas and the like from the config, which a user may change."""
+    first = trainer(gan())
+    first.optimizers = {n: torch.optim.Adam(m.parameters(), betas=(0.5, 0.9)) for n, m in first.system.named_children()}
+    first.iterate()
+    second = trainer(gan())
+    second.optimizers = {n: torch.optim.Adam(m.parameters(), betas=(0.1, 0.8)) for n, m in second.system.named_children()}
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for name, optimizer in second.optimizers.items():
+        assert optimizer.param_groups[0]["betas"] == (0.1, 0.8)
+        moments = zip(optimizer.state.values(), first.optimizers[name].state.values(), strict=True)
+        assert all(torch.equal(a["exp_avg"], b["exp_avg"]) for a, b in moments)
+
+
 def test_shares_of_a_draw_make_the_whole() -> None:
     draw.seed(3)
     whole = draw.normal(6, 2), draw.uniform(6, low=-1), draw.randint(6, 10)
