@@ -255,11 +255,11 @@ def test_state_dict_continues_to_the_bit() -> None:
 
 def test_a_resumed_optimizer_has_the_settings_of_its_config() -> None:
     """Momentum buffers come from the checkpoint; lr, betas and the like from the config, which a user may change."""
-    first = trainer(gan())
-    first.optimizers = {n: torch.optim.Adam(m.parameters(), betas=(0.5, 0.9)) for n, m in first.system.named_children()}
+    first, second = trainer(gan()), trainer(gan())
+    for train, betas in ((first, (0.5, 0.9)), (second, (0.1, 0.8))):
+        networks = train.system.named_children()
+        train.optimizers = {name: torch.optim.Adam(part.parameters(), betas=betas) for name, part in networks}
     first.iterate()
-    second = trainer(gan())
-    second.optimizers = {n: torch.optim.Adam(m.parameters(), betas=(0.1, 0.8)) for n, m in second.system.named_children()}
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for name, optimizer in second.optimizers.items():
         assert optimizer.param_groups[0]["betas"] == (0.1, 0.8)
