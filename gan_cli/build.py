@@ -1,6 +1,8 @@
 """Config to objects: the only file that calls instantiate."""
 
+import copy
 import inspect
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 
-from gan_cli import distributed, precision
+from gan_cli import distributed, draw, precision
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.systems.base import System
@@ -18,12 +20,14 @@ from gan_cli.trainer import Trainer
 
 
 def _instantiate(node: DictConfig, key: str, **options: Any) -> Any:
-    """Build `node`; a ValueError or OSError of a constructor becomes one line that names the config key."""
+    """Build `node`; what a constructor refuses becomes one line that names the config key."""
     try:
         return instantiate(node, _convert_="all", **options)
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, (ValueError, OSError)):
+        if isinstance(cause, UserWarning):
+            raise GanError(f"{_key(error, key)}: a layer has no weights, as one of its sizes is 0") from error
+        if isinstance(cause, (ValueError, OSError, RuntimeError, ArithmeticError)):
             raise GanError(f"{_key(error, key)}: {_line(cause)}") from error
         raise
 
@@ -70,16 +74,13 @@ def system(cfg: DictConfig) -> System:
     """The game with its networks, initialised from cfg.seed, on the CPU."""
     torch.manual_seed(cfg.seed)
     objective = _instantiate(cfg.loss, "loss")
-    partial = _instantiate(cfg.model, "model", _partial_=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Initializing zero-element tensors")  # a width of 0
+        partial = _instantiate(cfg.model, "model", _partial_=True)
     try:
         built: System = partial(objective=objective)
     except ValueError as error:
         raise GanError(f"model: {_line(error)}") from error
-    if built.needs_labels and cfg.dataset.num_classes is None:
-        raise GanError(
-            f"model {cfg.model._target_} needs labels, but dataset {cfg.dataset._target_} has none "
-            "(dataset.num_classes is null); choose a labelled set, such as dataset=mnist or shapes"
-        )
     return built
 
 
@@ -93,6 +94,27 @@ def match(cfg: DictConfig, game: System, data: Dataset) -> None:
             f"but dataset {cfg.dataset._target_} gives {gives.__name__} ({', '.join(gives._fields)}); "
             "`gan list dataset` says which sets there are"
         )
+
+
+def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
+    """GanError if the optimisers cannot be built, or a loss of `game` cannot be computed on the data.
+
+    A copy of the game plays its first turns on two samples, or one where a process gets no more.
+    """
+    optimizers(cfg, game)
+    count = min(2, cfg.trainer.batch_size // distributed.world())
+    understudy, batch = copy.deepcopy(game), data.train_batch(cfg.seed, 0, count)
+    try:
+        with draw.fork(cfg.seed):
+            for turn in understudy.turns():
+                if turn.steps < 0:
+                    raise ValueError(f"turn '{turn.name}' is played {turn.steps} times; see loss.critic_steps")
+                turn.loss(batch)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise GanError(
+            f"model {cfg.model._target_} with these networks cannot play on a batch of {count} from "
+            f"{cfg.dataset._target_}: {_line(error)}; check network=, dataset= and trainer.batch_size"
+        ) from error
 
 
 def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:

@@ -88,6 +88,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
             raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
+    _check_game(plain["model"], plain["dataset"], allowed_modules)
     for path, node in _nodes(plain):
         _check_node(path, node, allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
@@ -111,6 +112,26 @@ def _check_section(where: str, schema: Callable[..., Any], section: dict[str, An
         schema(**section)
     except ValueError as error:
         raise GanError(one_line(error)) from error
+
+
+def _check_game(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str]) -> None:
+    """The labels that a game needs are there, and the network group is one of this game's."""
+    call = _target_of("model", model, allowed)
+    name = model["_target_"]
+    if getattr(call, "needs_labels", False) and dataset.get("num_classes") is None:
+        raise GanError(
+            f"model {name} needs labels, but dataset {dataset.get('_target_')} has none "
+            "(dataset.num_classes is null); choose a labelled set, such as dataset=mnist or shapes"
+        )
+    parameters = inspect.signature(call).parameters
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in INJECTED["model"]]
+    missing = [key for key in needed if key not in model]
+    strange = [key for key in model if key not in parameters and key not in NODE_KEYS]
+    if missing and strange:
+        raise GanError(
+            f"model {name} needs {', '.join(missing)}, and these networks bring {', '.join(strange)}: "
+            "leave network=... out, which chooses the model's own"
+        )
 
 
 def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -141,7 +162,7 @@ def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None
 
 def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Callable[..., Any]:
     try:
-        return target(node["_target_"], allowed)
+        return target(node.get("_target_", ""), allowed)
     except GanError as error:
         raise GanError(f"{path}: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,11 @@ def _train(args: argparse.Namespace, composer: compose.Composer) -> int:
         return sweep.run(args, composer)
     cfg = composer.compose(args.overrides)
     if os.environ.get("RANK", "0") == "0":
-        refuse_second_run(Path(cfg.hydra.run.dir))
-        _run_in_directory(args, composer, prepare(cfg))
+        run_dir = Path(cfg.hydra.run.dir)
+        refuse_second_run(run_dir)
+        prepared = prepare(cfg)
+        args.overrides = [*args.overrides, f"hydra.run.dir={quoted(str(run_dir))}"]  # as resolved here
+        _run_in_directory(args, composer, prepared, run_dir)
     else:  # one of torchrun's other processes: rank 0 makes the directory
         prepared = prepare(cfg)
         _runner().train(prepared, None)
@@ -88,8 +92,17 @@ def hydra_main(args: argparse.Namespace, composer: compose.Composer, task: TaskF
     _run_hydra(args, get_args_parser(), task, composer.config_path, composer.config_name)
 
 
-def _run_in_directory(args: argparse.Namespace, composer: compose.Composer, prepared: Any) -> None:
+def quoted(text: str) -> str:
+    """A text as one value of an override."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _run_in_directory(
+    args: argparse.Namespace, composer: compose.Composer, prepared: Any, run_dir: Path
+) -> None:
+    """Train in `run_dir`; where that cannot be made, GanError, and nothing of it stays."""
     failed: list[Exception] = []
+    fresh = not run_dir.exists()
 
     def task(cfg: DictConfig) -> None:
         try:
@@ -98,7 +111,15 @@ def _run_in_directory(args: argparse.Namespace, composer: compose.Composer, prep
         except Exception as error:  # Hydra would print its own report of it
             failed.append(error)
 
-    hydra_main(args, composer, task)
+    try:
+        hydra_main(args, composer, task)
+    except OSError as error:
+        raise GanError(
+            f"cannot make run directory {run_dir}: {error.strerror}; name a writable one with hydra.run.dir=..."
+        ) from error
+    finally:
+        if fresh and not (run_dir / "provenance.json").exists():
+            shutil.rmtree(run_dir, ignore_errors=True)
     if failed:
         raise failed[0]
 

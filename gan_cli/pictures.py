@@ -1,6 +1,7 @@
 """Batches as pictures: grids of images, scatter plots of points."""
 
 import math
+import os
 from pathlib import Path
 
 import torch
@@ -59,11 +60,14 @@ def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
 
 
 def save(path: Path, picture: Tensor) -> None:
-    """uint8 (1|3|4,H,W) -> PNG."""
+    """uint8 (1|3|4,H,W) -> PNG, whole or not at all."""
     from PIL import Image
 
     array = picture.permute(1, 2, 0).contiguous().numpy()
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(path)
+        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(temporary, format="PNG")
+        os.replace(temporary, path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         raise GanError(f"cannot write picture {path}: {error.strerror or error}") from error

@@ -67,7 +67,7 @@ class RunDir:
 
     def lock(self) -> None:
         """Hold the run for this process, until it ends or is killed. GanError if another process trains it."""
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 (held as long as the process lives)
+        self._lock = open(self.path / ".lock", "a")  # noqa: SIM115 (held as long as the process lives)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

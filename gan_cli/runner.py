@@ -39,6 +39,7 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
     game = build.system(cfg)
     data = build.dataset(cfg)
     build.match(cfg, game, data)
+    build.rehearse(cfg, game, data)
     return Prepared(cfg, data, game, device)
 
 

@@ -14,6 +14,7 @@ from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.logger import clock
 from gan_cli.loop import test_mode
+from gan_cli.overrides import override_run
 from gan_cli.rundir import RunDir
 from gan_cli.systems.base import System
 from gan_cli.trainer import to_device
@@ -40,7 +41,7 @@ class Trained:
     ) -> None:
         run = RunDir(run_dir)
         cfg = run.open()
-        cfg.trainer.device = device
+        override_run(cfg, [f"trainer.device={device}"])
         config.check(cfg, allowed_modules)
         self.cfg, self.game, self.device = cfg, build.system(cfg), build.device(device)
         state = _state(run, checkpoint)
@@ -120,12 +121,14 @@ def sample(
     run = Trained(
         run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules
     )
+    _check_label(run, label)
     folder = _folder(Path(out) if out else run_dir / "generated")
     value_range = run.value_range
     with run.test_mode(seed) as system:
         game: Any = system
         if hasattr(game, "generate"):
-            images = _generate(run, game, n, label)
+            classes = None if label is None else torch.full((n,), label, device=run.device)
+            images = generate(game, n, classes)
             pictures.save(folder / "grid.png", pictures.grid(images, value_range))
             if value_range is not None:
                 for index, image in enumerate(images):
@@ -142,14 +145,12 @@ def sample(
     print(f"{n} samples ({run.weights} weights, iteration {run.iteration}, seed {seed}) in {folder}")
 
 
-def _generate(run: Trained, game: Any, n: int, label: int | None) -> Tensor:
-    classes = run.num_classes
-    if label is not None:
-        if not game.needs_labels:
-            raise GanError(f"label={label}: {type(game).__name__} is not conditional on labels")
-        if classes is None or not 0 <= label < classes:
-            raise GanError(f"label={label}: the labels of this run go from 0 to {(classes or 0) - 1}")
-    return generate(game, n, None if label is None else torch.full((n,), label, device=run.device))
+def _check_label(run: Trained, label: int | None) -> None:
+    classes = run.num_classes or 0
+    if label is not None and not run.game.needs_labels:
+        raise GanError(f"label={label}: {type(run.game).__name__} is not conditional on labels; leave it out")
+    if label is not None and not 0 <= label < classes:
+        raise GanError(f"label={label}: the labels of this run go from 0 to {classes - 1}")
 
 
 def generate(game: Any, n: int, label: Tensor | None = None, batch: int = 500) -> Tensor:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
     names = [o.partition("=")[0].lstrip("+~") for o in fixed if not o.lstrip("+~").startswith("hydra")]
     args.overrides = [
         *args.overrides,
-        f"hydra.sweep.dir={_quoted(str(folder))}",  # as resolved here, for the report
+        f"hydra.sweep.dir={hydra_app.quoted(str(folder))}",  # as resolved here, for the report
         f"hydra.job.config.override_dirname.exclude_keys=[{','.join(names)}]",
     ]
     try:
@@ -125,7 +125,3 @@ def _one_at_a_time(fixed: list[str], swept: list[list[str]]) -> Iterator[list[st
     for index, values in enumerate(swept):
         for value in values[1:]:
             yield [*fixed, *first[:index], value, *first[index + 1 :]]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

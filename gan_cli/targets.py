@@ -125,7 +125,8 @@ def describe(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(str(arg) for arg in args)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(describe(arg) for arg in args))
+        plain = [arg for arg in args if arg in KINDS or typing.get_args(arg)]  # what a config can hold
+        return " or ".join(dict.fromkeys(describe(arg) for arg in plain or args))
     if typing.get_origin(hint) in (list, tuple, Sequence):
         inner = " and ".join(dict.fromkeys(describe(arg) for arg in args if arg is not Ellipsis))
         return f"a list of {inner}"

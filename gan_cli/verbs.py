@@ -129,6 +129,8 @@ def _value(key: str, text: str, kind: type) -> Any:
             return None
         if not re.fullmatch(r"[+-]?\d+", text):
             raise GanError(f"{key} must be a whole number, not '{text}'")
+        if not -(2**63) <= int(text) < 2**63:
+            raise GanError(f"{key} must lie in [-2**63, 2**63), not {text}")
         return int(text)
     if text == "":
         raise GanError(f"{key} has no value")

@@ -32,10 +32,11 @@ class FakeRunner(SimpleNamespace):
         check(cfg, allowed_modules)
         return cfg
 
-    def train(self, prepared, run_dir):
+    def train(self, prepared, run_dir, changes=()):
         self.trained.append(run_dir)
         if run_dir is not None:
             (run_dir / "checkpoints").mkdir()
+            (run_dir / "provenance.json").touch()
         if prepared.seed == 1:
             raise Diverged("d/wasserstein of discriminator is not finite at iteration 7")
         if prepared.seed == 2:
