@@ -57,8 +57,7 @@ class Settings:
     """The top level. What a group fills in is checked against the signatures of its targets."""
 
     seed: int
-    modules: list[str]
-    metric: Any
+    modules: list[str] | str
     trainer: dict
     dataset: dict
     optimizer: dict
@@ -83,7 +82,8 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     Raises GanError that names the config path, what is wrong with it, and the nearest right word.
     """
     plain = _resolved(cfg)
-    for name in plain.get("modules") or []:
+    modules = plain.get("modules") or []
+    for name in [modules] if isinstance(modules, str) else modules:
         if name not in allowed_modules:
             raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)

@@ -92,7 +92,9 @@ def bind(
     hints = _hints(call)
     for key, value in given.items():
         if key in hints and not fits(value, hints[key]):
-            raise GanError(f"{dot}{key} must be {describe(hints[key])}, not {value!r}")
+            lost = isinstance(value, dict) and "_target_" not in value
+            remedy = f"; settings without a _target_ build nothing: {dot}{key}=null drops them" if lost else ""
+            raise GanError(f"{dot}{key} must be {describe(hints[key])}, not {value!r}{remedy}")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -116,7 +118,7 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, type(None) if hint is None else (origin or hint))
     if inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
-    return True
+    return not isinstance(value, dict)  # a callable or a protocol: what has no _target_ will not be one
 
 
 def describe(hint: Any) -> str:
