@@ -37,6 +37,7 @@ def _train(args: argparse.Namespace, composer: compose.Composer) -> int:
     if args.cfg or args.info or args.hydra_help or args.shell_completion:
         if args.cfg:
             composer.compose(args.overrides)
+            args.resolve = args.resolve or args.cfg == "job"  # what the run gets, without ${...}
         hydra_main(args, composer, _nothing)
         return 0
     if args.multirun or any(o.replace(" ", "").lower() == "hydra.mode=multirun" for o in args.overrides):
