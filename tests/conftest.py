@@ -1,10 +1,12 @@
 """What every test starts from."""
 
+import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; small networks gain nothing from more
 
 @pytest.fixture(autouse=True)
 def own_modules() -> Iterator[None]:

@@ -18,7 +18,7 @@ def test_learns_the_ring(
                 "train",
                 "experiment=ring",
                 *loss,
-                "trainer.iterations=1500",
+                "trainer.iterations=600",
                 "hydra.run.dir=run",
                 "dataset.std=0.05",
                 "trainer.device=cpu",
