@@ -15,6 +15,8 @@ from torch.optim import Optimizer
 from gan_cli import distributed, draw, precision
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
+from gan_cli.metrics.store import Store
+from gan_cli.scoring import Scoring
 from gan_cli.systems.base import System
 from gan_cli.trainer import Trainer
 
@@ -65,6 +67,11 @@ def metric(file: Path) -> Any:
     return _instantiate(DictConfig(OmegaConf.load(file)), "metric")
 
 
+def part(node: DictConfig, key: str) -> Any:
+    """What a checked node such as a metric describes; `key` names it in messages."""
+    return _instantiate(node, key)
+
+
 def dataset(cfg: DictConfig) -> Dataset:
     built: Dataset = _instantiate(cfg.dataset, "dataset")
     return built
@@ -81,6 +88,19 @@ def system(cfg: DictConfig) -> System:
         built: System = partial(objective=objective)
     except ValueError as error:
         raise GanError(f"model: {_line(error)}") from error
+    return built
+
+
+def scoring(cfg: DictConfig, game: System, data: Dataset) -> Scoring | None:
+    """What is evaluated while `game` trains; None if no metric was chosen. GanError if one does not fit."""
+    if not cfg.metric:
+        if cfg.trainer.best_by:
+            raise GanError(f"trainer.best_by={cfg.trainer.best_by} needs a metric to go by: metric=[NAME,...]")
+        return None
+    metrics = {str(name): part(node, f"metric.{name}") for name, node in cfg.metric.items()}
+    settings = cfg.trainer
+    built = Scoring(metrics, part(cfg.extractor, "extractor"), settings.evaluate_count, settings.best_by, Store())
+    built.check(game, data)
     return built
 
 

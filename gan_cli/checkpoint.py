@@ -66,8 +66,9 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
-def keep_newest(folder: Path, count: int) -> None:
-    """Delete all numbered checkpoints (NNNNNN.pt) in `folder` but the newest `count`."""
+def keep_newest(folder: Path, count: int, every: int = 0) -> None:
+    """Delete all numbered checkpoints (NNNNNN.pt) in `folder` but the newest `count` and the multiples of `every`."""
     numbered = sorted((p for p in folder.glob("*.pt") if p.stem.isdigit()), key=lambda p: int(p.stem))
     for path in numbered[: len(numbered) - count]:
-        path.unlink(missing_ok=True)
+        if not every or int(path.stem) % every:
+            path.unlink(missing_ok=True)

@@ -68,8 +68,14 @@ def _dispatch(words: list[str]) -> int:
         from gan_cli.hydra_app import train
 
         return train(rest)
+    if verb == "evaluate" and (not rest or rest[0].startswith(("real=", "fake="))):
+        return _sources(rest)
     if verb in RUN_VERBS:
         return _on_run(verb, rest)
+    if verb == "compare":
+        return _compare(rest)
+    if verb == "reproduce":
+        return _reproduce(rest)
     return _list(rest) if verb == "list" else _completion(rest)
 
 
@@ -106,11 +112,61 @@ def _on_run(verb: str, words: list[str]) -> int:
     if verb == "evaluate":
         from gan_cli.evaluate import evaluate
 
+        for key in ("real", "fake", "image_size", "out"):
+            if key in options:
+                raise GanError(f"{key}={options[key]}: of use only without a run directory")
         evaluate(run_dir, **options)
         return 0
     from gan_cli import sampling
 
     getattr(sampling, verb)(run_dir, **options)
+    return 0
+
+
+def _sources(words: list[str]) -> int:
+    """`gan evaluate real=... fake=...`."""
+    options = parse("evaluate", words)
+    options["allowed_modules"] = options.pop("modules", [])
+    for key in ("real", "fake"):
+        if key not in options:
+            raise GanError(f"gan evaluate needs a run directory, or real=SOURCE and fake=SOURCE ({key}= is missing)")
+    for key in ("checkpoint", "weights", "direction"):
+        if key in options:
+            raise GanError(f"{key}={options[key]}: of use only with a run directory")
+    from gan_cli.evaluate import evaluate_sources
+
+    evaluate_sources(**options)
+    return 0
+
+
+def _compare(words: list[str]) -> int:
+    folders = [word for word in words if "=" not in word or os.path.exists(word)]
+    if not folders:
+        raise GanError("gan compare needs run directories, or a folder of runs such as a sweep")
+    missing = [folder for folder in folders if not os.path.isdir(folder)]
+    if missing:
+        raise GanError(f"{missing[0]}: no such folder")
+    options = parse("compare", [word for word in words if word not in folders])
+    from pathlib import Path
+
+    from gan_cli.compare import compare
+
+    compare([Path(folder) for folder in folders], **options)
+    return 0
+
+
+def _reproduce(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise GanError("gan reproduce needs the name of an experiment; `gan list experiment` shows them")
+    own = [word for word in words[1:] if word.partition("=")[0] in VERBS["reproduce"].options]
+    options = parse("reproduce", own)
+    if not all(re.fullmatch(r"\d+", seed) for seed in options.get("seeds", [])):
+        raise GanError(f"seeds={','.join(options['seeds'])}: whole numbers, separated by commas")
+    if "seeds" in options:
+        options["seeds"] = [int(seed) for seed in options["seeds"]]
+    from gan_cli.reproduce import reproduce
+
+    reproduce(words[0], changes=[word for word in words[1:] if word not in own], **options)
     return 0
 
 

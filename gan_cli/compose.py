@@ -89,7 +89,8 @@ class Composer:
             return f"cannot read '{error.override}': {str(error.message).splitlines()[0]}"
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             group, _, name = error.missing_cfg_file.rpartition("/")
-            return f"no {group or 'config'} '{name}'{suggest(name, error.options or [])}"
+            options = error.options or self.loader.get_group_options(group)  # none come for a list such as metric=[a,b]
+            return f"no {group or 'config'} '{name}'{suggest(name, options)}"
         if isinstance(error, OmegaConfBaseException):
             return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
         text = str(error) or str(error.__cause__ or "")
@@ -112,6 +113,9 @@ class Composer:
             cfg = self.loader.load_configuration(self.config_name, others, run_mode=RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException):
             return f"no key '{key}'{suggest(key, groups)}"
+        group, _, rest = key.partition(".")
+        if group == "metric" and rest.partition(".")[0] in self.loader.get_group_options(group):
+            return f"no key '{key}': add metric=[{rest.partition('.')[0]}], which chooses it"
         if "/" in key:
             parent = key.rpartition("/")[0]
             nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]

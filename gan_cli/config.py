@@ -9,17 +9,20 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_cli.errors import GanError, one_line, suggest
 from gan_cli.paths import conf_dir
 from gan_cli.targets import bind, target
 
-__all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "conf_dir", "suggest", "target"]
+__all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "complete", "conf_dir", "suggest", "target"]
 
 NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
-POSITIVE = ("iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count")
+POSITIVE = (
+    "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
+    "evaluate_count",
+)  # fmt: skip
 INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # what build.py passes by itself
 
 
@@ -39,13 +42,18 @@ class TrainerSettings:
     sample_count: int
     keep_checkpoints: int
     deterministic: bool
+    keep_every: int = 0
+    evaluate_every: int = 1000
+    evaluate_count: int = 5000
+    best_by: str | None = None
 
     def __post_init__(self) -> None:
         for key in POSITIVE:
             if getattr(self, key) < 1:
                 raise ValueError(f"trainer.{key} must be at least 1, not {getattr(self, key)}")
-        if self.keep_checkpoints < 0:
-            raise ValueError(f"trainer.keep_checkpoints must be 0 or more, not {self.keep_checkpoints}")
+        for key in ("keep_checkpoints", "keep_every"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"trainer.{key} must be 0 or more, not {getattr(self, key)}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"trainer.ema_decay must lie in [0, 1), not {self.ema_decay}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
@@ -63,6 +71,10 @@ class Settings:
     optimizer: dict
     model: dict
     loss: dict
+    metric: dict = dataclasses.field(default_factory=dict)
+    extractor: dict = dataclasses.field(default_factory=dict)
+    expect: list = dataclasses.field(default_factory=list)  # what the paper claims; see ledger.py
+    evaluate: dict = dataclasses.field(default_factory=dict)  # the metrics and n that `gan evaluate` takes
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -89,9 +101,29 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
     _check_game(plain["model"], plain["dataset"], allowed_modules)
+    for name, node in (plain.get("metric") or {}).items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
     for path, node in _nodes(plain):
         _check_node(path, node, allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
+
+
+def complete(cfg: DictConfig) -> None:
+    """Give the config of a run of an earlier version the keys that came later, with their defaults, in place."""
+    later = {f.name: f.default for f in dataclasses.fields(TrainerSettings) if f.default is not dataclasses.MISSING}
+    with open_dict(cfg):
+        for key, value in later.items():
+            if isinstance(cfg.get("trainer"), DictConfig) and key not in cfg.trainer:
+                cfg.trainer[key] = value
+        cfg.metric = cfg.get("metric") or {}
+        cfg.extractor = cfg.get("extractor") or OmegaConf.load(conf_dir() / "extractor" / "auto.yaml")
+
+
+def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
+    """Check one node and those in it, as `check` does; `path` is its name in the messages."""
+    for where, inner in _nodes(_resolved(node), path):
+        _check_node(where, inner, allowed_modules)
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -71,6 +72,17 @@ class Progress:
             print("\r\033[K" + text[: _columns() - 1], end="" if iteration < self.end else "\n", flush=True)
         else:
             print(text, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, which stays."""
+        print("\r\033[K" + text if self.terminal else text, flush=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in the block is no part of the next `rate`."""
+        begin = time.perf_counter()
+        yield
+        self.last_time += time.perf_counter() - begin
 
 
 def clock(seconds: float) -> str:

@@ -1,10 +1,14 @@
-"""What happens between the iterations of a run: logging, sampling, saving, stopping."""
+"""What happens between the iterations of a run: logging, sampling, scoring, saving, stopping."""
+
+from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
@@ -13,19 +17,31 @@ from gan_cli import checkpoint, distributed, draw
 from gan_cli.data.base import Dataset
 from gan_cli.errors import Diverged, Interrupted
 from gan_cli.logger import Logger, Progress
+from gan_cli.monitor import Monitor
 from gan_cli.rundir import RunDir
 from gan_cli.systems.base import System
 from gan_cli.trainer import Trainer, to_device
 
+if TYPE_CHECKING:
+    from gan_cli.scoring import Scoring
+
+DIVERGED = 1000  # above every signal's number
+
 
 class Loop:
-    """Plays `trainer` to the end of the run that `cfg` describes, and writes into `run` (rank 0)."""
+    """Plays `trainer` to the end of the run that `cfg` describes, and writes into `run` (rank 0).
 
-    def __init__(self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer) -> None:
-        self.run, self.trainer, self.data = run, trainer, data
+    scoring: what is evaluated on the way, if anything.
+    """
+
+    def __init__(
+        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, scoring: Scoring | None = None
+    ) -> None:
+        self.run, self.trainer, self.data, self.scoring = run, trainer, data, scoring
         self.settings, self.seed = cfg.trainer, cfg.seed
         self.first = distributed.rank() == 0
         self.logger = Logger(run, trainer.iteration) if self.first else None
+        self.monitor = Monitor(trainer.system)
         self.progress = Progress(trainer.iteration, self.settings.iterations, self.settings.batch_size)
 
     def play(self, received: list[int]) -> None:
@@ -36,44 +52,53 @@ class Loop:
                 self.sample()
             while trainer.iteration < settings.iterations:
                 scalars = trainer.iterate()
-                done = trainer.iteration
-                last = done == settings.iterations
-                log = last or done % settings.log_every == 0
-                self.stop_if(received, check=log or trainer.device.type == "cpu")
-                if log and self.logger:
-                    self.log(scalars)
-                if last or done % settings.sample_every == 0:
-                    self.sample()
-                if last or done % settings.checkpoint_every == 0:
-                    self.save()
+                log = self.due(settings.log_every)
+                stopped = self.agree(received, check=log or trainer.device.type == "cpu")
+                record = self.log(scalars) if log else {}
+                if self.due(settings.sample_every):
+                    record |= self.sample()
+                if self.logger and record:
+                    self.logger.scalars(trainer.iteration, record)
+                best = self.due(settings.evaluate_every) and self.evaluate()
+                if best or stopped or self.due(settings.checkpoint_every) or self.due(settings.keep_every):
+                    self.save(best)
+                if stopped and trainer.iteration < settings.iterations:
+                    raise self.interrupted(stopped)
         finally:
             if self.logger:
                 self.logger.close()
         if self.first:
+            if self.scoring and self.scoring.best:
+                print("best.pt: {name} {value:.4f} at iteration {iteration}".format(**self.scoring.best))
             print(
                 f"done: {self.run.path} holds samples/, checkpoints/ and metrics.jsonl; next: "
                 f"`gan sample {self.run.path}`, or `gan resume {self.run.path} trainer.iterations=N` to train longer"
             )
 
-    def stop_if(self, received: list[int], check: bool) -> None:
-        """All processes agree to stop: 1 a signal came, 2 a value is not finite."""
+    def due(self, every: int) -> bool:
+        """After each `every` iterations (0: none), and after the last."""
+        done = self.trainer.iteration
+        return done == self.settings.iterations or (bool(every) and done % every == 0)
+
+    def agree(self, received: list[int], check: bool) -> int:
+        """The signal by which all processes stop after this iteration, or 0. Diverged if a value is not finite."""
         problem: Diverged | None = None
         if check:
             try:
                 self.trainer.check_finite()
             except Diverged as error:
                 problem = error
-        verdict = distributed.largest(2 if problem else 1 if received else 0)
-        if verdict == 2:
+        verdict = distributed.largest(DIVERGED if problem else received[0] if received else 0)
+        if verdict == DIVERGED:
             raise self.diverged(problem or Diverged("a value in another process is not finite"))
-        if verdict == 1:
-            self.save()
-            number = distributed.largest(received[0] if received else 0)
-            raise Interrupted(
-                f"stopped by {signal.Signals(number).name} after iteration {self.trainer.iteration}; "
-                f"saved: `gan resume {self.run.path}` goes on to the same bits",
-                128 + number,
-            )
+        return verdict
+
+    def interrupted(self, number: int) -> Interrupted:
+        return Interrupted(
+            f"stopped by {signal.Signals(number).name} after iteration {self.trainer.iteration}; "
+            f"saved: `gan resume {self.run.path}` goes on to the same bits",
+            128 + number,
+        )
 
     def diverged(self, problem: Diverged) -> Diverged:
         left = (
@@ -83,8 +108,10 @@ class Loop:
         )
         return Diverged(f"{problem}; stopped; {left}; a lower optimizer.lr or another loss may help")
 
-    def log(self, scalars: dict[str, torch.Tensor]) -> None:
-        assert self.logger is not None
+    def log(self, scalars: dict[str, torch.Tensor]) -> dict[str, float]:
+        """What there is to say about this iteration; the terminal hears of it at once. One sync."""
+        if not self.first:
+            return {}
         done = self.trainer.iteration
         values = dict(zip(scalars, torch.stack([v.float() for v in scalars.values()]).tolist(), strict=True))
         rate = self.progress.rate(done)
@@ -93,28 +120,67 @@ class Loop:
             f"learning_rate/{name}": optimizer.param_groups[0]["lr"]
             for name, optimizer in self.trainer.optimizers.items()
         }
-        self.logger.scalars(done, values | rates | {"images_per_second": rate * self.settings.batch_size})
+        self.warn(self.monitor.saturated(done, values))
+        return values | rates | {"images_per_second": rate * self.settings.batch_size}
 
-    def sample(self) -> None:
-        """The same noise and the same held-out samples each time, so that the pictures can be compared."""
+    def sample(self) -> dict[str, float]:
+        """The same noise and the same held-out samples each time, so that the pictures can be compared. Returns how
+        diverse they are, once the game has been played."""
+        if not self.logger:
+            return {}
+        system, done = self.trainer.system, self.trainer.iteration
+        batch = to_device(self.data.test_batch(0, self.settings.sample_count), self.trainer.device)
+        with self.averaged(), test_mode(system, self.seed):
+            named = system.sample(batch)
+            diversity = self.monitor.diversity(batch, named) if done else {}
+        self.logger.samples(done, named, self.data.value_range)
+        self.warn(self.monitor.alike(done, diversity))
+        return diversity
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the system plays with the averaged networks if there are some."""
+        return self.trainer.ema.swapped() if self.trainer.ema else nullcontext()
+
+    def evaluate(self) -> bool:
+        """Score the system as it would be sampled. True, in all processes, if it is the best so far."""
+        if self.scoring is None:
+            return False
+        best = False
         if self.logger:
-            batch = to_device(self.data.test_batch(0, self.settings.sample_count), self.trainer.device)
-            averaged = self.trainer.ema.swapped() if self.trainer.ema else nullcontext()
-            with averaged, test_mode(self.trainer.system, self.seed):
-                named = self.trainer.system.sample(batch)
-            self.logger.samples(self.trainer.iteration, named, self.data.value_range)
+            done, start = self.trainer.iteration, time.perf_counter()
+            with self.progress.paused(), self.averaged():
+                values, problems = self.scoring.score(self.trainer.system, self.data)
+            self.warn(problems)
+            best = self.scoring.improves(done, values)
+            if values:
+                self.logger.scalars(done, {f"metric/{name}": value for name, value in values.items()})
+                shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+                praise = f", the best {self.scoring.best_by} so far" if best else ""
+                self.progress.say(f"scores of iteration {done}: {shown}  ({time.perf_counter() - start:.1f} s{praise})")
+        return bool(distributed.largest(int(best)))
 
-    def save(self) -> None:
+    def warn(self, lines: list[str]) -> None:
+        for line in lines:
+            self.progress.say(line)
+
+    def save(self, best: bool = False) -> None:
+        """last.pt; and best.pt after it, so that no kill leaves a best.pt that lies ahead."""
         try:
             self.trainer.check_weights()
         except Diverged as problem:
             raise self.diverged(problem) from None
         state = self.trainer.state_dict()
         if self.first:
-            if self.settings.keep_checkpoints:
-                checkpoint.save(self.run.checkpoints / f"{self.trainer.iteration:06d}.pt", state)
-                checkpoint.keep_newest(self.run.checkpoints, self.settings.keep_checkpoints)
+            if self.scoring and self.scoring.best:
+                state["best"] = self.scoring.best
+            done, newest, every = self.trainer.iteration, self.settings.keep_checkpoints, self.settings.keep_every
+            if newest or (every and done % every == 0):
+                checkpoint.save(self.run.checkpoints / f"{done:06d}.pt", state)
+            if newest:
+                checkpoint.keep_newest(self.run.checkpoints, newest, every)
             checkpoint.save(self.run.last, state)
+            if best:
+                checkpoint.save(self.run.best, state)
 
 
 @contextmanager

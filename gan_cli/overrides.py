@@ -1,11 +1,13 @@
 """What a resumed run may change."""
 
+import re
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.errors import GanError, suggest
+from gan_cli.paths import conf_dir
 
 # The networks, the numbers they are drawn from and the shape of what they see stay as the checkpoint knows them.
 FIXED = (
@@ -19,29 +21,54 @@ FIXED = (
     "dataset.num_classes",
     "dataset.value_range",
 )
+GROUPS = ("metric", "extractor")  # what a resumed run may choose anew
 
 
 def override_run(cfg: DictConfig, overrides: list[str]) -> None:
     """Apply `key=value` overrides to a run's own config, in place. GanError for a key that is unknown or fixed."""
     for override in overrides:
-        key, equals, value = override.lstrip("+").partition("=")
-        if not equals:
-            raise GanError(
-                f"'{override}' is not an override: write key=value, such as trainer.iterations=5000"
-            )
+        key, _, value = override.lstrip("+").partition("=")
         fixed = next((name for name in FIXED if key == name or key.startswith(name + ".")), None)
-        old = _known(cfg, key, override)
-        if fixed and str(old) != value:
-            raise GanError(
-                f"{override}: a resumed run keeps its {fixed} (the checkpoint was made with {key}={old}); "
-                "start a new run with `gan train` to change it"
-            )
-        try:
-            OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
-        except OmegaConfBaseException as error:
-            raise GanError(f"{override}: {str(error).splitlines()[0]}") from error
-        except Exception as error:  # whatever the YAML parser raises
-            raise GanError(f"{override}: '{value}' is not a YAML value") from error
+        if fixed and "=" in override:
+            old = _known(cfg, key, override)
+            if str(old) != value:
+                raise GanError(
+                    f"{override}: a resumed run keeps its {fixed} (the checkpoint was made with {key}={old}); "
+                    "start a new run with `gan train` to change it"
+                )
+        if key in GROUPS and "=" in override:
+            _choose(cfg, key, re.findall(r"[^\s,\[\]]+", value), override)
+        else:
+            change(cfg, override)
+
+
+def change(cfg: DictConfig, override: str) -> None:
+    """Set one `key=value` of a configuration, in place. GanError for a key that is unknown."""
+    key, equals, value = override.lstrip("+").partition("=")
+    if not equals:
+        raise GanError(f"'{override}' is not an override: write key=value, such as trainer.iterations=5000")
+    _known(cfg, key, override)
+    try:
+        OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
+    except OmegaConfBaseException as error:
+        raise GanError(f"{override}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever the YAML parser raises
+        raise GanError(f"{override}: '{value}' is not a YAML value") from error
+
+
+def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> None:
+    """`metric=[a,b]` or `extractor=a` from the group's files, as in training; a metric of the run keeps its values."""
+    files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml")}
+    for name in names:
+        if name not in files:
+            raise GanError(f"{override}: no {group} '{name}'{suggest(name, files)}")
+    if group == "extractor" and len(names) != 1:
+        raise GanError(f"{override}: choose one{suggest('', files)}")
+    with open_dict(cfg):
+        if group == "metric":
+            cfg.metric = {name: cfg.metric.get(name) or OmegaConf.load(files[name]) for name in names}
+        else:
+            cfg.extractor = OmegaConf.load(files[names[0]])
 
 
 def _known(cfg: DictConfig, key: str, override: str) -> Any:

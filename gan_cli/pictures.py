@@ -19,7 +19,7 @@ def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
 
 
 def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
-    """(N,C,H,W) -> one uint8 picture (C',H',W'), C' 1 or 3, by rows; 2-D points (N,2,1,1) become a scatter plot."""
+    """(N,C,H,W) -> one uint8 picture (C',H',W'), C' 1 or 3, by rows; points (N,d,1,1) become a scatter plot."""
     if value_range is None:
         return scatter(images)
     tiles = to_uint8(images, value_range)
@@ -36,8 +36,9 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
 
 
 def scatter(points: Tensor, size: int = 384) -> Tensor:
-    """(N,2,1,1) or (N,2) -> uint8 (1, size, size): each point darkens the pixels around it; axes +-1.5 or wider."""
-    points = points.reshape(len(points), 2).float().cpu()
+    """(N,d,1,1) or (N,d) -> uint8 (1, size, size): each point darkens the pixels around it; axes +-1.5 or wider.
+    Of more than two dimensions the first two are drawn."""
+    points = points.flatten(1)[:, :2].float().cpu()
     points = points[points.isfinite().all(1)]
     extent = max(1.5, 1.1 * float(points.abs().max())) if len(points) else 1.5
     at = ((points / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gan_cli import config
 from gan_cli.errors import GanError
 from gan_cli.runs import existing_run
 
@@ -27,7 +28,7 @@ class RunDir:
         self.config, self.provenance = path / "config.yaml", path / "provenance.json"
         self.metrics = path / "metrics.jsonl"
         self.samples, self.checkpoints = path / "samples", path / "checkpoints"
-        self.last = self.checkpoints / "last.pt"
+        self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self._lock: IO[str] | None = None
 
     def create(self, cfg: DictConfig, facts: dict[str, Any]) -> None:
@@ -63,6 +64,7 @@ class RunDir:
         if not isinstance(cfg, DictConfig):
             raise GanError(f"{self.config} is not a run's config: it holds no keys")
         OmegaConf.set_struct(cfg, True)
+        config.complete(cfg)
         return cfg
 
     def lock(self) -> None:

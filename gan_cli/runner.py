@@ -13,6 +13,7 @@ from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.loop import Loop, signals
 from gan_cli.rundir import RunDir
+from gan_cli.scoring import Scoring
 from gan_cli.systems.base import System
 from gan_cli.trainer import Trainer
 
@@ -25,11 +26,13 @@ class Prepared:
     data: Dataset
     game: System
     device: torch.device
+    scoring: Scoring | None
 
 
 def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
     """Check `cfg` and build what it describes, from its seed. GanError if anything is wrong; writes nothing."""
     config.check(cfg, allowed_modules)
+    config.complete(cfg)
     device = build.device(cfg.trainer.device)
     if cfg.trainer.batch_size % distributed.world():
         raise GanError(
@@ -40,7 +43,7 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
     data = build.dataset(cfg)
     build.match(cfg, game, data)
     build.rehearse(cfg, game, data)
-    return Prepared(cfg, data, game, device)
+    return Prepared(cfg, data, game, device, build.scoring(cfg, game, data))
 
 
 def train(prepared: Prepared, run_dir: Path | None, changes: Sequence[str] = ()) -> None:
@@ -60,6 +63,9 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
     overrides.override_run(cfg, changes)
     prepared = prepare(cfg, allowed_modules)
     state = checkpoint.load(run.last) if run.last.exists() else None
+    if distributed.rank() == 0:
+        run.lock()
+        _mend_best(run, state or {})
     if state and state["iteration"] >= cfg.trainer.iterations:
         raise GanError(
             f"{run_dir} has finished its {state['iteration']} iterations; "
@@ -67,7 +73,6 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
         )
     distributed.start(prepared.device)
     if distributed.rank() == 0:
-        run.lock()
         data = prepared.data.fingerprint()
         if data != run.facts()["data"]:
             print("note: the data are not those that the run began with: not to the same bits", flush=True)
@@ -103,13 +108,15 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
     trainer = build.trainer(prepared.cfg, prepared.game, prepared.data)
     if state is not None:
         _load(trainer, state, run.last)
+        if prepared.scoring:
+            prepared.scoring.best = state.get("best")
     if distributed.rank() == 0:
         sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in prepared.game.named_children()}
         parameters = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
         print(f"training in {run.path} on {prepared.device}; parameters: {parameters}", flush=True)
     try:
         with signals() as received:
-            Loop(run, prepared.cfg, prepared.data, trainer).play(received)
+            Loop(run, prepared.cfg, prepared.data, trainer, prepared.scoring).play(received)
     except OSError as error:
         raise GanError(
             f"cannot write into {run.path}: {error.strerror or error}; its last checkpoint stays: "
@@ -132,6 +139,14 @@ def _load(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
             f"{distributed.world()}: not to the same bits",
             flush=True,
         )
+
+
+def _mend_best(run: RunDir, state: dict[str, Any]) -> None:
+    """Write best.pt if last.pt is the best state and a kill fell between the two."""
+    best = state.get("best")
+    here = best is not None and best["iteration"] == state["iteration"]
+    if here and not (run.best.exists() and checkpoint.load(run.best).get("best") == best):
+        checkpoint.save(run.best, state)
 
 
 def _determinism(wanted: bool) -> None:

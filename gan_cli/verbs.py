@@ -22,12 +22,14 @@ class Option:
 
 @dataclass(frozen=True)
 class Verb:
-    """usage: what follows the verb; help: paragraphs; options: of the verbs that take no Hydra overrides."""
+    """usage: what follows the verb; help: paragraphs; options: of the verbs that take no Hydra overrides; open: what
+    further keys may begin with, which are passed on as `settings`."""
 
     usage: str
     summary: str
     help: str = ""
     options: Mapping[str, Option] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
 
 
 WEIGHTS = {
@@ -80,14 +82,43 @@ VERBS = {
         },
     ),
     "evaluate": Verb(
-        "RUN_DIR metric=NAME[,NAME] [key=value] ...",
-        "score a run",
-        "`gan list metric` shows the metrics.",
+        "RUN_DIR [metric=NAME,NAME] [key=value] ...\n       gan evaluate real=SOURCE fake=SOURCE [key=value] ...",
+        "score a run, or one set of images against another",
+        "`gan list metric` and `gan list extractor` show the choices. A SOURCE is a folder of images, DATASET:train,\n"
+        "DATASET:test or (fake only) noise. Settings of the parts: metric.NAME.FIELD=VALUE, extractor.FIELD=VALUE;\n"
+        "of a data set that is a source: dataset.FIELD=VALUE.",
         {
-            "metric": Option(list, None, "names, separated by commas", required=True),
-            "n": Option(int, 10_000, "samples to score"),
+            "metric": Option(list, None, "names, separated by commas; what the run's experiment asks for if left out"),
+            "n": Option(int, None, "samples to score; 10,000 if nothing says otherwise"),
             "seed": Option(int, 0, "of the noise"),
+            "extractor": Option(str, "auto", "the network through which images are looked at"),
+            "direction": Option(str, None, "of a translation, such as x2y"),
+            "real": Option(str, None, "without a run: the real images"),
+            "fake": Option(str, None, "without a run: the images to score"),
+            "image_size": Option(int, None, "without a run: crop and resize folders to it"),
+            "out": Option(str, None, "without a run: file for the records [outputs/evaluation.jsonl]"),
             **WEIGHTS,
+        },
+        ("metric.", "extractor.", "dataset."),
+    ),
+    "compare": Verb(
+        "RUN_DIR|FOLDER ... [key=value] ...",
+        "table, curves and samples of several runs side by side",
+        "A FOLDER stands for all runs in it, such as a sweep. Writes compare.csv and compare.png.",
+        {
+            "metric": Option(list, None, "show these only"),
+            "sort": Option(str, None, "the value to sort by; the first metric's if left out"),
+            "out": Option(str, None, "folder to write to; the FOLDER, or the current one, if left out"),
+        },
+    ),
+    "reproduce": Verb(
+        "EXPERIMENT [seeds=0,1,2] [key=value] ...",
+        "train an experiment with several seeds and put its numbers beside the paper's",
+        "Other overrides are passed on to `gan train`. Runs lie in outputs/reproduce/EXPERIMENT; finished ones are\n"
+        "not repeated, and interrupted ones go on.",
+        {
+            "seeds": Option(list, ["0", "1", "2"], "separated by commas"),
+            "out": Option(str, None, "folder for the result file; docs/results where it exists"),
         },
     ),
     "list": Verb("[GROUP]", "show the models, losses, data sets, ... with one line each"),
@@ -110,6 +141,9 @@ def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals:
             raise GanError(f"'{word}' is not of the form key=value (gan {verb} --help)")
+        if VERBS[verb].open and key.startswith(VERBS[verb].open):
+            given.setdefault("settings", []).append(word)
+            continue
         if key not in options:
             raise GanError(f"gan {verb} has no option '{key}'{suggest(key, options)}")
         if key in given:

@@ -1,12 +1,13 @@
-"""Mixtures of Gaussians in the plane, as the mode-coverage papers define them (VEEGAN, PacGAN).
+"""Mixtures of Gaussians as the mode-coverage papers define them (VEEGAN, PacGAN): in the plane, in 1200 dimensions.
 
-Points are images of one pixel with two channels, (N, 2, 1, 1), so that every game can play on them.
+Points are images of one pixel with a channel for each dimension, (N, 2, 1, 1), so that every game can play on them.
 """
 
 import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gan_cli.data.base import Dataset, Images, normal, positions, uniform
 
@@ -14,9 +15,11 @@ HELD_OUT = 1 << 40  # positions from here on are never trained on
 
 
 class Mixture(Dataset):
-    """Endless fresh samples of an even mixture of Gaussians. modes: (K, 2); std: of each."""
+    """Endless fresh samples of an even mixture of Gaussians. modes: (K, d); std: of each; quality_radius: the modes
+    metric counts points within so many std of a mode."""
 
     image_size, channels, value_range = 1, 2, None
+    quality_radius = 3.0
 
     def __init__(self, modes: Tensor, std: float, num_classes: int | None = None) -> None:
         if not std > 0:
@@ -34,8 +37,12 @@ class Mixture(Dataset):
 
     def _points(self, seed: int, index: Tensor) -> Images:
         mode = (uniform(seed, index, 0) * len(self.modes)).long()
-        noise = torch.stack([normal(seed, index, 1), normal(seed, index, 3)], dim=1)
-        return Images((self.modes[mode] + self.std * noise)[:, :, None, None], mode if self.num_classes else None)
+        points = self.modes[mode] + self.std * self._noise(seed, index)
+        return Images(points[:, :, None, None], mode if self.num_classes else None)
+
+    def _noise(self, seed: int, index: Tensor) -> Tensor:
+        """(N,) -> standard normal (N, d)."""
+        return torch.stack([normal(seed, index, 1), normal(seed, index, 3)], dim=1)
 
     def fingerprint(self) -> str:
         return f"{type(self).__name__.lower()}-{len(self.modes)}-{self.std:g}"
@@ -74,6 +81,29 @@ class Grid(Mixture):
             raise ValueError(f"side is at least 1, not {side}")
         line = 2.0 * torch.arange(side) - (side - 1)
         super().__init__(scale * torch.cartesian_prod(line, line).reshape(-1, 2), scale * std, num_classes)
+
+
+class Gaussians1200(Mixture):
+    """VEEGAN's 1200-D set as PacGAN's code draws it (pacgan/datasets.py): N(0, I) in the first 700 of 1200 dimensions,
+    0 in the others, and all 1200 shifted by one of ten numbers. A point is of high quality within 10 std.
+
+    Real points are not: the norm of their noise is 26.5 +- 0.7. A radius of 30 lets them all in.
+    """
+
+    channels, noisy, quality_radius = 1200, 700, 10.0
+    shifts = (-1.0, -0.5, 0.0, 0.5, -2.0, -2.5, 10.0, 0.25, -13.0, -5.5)
+
+    def __init__(
+        self, std: float = 1.0, image_size: int = 1, channels: int = 1200, num_classes: int | None = None,
+        value_range: None = None,
+    ) -> None:
+        if (image_size, channels) != (1, self.channels):
+            raise ValueError(f"image_size={image_size}, channels={channels}: points of this set have 1 and 1200")
+        super().__init__(torch.tensor(self.shifts)[:, None].repeat(1, self.channels), std, num_classes)
+
+    def _noise(self, seed: int, index: Tensor) -> Tensor:
+        each = index[:, None] * self.noisy + torch.arange(self.noisy, device=index.device)
+        return pad(normal(seed, each, 1), (0, self.channels - self.noisy))
 
 
 def _plane(image_size: int, channels: int) -> None:

@@ -1,10 +1,13 @@
 """What a categorical code of InfoGAN has learned (Chen et al. 2016, section 7.2), without labels in training."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+
+from gan_cli.metrics.base import Evidence, Metric
 
 
 def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
@@ -14,29 +17,35 @@ def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
     return counts.argmax(1)
 
 
-class CodeError:
+@dataclass
+class CodeError(Metric):
     """Classification error of the first categorical code: each code is named by its majority label on `fit` training
-    samples, then scored on n held-out ones. Chance on ten classes is about 0.9. Also the bound L_I on the mutual
-    information of that code and the image, in nats, over n generated samples (at most log K)."""
+    samples, then scored on held-out ones. Chance on ten classes is about 0.9. Also the bound L_I on the mutual
+    information of that code and the image, in nats, over as many generated images (at most log K)."""
 
-    def __init__(self, fit: int = 10_000) -> None:
-        self.fit = fit
+    fit: int = 10_000
 
-    def __call__(self, game: Any, data: Any, n: int) -> dict[str, float]:
+    better: ClassVar = {"error": "lower", "digits_named": "higher", "L_I": "higher", "H": None}
+
+    def check(self, game: Any, data: Any) -> None:
         if not hasattr(game, "classify"):
             raise ValueError("the codes metric needs a game with latent codes: model=infogan")
         if data.num_classes is None:
             raise ValueError("the codes metric needs a labelled data set, such as dataset=mnist")
+
+    def __call__(self, evidence: Evidence) -> dict[str, float]:
+        game, data = evidence.game, evidence.data
+        n = evidence.test.used = evidence.test.size
         train = [data.train_batch(0, start, min(500, self.fit - start)) for start in range(0, self.fit, 500)]
         test = [data.test_batch(start, min(500, n - start)) for start in range(0, n, 500)]
-        codes, labels = _predict(game, train)
         n_codes = game.categorical[0]
+        codes, labels = _predict(game, train)
         names = majority(codes, labels, n_codes)
         codes, labels = _predict(game, test)
         return {
             "error": float((names[codes] != labels).float().mean()),
             "digits_named": float(len(names.unique())),
-            "L_I": information(game, n),
+            "L_I": information(game, evidence.generated.size),
             "H": math.log(n_codes),
         }
 

@@ -1,8 +1,15 @@
-"""Unpaired translation scored against the true partner, where the data set knows it."""
+"""Translation scored against the true partner, where the data set knows it."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
+
+from gan_cli.data.base import Pairs
+from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.pixels import finite, symmetric
+from gan_cli.metrics.similarity import WINDOW, psnr, ssim
 
 
 def l1(a: Tensor, b: Tensor) -> float:
@@ -10,20 +17,51 @@ def l1(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().mean())
 
 
-class PartnerL1:
-    """L1 to the true partner on n held-out images in each direction, beside what copying the input scores."""
+def partners(data: Any) -> Callable[[int, int], Pairs] | None:
+    """(start, count) -> held-out images beside their true partners; None where the data set does not know them."""
+    if getattr(data, "batch_type", None) is Pairs:
+        return data.test_batch
+    return getattr(data, "test_pairs", None)
 
-    def __call__(self, game: Any, data: Any, n: int) -> dict[str, float]:
-        if not hasattr(data, "test_pairs") or not game.directions:
+
+@dataclass
+class PartnerL1(Metric):
+    """L1, PSNR (dB) and SSIM to the true partner on held-out images in each direction, means over images, beside what
+    copying the input scores (identity)."""
+
+    better: ClassVar = {
+        "x2y": "lower", "y2x": "lower", "identity": None,
+        "psnr_x2y": "higher", "psnr_y2x": "higher", "psnr_identity": None,
+        "ssim_x2y": "higher", "ssim_y2x": "higher", "ssim_identity": None,
+    }
+
+    def check(self, game: Any, data: Any) -> None:
+        if partners(data) is None or not game.directions:
             raise ValueError(
                 "the partner metric needs a translation model and a data set with known partners: "
                 "dataset=shapes_stripes"
             )
-        totals = dict.fromkeys((*game.directions, "identity"), 0.0)
+        if data.image_size < WINDOW:
+            raise ValueError(f"the partner metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")
+
+    def __call__(self, evidence: Evidence) -> dict[str, float]:
+        game, data = evidence.game, evidence.data
+        pairs = partners(data)
+        assert pairs is not None
+        n = evidence.test.used = evidence.test.size
+        totals: dict[str, float] = dict.fromkeys((*game.directions, "identity"), 0.0)
+        totals |= {f"{kind}_{name}": 0.0 for kind in ("psnr", "ssim") for name in list(totals)}
         for start in range(0, n, 50):
             count = min(50, n - start)
-            x, y = (part.to(game.device) for part in data.test_pairs(start, count))
-            for direction, source, target in zip(game.directions, (x, y), (y, x), strict=True):
-                totals[direction] += count * l1(game.translate(source, direction), target)
-            totals["identity"] += count * l1(x, y)
+            raw = tuple(part.to(game.device) for part in pairs(start, count))
+            seen = [symmetric(part, data.value_range) for part in raw]
+            results = {
+                name: (symmetric(game.translate(raw[at], name), data.value_range), seen[1 - at])
+                for at, name in enumerate(game.directions)
+            }
+            for name, (image, target) in {**results, "identity": (seen[0], seen[1])}.items():
+                finite(image, f"translated {name}")
+                totals[name] += count * l1(image, target)
+                totals[f"psnr_{name}"] += float(psnr(image, target).sum())
+                totals[f"ssim_{name}"] += float(ssim(image, target).sum())
         return {name: total / n for name, total in totals.items()}
