@@ -2,10 +2,10 @@ PYTHON ?= python3
 GAN := .venv/bin/gan
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint clean
+.PHONY: help train test lint reproduction clean
 
 help:  ## what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: .venv/.installed  ## train a small DCGAN on the built-in shapes: minutes on a CPU
 	$(GAN) train experiment=quickstart
@@ -16,6 +16,9 @@ test: .venv/.installed  ## run the tests
 lint: .venv/.installed  ## check style and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md from the result files in docs/results
+	.venv/bin/python -m gan_cli.ledger
 
 clean:  ## remove the environment and the caches; runs in outputs/ stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -8,7 +8,7 @@ import torch
 from test_data_standard import TEST, TRAIN, write
 from torch import Tensor
 
-from gan_cli.data.base import Images
+from gan_cli.data.base import Images, order
 from gan_cli.data.stacked import StackedMNIST
 from gan_cli.metrics.base import Evidence, Features, Samples
 from gan_cli.metrics.stacked import StackedModes, from_uniform, triples
@@ -49,6 +49,15 @@ def test_digits_are_drawn_evenly_and_independently(root) -> None:
         cells = torch.bincount(fill[:, a] * TRAIN + fill[:, b], minlength=TRAIN**2)
         chi2 = ((cells - 50.0) ** 2 / 50).sum()
         assert 300 < chi2 < 520  # 399 degrees of freedom: mean 399, standard deviation 28
+
+
+def test_held_out_pictures_are_drawn_anew(root) -> None:
+    """Both splits have evenly many digits, so that the same random numbers would show in their parity."""
+    data = StackedMNIST(root, size=2000)
+    train = torch.empty(2000, 3, dtype=torch.int64)
+    train[order(0, 0, 2000, 2000)] = numbers(data.train_batch(0, 0, 2000).image)
+    agree = (train % 2 == numbers(data.test_batch(0, 2000).image) % 2).float().mean()
+    assert abs(agree - 0.5) < 0.03
 
 
 def test_the_stream_is_pure_splits_and_passes_through_the_same_pictures(root) -> None:
