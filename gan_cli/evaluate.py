@@ -36,25 +36,29 @@ def evaluate(
     checkpoint: str = "last",
     weights: str = "auto",
     direction: str | None = None,
-    extractor: str = "auto",
+    extractor: str | None = None,
     settings: Sequence[str] = (),
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
     """Print each metric of conf/metric on `n` samples of a run and append it to RUN_DIR/evaluation.jsonl.
 
-    metric, n: what the run's experiment asks for if left out. settings: `metric.NAME.FIELD=VALUE` and
-    `extractor.FIELD=VALUE`.
+    metric, n, extractor: what the run's experiment asks for if left out. settings: `metric.NAME.FIELD=VALUE` and
+    `extractor.FIELD=VALUE`, after the experiment's own for these metrics.
     """
+    if n is not None and n < 1:
+        raise GanError(f"n={n}: ask for at least one sample")
     run = Trained(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     asked = run.cfg.get("evaluate") or {}
     names = metric or list(asked.get("metric") or []) or list(run.cfg.get("metric") or {})
     if not names:
         raise GanError(f"name the scores to take: metric=NAME{suggest('', _names('metric'))}")
     n = n or asked.get("n") or SAMPLES
-    metrics, through = parts(names, extractor, settings, run.cfg.get("metric"), allowed_modules)
-    if n < 1:
-        raise GanError(f"n={n}: ask for at least one sample")
+    through_whom = extractor or asked.get("extractor") or "auto"
+    fitting: tuple[str, ...] = ("extractor.",) if through_whom == asked.get("extractor") else ()
+    fitting += tuple(f"metric.{name}." for name in names)
+    own = [setting for setting in asked.get("settings") or () if setting.startswith(fitting)]
+    metrics, through = parts(names, through_whom, [*own, *settings], run.cfg.get("metric"), allowed_modules)
     if direction and direction not in run.game.directions:
         raise GanError(f"direction={direction}{suggest(direction, run.game.directions)}")
     for name, one in metrics.items():
@@ -180,7 +184,10 @@ def counts(evidence: Evidence) -> dict[str, Any]:
     """Of a protocol: how many samples of each kind have been looked at, through what, the seed and the device."""
     seen = {s.split: s.used for s in (evidence.generated, evidence.train, evidence.test) if s.used}
     through = evidence.extractor_used
-    network = {"extractor": f"{through.name}:{through.hash[:12]}"} if through else {}
+    network: dict[str, Any] = {"extractor": f"{through.name}:{through.hash[:12]}"} if through else {}
+    accuracy = getattr(through, "record", {}).get("accuracy")
+    if accuracy is not None:
+        network["extractor_accuracy"] = accuracy
     return {**seen, **network, "seed": evidence.seed, "device": str(evidence.device)}
 
 

@@ -46,7 +46,7 @@ def of_sources(
         scored = noise(data, reference.size, seed) if data else _noise_like(reference, seed)
     else:
         scored, _ = _source(fake_spec, "fake", n, changes or [], data, image_size, device)
-    shapes = [tuple(next(iter(samples)).image.shape[1:]) for samples in (reference, scored)]
+    shapes = [_shape(samples) for samples in (reference, scored)]
     if shapes[0] != shapes[1]:
         raise GanError(
             f"real={real_spec} holds images of shape {shapes[0]}, fake={fake_spec} of {shapes[1]}; "
@@ -77,7 +77,9 @@ def _source(
     if not issubclass(data.batch_type, Images):
         raise GanError(f"{key}={spec}: its samples are pairs; name a data set of single images, or a folder")
     size = data.test_size if split == "test" else data.size
-    return real(data, split or "train", min(n or MANY, size)), data
+    samples = real(data, split or "train", min(n or MANY, size))
+    samples.split = f"{name}:{split or 'train'}"
+    return samples, data
 
 
 def _dataset(name: str, changes: list[str]) -> Dataset:
@@ -122,8 +124,15 @@ def _pixels(file: Path, channels: int, image_size: int | None) -> Tensor:
     return images.to_tensor(images.resize_crop(picture, image_size) if image_size else picture)
 
 
+def _shape(samples: Samples) -> tuple[int, ...]:
+    """(C, H, W) of the first one, which does not count as looked at."""
+    found = tuple(next(iter(samples)).image.shape[1:])
+    samples.used = 0
+    return found
+
+
 def _noise_like(reference: Samples, seed: int) -> Samples:
-    shape = next(iter(reference)).image.shape[1:]
+    shape = _shape(reference)
 
     def batches() -> Iterator[Images]:
         generator = torch.Generator().manual_seed(seed)

@@ -128,6 +128,13 @@ def test_features_are_computed_once_and_those_of_real_images_kept() -> None:
     assert through.calls == 3  # another count is another entry
 
 
+def test_two_sources_of_one_split_are_not_mixed_up() -> None:
+    one, other = (sources.of_sources("shapes", "shapes", n=9, changes=["image_size=8", f"size={s}"]) for s in (20, 30))
+    found = Evidence(one.generated, other.train, other.test, extractor=Counting())
+    assert not torch.equal(found.features(found.generated).values, found.features(found.train).values)
+    assert found.generated.split == found.train.split == "shapes:train"
+
+
 def test_nan_samples_are_refused() -> None:
     broken = Samples("generated", 1, lambda: iter([Images(torch.full((1, 1, 2, 2), torch.nan))]))
     found = Evidence(broken, broken, broken, extractor=Counting())

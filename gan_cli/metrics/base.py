@@ -18,7 +18,7 @@ class Samples:
 
     split: `generated`, `train`, `test` or where they come from; part of every printed protocol. key: names real
     samples in the cache of their features; None: they are not kept. Images are float32 in [-1, 1], (N, C, H, W), on
-    the device; points are (N, 2, 1, 1) as they are. `used`: the largest number that a metric has looked at.
+    the device; points are (N, d, 1, 1) as they are. `used`: the largest number that a metric has looked at.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Evidence:
         self.game, self.data, self.seed, self.folder = game, data, seed, folder
         self.device = device or torch.device("cpu")
         self._extractor, self._store, self._prepared = extractor, store, False
-        self._memory: dict[str, Features] = {}
+        self._memory: dict[Samples, Features] = {}
 
     @property
     def extractor(self) -> Extractor:
@@ -133,7 +133,7 @@ class Evidence:
     def features(self, samples: Samples) -> Features:
         """What the extractor sees in all of `samples`; computed once, and for real ones kept on disk."""
         extractor = self.extractor
-        if samples.split not in self._memory:
+        if samples not in self._memory:
             key = samples.key and f"{samples.key}-{samples.size}-{extractor.hash}"
             found = self._store.get(key) if key and self._store is not None else None
             if found is None:
@@ -141,8 +141,8 @@ class Evidence:
                 if key and self._store is not None:
                     self._store.put(key, found)
             samples.used = max(samples.used, len(found.values))
-            self._memory[samples.split] = found
-        return self._memory[samples.split]
+            self._memory[samples] = found
+        return self._memory[samples]
 
     def named(self, name: str) -> str:
         """`FID` through the Inception network; through any other extractor `FID[classifier:mnist:ab12]`."""
@@ -152,6 +152,8 @@ class Evidence:
 
 def _extract(extractor: Extractor, samples: Samples) -> Features:
     parts = [extractor(batch.image)._replace(label=batch.label) for batch in samples]
+    if not parts:
+        raise ValueError(f"there are no {samples.split} samples to score; see n=")
     logits = [part.logits for part in parts if part.logits is not None]
     labels = [part.label.cpu() for part in parts if part.label is not None]
     values = torch.cat([part.values for part in parts])

@@ -204,16 +204,18 @@ class Auto:
     """The best extractor that needs no download: the classifier where the data set has labels; else Inception where
     its weights are; else random features, which a line announces. Points are their own features.
 
-    Name and hash are those of the chosen one.
+    Name, hash and record are those of the chosen one.
     """
 
     def __init__(self) -> None:
         self.name, self.hash = "auto", ""
+        self.record: dict[str, Any] = {}
 
     def prepare(self, data: Any, device: torch.device) -> None:
         self._chosen = self._choose(data)
         self._chosen.prepare(data, device)
         self.name, self.hash = self._chosen.name, self._chosen.hash
+        self.record = getattr(self._chosen, "record", {})
 
     def __call__(self, images: Tensor) -> Features:
         return self._chosen(images)
