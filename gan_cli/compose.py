@@ -90,7 +90,8 @@ class Composer:
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             group, _, name = error.missing_cfg_file.rpartition("/")
             options = error.options or self.loader.get_group_options(group)  # none come for a list such as metric=[a,b]
-            return f"no {group or 'config'} '{name}'{suggest(name, options)}"
+            guess = suggest(name, options) or (f"; `gan list {group}` shows what there is" if group else "")
+            return f"no {group or 'config'} '{name}'{guess}"
         if isinstance(error, OmegaConfBaseException):
             return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
         text = str(error) or str(error.__cause__ or "")

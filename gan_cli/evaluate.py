@@ -89,6 +89,8 @@ def evaluate_sources(
     """Score source `fake` against source `real` (`sources.of_sources`); append the records to file `out`."""
     if n is not None and n < 1:
         raise GanError(f"n={n}: ask for at least one sample")
+    if image_size is not None and image_size < 1:
+        raise GanError(f"image_size={image_size}: a picture needs at least one pixel")
     dataset_changes = [s.removeprefix("dataset.") for s in settings if s.startswith("dataset.")]
     others = [s for s in settings if not s.startswith("dataset.")]
     metrics, through = parts(metric or BETWEEN_SOURCES, extractor, others, None, allowed_modules)
@@ -176,8 +178,9 @@ def _score(
                 },
             )
     finally:
-        if not any(evidence.folder.iterdir()):
-            evidence.folder.rmdir()
+        for folder in (evidence.folder, records.parent):  # what nothing was written into
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def counts(evidence: Evidence) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def _source(
     name, _, split = spec.partition(":")
     names = [path.stem for path in (conf_dir() / "dataset").glob("*.yaml")]
     if name not in names:
-        raise GanError(f"{key}={spec}: no such folder, and no data set of that name{suggest(name, names)}")
+        beside = [path.name for path in Path(spec).parent.glob("[!.]*") if path.is_dir()]
+        guess = suggest(Path(spec).name, beside) if suggest(Path(spec).name, beside).startswith("; did") else None
+        raise GanError(f"{key}={spec}: no such folder, and no data set of that name{guess or suggest(name, names)}")
     if (split or "train") not in SPLITS:
         raise GanError(f"{key}={spec}: the split is train or test, as in {name}:test")
     data = _dataset(name, changes)

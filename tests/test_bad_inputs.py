@@ -6,6 +6,7 @@
 import contextlib
 import fcntl
 import io
+import math
 import os
 import re
 import shutil
@@ -164,6 +165,22 @@ def last_is_whole(here: Path) -> None:
     assert not list(run.rglob("*.tmp"))
 
 
+def nan_weights(here: Path, stack: contextlib.ExitStack) -> None:
+    last = copied(here, "nan") / "checkpoints/last.pt"
+    state = torch.load(last, weights_only=True)
+    for weights in (state["system"], *state["ema"].values()):
+        for tensor in weights.values():
+            tensor.fill_(math.nan)
+    torch.save(state, last)
+
+
+def one_class(here: Path, stack: contextlib.ExitStack) -> None:
+    for number in range(6):
+        picture(here / f"alike/cat/{number}.png")
+    settings = f"{PICTURES} dataset.root=alike dataset.num_classes=1"
+    assert run(f"train {settings} hydra.run.dir=classes") == (0, "")
+
+
 CASES = [
     # -- words
     Case("misspelt verb", "trian", ("did you mean 'train'",)),
@@ -172,7 +189,7 @@ CASES = [
     Case("misspelt key", "train trainer.itrations=3", ("did you mean 'trainer.iterations'",)),
     Case("misspelt option", "train --mulitrun", ("did you mean '--multirun'",)),
     Case("misspelt network of the optimiser", "train optimizer.networks.generatr.lr=1", ("'generator'",)),
-    Case("misspelt experiment", "train experiment=nope", ("no experiment 'nope'", "dcgan_mnist")),
+    Case("misspelt experiment", "train experiment=nope", ("no experiment 'nope'", "gan list experiment")),
     Case("misspelt member of a sweep", "train -m model=dcgn,wgan_gp", ("did you mean 'dcgan'", "sweep")),
     Case("misspelt metric", "evaluate run metric=mods", ("did you mean 'modes'",)),
     Case("misspelt option of a verb", "sample run sed=3", ("did you mean 'seed'",)),
@@ -241,6 +258,44 @@ CASES = [
         left=("out",),
     ),
     Case("no images to translate", "translate cycle input=empty output=out", ("no images in it",)),
+    # -- scores
+    Case("misspelt metric of a training", "train {points} metric=[mods]", ("did you mean 'modes'",)),
+    Case("setting of a metric not chosen", "train metric.fid.reference=test", ("add metric=[fid]",)),
+    Case("misspelt best_by", "train {points} metric=[modes] trainer.best_by=high_qualty", ("'high_quality'",)),
+    Case("metric that cannot score the run", "train {shapes} metric=[modes]", ("dataset=ring",)),
+    Case("misspelt extractor", "evaluate run metric=kid extractor=pixel", ("did you mean 'pixels'",)),
+    Case("misspelt setting of a metric", "evaluate run metric=kid metric.kid.subset=3", ("did you mean 'subsets'",)),
+    Case("misspelt source", "evaluate real=photo fake=photos", ("no such folder", "did you mean 'photos'")),
+    Case("one source", "evaluate real=photos", ("fake= is missing",)),
+    Case("empty source", "evaluate real=photos fake=empty", ("no images in empty",)),
+    Case("text among the images of a source", "evaluate real=text fake=photos", ("not an image",), setup=text_as_jpg),
+    Case("sources of two sizes", "evaluate real=tiny fake=photos", ("image_size=N",), setup=tiny),
+    Case(
+        "too few samples for the features",
+        "evaluate run metric=fid n=2 extractor=pixels",
+        ("2 real samples", "in 2 features", "n="),
+        left=("cache",),
+    ),
+    Case(
+        "samples of NaN",
+        "evaluate nan metric=kid extractor=pixels",
+        ("generated samples hold NaN",),
+        setup=nan_weights,
+        left=("cache",),
+    ),
+    Case("no labels to learn", "evaluate real=photos fake=photos extractor=classifier", ("labelled data set",)),
+    Case("one class", "evaluate classes metric=is extractor=classifier", ("all labels are the same",), 2, one_class),
+    Case(
+        "wrong weights file",
+        "evaluate real=photos fake=photos metric=kid extractor=inception extractor.weights=text/a.jpg",
+        ("text/a.jpg does not hold the weights of inception",),
+        setup=text_as_jpg,
+    ),
+    Case("no class probabilities", "evaluate run metric=is extractor=pixels", ("choose extractor=classifier",)),
+    Case("comparison of nothing", "compare empty", ("holds no run",)),
+    Case("misspelt value to sort by", "compare run sort=mods", ("sort=mods",)),
+    Case("experiment that claims nothing", "reproduce quickstart", ("has no `expect`",)),
+    Case("seeds that are words", "reproduce ring_gan seeds=a,b", ("whole numbers",)),
     # -- runs
     Case("folder without a run", "resume photos", ("photos holds no run",)),
     Case("resumed run with another network", "resume run model.latent_dim=3", ("keeps its model",)),
