@@ -154,15 +154,16 @@ class Scenes(Dataset):
 
 
 class Shapes(Scenes):
-    """Images of one shape each; the label is its kind (KINDS)."""
+    """Images of one shape each; the label is its kind (KINDS). rotate: each turned by an angle of its own."""
 
     def __init__(
         self, image_size: int = 32, channels: int = 3, num_classes: int | None = len(KINDS),
-        value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000,
+        value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, rotate: bool = True,
     ) -> None:
         if num_classes not in (None, len(KINDS)):
             raise ValueError(f"num_classes={num_classes}: there are {len(KINDS)} kinds of shapes; null hides them")
         super().__init__(image_size, channels, num_classes, value_range, size)
+        self.rotate = rotate
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         return self._images(self.train_index(seed, start, count))
@@ -172,8 +173,13 @@ class Shapes(Scenes):
 
     def _images(self, index: Tensor) -> Images:
         scene = factors(index)
+        if not self.rotate:
+            scene = scene._replace(rotation=torch.zeros_like(scene.rotation))
         label = scene.kind if self.num_classes else None
         return Images(self.show(paint(scene, self.image_size)), label)
+
+    def fingerprint(self) -> str:
+        return super().fingerprint() + ("" if self.rotate else "-upright")
 
 
 class ShapesStripes(Scenes):
