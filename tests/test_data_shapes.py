@@ -204,3 +204,11 @@ def test_wrong_values_are_one_clear_line(wrong):
     with pytest.raises(ValueError) as error:
         Shapes(**wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_still_shapes_are_upright_and_in_the_centre() -> None:
+    moved, still = (Shapes(image_size=32, pose=pose).train_batch(0, 0, 200) for pose in (True, False))
+    assert torch.equal(moved.label, still.label) and not torch.equal(moved.image, still.image)
+    mirrored = still.image.flip(3)  # every kind is symmetric about the vertical through its centre
+    assert (still.image - mirrored).abs().max() < 1e-3 < (moved.image - moved.image.flip(3)).abs().mean()
+    assert Shapes(pose=False).fingerprint() != Shapes().fingerprint()

@@ -154,16 +154,17 @@ class Scenes(Dataset):
 
 
 class Shapes(Scenes):
-    """Images of one shape each; the label is its kind (KINDS). rotate: each turned by an angle of its own."""
+    """Images of one shape each; the label is its kind (KINDS). pose: each shape turned by an angle of its own and moved
+    off the centre; without, all are upright and in the centre, which is learned sooner."""
 
     def __init__(
         self, image_size: int = 32, channels: int = 3, num_classes: int | None = len(KINDS),
-        value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, rotate: bool = True,
+        value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, pose: bool = True,
     ) -> None:
         if num_classes not in (None, len(KINDS)):
             raise ValueError(f"num_classes={num_classes}: there are {len(KINDS)} kinds of shapes; null hides them")
         super().__init__(image_size, channels, num_classes, value_range, size)
-        self.rotate = rotate
+        self.pose = pose
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         return self._images(self.train_index(seed, start, count))
@@ -173,13 +174,14 @@ class Shapes(Scenes):
 
     def _images(self, index: Tensor) -> Images:
         scene = factors(index)
-        if not self.rotate:
-            scene = scene._replace(rotation=torch.zeros_like(scene.rotation))
+        if not self.pose:
+            still = torch.zeros_like(scene.rotation)
+            scene = scene._replace(rotation=still, x=still, y=still)
         label = scene.kind if self.num_classes else None
         return Images(self.show(paint(scene, self.image_size)), label)
 
     def fingerprint(self) -> str:
-        return super().fingerprint() + ("" if self.rotate else "-upright")
+        return super().fingerprint() + ("" if self.pose else "-still")
 
 
 class ShapesStripes(Scenes):
