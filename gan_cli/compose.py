@@ -114,9 +114,9 @@ class Composer:
             cfg = self.loader.load_configuration(self.config_name, others, run_mode=RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException):
             return f"no key '{key}'{suggest(key, groups)}"
-        group, _, rest = key.partition(".")
-        if group == "metric" and rest.partition(".")[0] in self.loader.get_group_options(group):
-            return f"no key '{key}': add metric=[{rest.partition('.')[0]}], which chooses it"
+        group, name = (*key.split("."), "")[:2]
+        if group == "metric" and name in self.loader.get_group_options(group) and name not in cfg.metric:
+            return f"no key '{key}': add metric=[{name}], which chooses it"
         if "/" in key:
             parent = key.rpartition("/")[0]
             nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]

@@ -80,7 +80,7 @@ def evaluate_sources(
     n: int | None = None,
     seed: int = 0,
     image_size: int | None = None,
-    extractor: str = "auto",
+    extractor: str | None = None,
     settings: Sequence[str] = (),
     out: str | None = None,
     device: str = "auto",
@@ -93,7 +93,7 @@ def evaluate_sources(
         raise GanError(f"image_size={image_size}: a picture needs at least one pixel")
     dataset_changes = [s.removeprefix("dataset.") for s in settings if s.startswith("dataset.")]
     others = [s for s in settings if not s.startswith("dataset.")]
-    metrics, through = parts(metric or BETWEEN_SOURCES, extractor, others, None, allowed_modules)
+    metrics, through = parts(metric or BETWEEN_SOURCES, extractor or "auto", others, None, allowed_modules)
     record = Path(out) if out else Path("outputs") / RECORDS
     try:
         evidence = sources.of_sources(

@@ -91,7 +91,7 @@ VERBS = {
             "metric": Option(list, None, "names, separated by commas; what the run's experiment asks for if left out"),
             "n": Option(int, None, "samples to score; 10,000 if nothing says otherwise"),
             "seed": Option(int, 0, "of the noise"),
-            "extractor": Option(str, "auto", "the network through which images are looked at"),
+            "extractor": Option(str, None, "the network that looks at images; auto if nothing says otherwise"),
             "direction": Option(str, None, "of a translation, such as x2y"),
             "real": Option(str, None, "without a run: the real images"),
             "fake": Option(str, None, "without a run: the images to score"),

@@ -317,14 +317,21 @@ def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatc
 
 
 def test_every_option_is_an_argument_of_its_function():
-    from gan_cli import evaluate, sampling
+    from gan_cli import compare, evaluate, reproduce, sampling
 
-    functions = {"sample": sampling.sample, "translate": sampling.translate, "evaluate": evaluate.evaluate}
-    for verb, function in functions.items():
-        parameters = inspect.signature(function).parameters
+    functions = {
+        "sample": [sampling.sample],
+        "translate": [sampling.translate],
+        "evaluate": [evaluate.evaluate, evaluate.evaluate_sources],
+        "compare": [compare.compare],
+        "reproduce": [reproduce.reproduce],
+    }
+    for verb, candidates in functions.items():
+        parameters = {name: p for f in candidates for name, p in reversed(inspect.signature(f).parameters.items())}
         for name, option in verbs.VERBS[verb].options.items():
-            if name != "modules":
-                assert option.required or parameters[name].default == option.default, (verb, name)
+            if name not in ("modules", "seeds"):
+                default = parameters[name].default
+                assert option.required or default in (option.default, inspect.Parameter.empty), (verb, name)
 
 
 # -- completion
