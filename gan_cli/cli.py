@@ -189,11 +189,14 @@ def _completion(words: list[str]) -> int:
 
 
 def _complete(words: list[str]) -> int:
-    """Hidden: what the completion scripts call with the line typed so far. Never complains."""
+    """Hidden: what the completion scripts call with the line typed so far. Complains with GAN_DEBUG only: a message
+    in the middle of a line that somebody types would be worse than no completion."""
     from gan_cli.completion import candidates
 
     try:
         print("\n".join(candidates(words[0] if words else "")))
     except Exception:
+        if os.environ.get("GAN_DEBUG", "") not in ("", "0"):
+            raise
         return 1
     return 0

@@ -35,7 +35,11 @@ def test_every_file_says_what_it_is(file):
 @pytest.mark.parametrize("model", names("model"))
 @pytest.mark.parametrize("loss", [None, "wgan_gp"])
 def test_every_model_passes(model, loss):
-    check(compose(f"model={model}", *([f"loss={loss}"] if loss else [])))
+    cfg = compose(f"model={model}", *([f"loss={loss}"] if loss else []))
+    before = OmegaConf.to_container(cfg)
+    check(cfg)
+    assert OmegaConf.to_container(cfg) == before  # looked at, and nothing else
+    assert loss is None or cfg.loss.adversarial._target_ == "gan_cli.losses.Wasserstein"
 
 
 @pytest.mark.parametrize("group", ["loss", "dataset", "optimizer", "trainer/schedule"])
@@ -168,6 +172,8 @@ def test_arguments_are_bound_to_the_signature(given, message):
 def test_good_arguments_pass():
     bind("here", example, {"width": 3, "rate": 1, "name": None, "betas": [0, 0.9]})
     bind("here", example, {}, injected=("width",))
+    with pytest.raises(GanError, match="here.width is missing"):  # what makes the line above say something
+        bind("here", example, {})
 
 
 @pytest.mark.parametrize(

@@ -89,15 +89,17 @@ def test_hinge_inside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_tests_of_the_game(folder: Path) -> None:
     sys.path.insert(0, str(folder))
-    run_tests(FILES["test_bigan.py"], {"__name__": "test_bigan"})
+    assert run_tests(FILES["test_bigan.py"], {"__name__": "test_bigan"}) == FILES["test_bigan.py"].count("def test_")
 
 
-def run_tests(source: str, names: dict[str, object]) -> None:
+def run_tests(source: str, names: dict[str, object]) -> int:
+    """Run the tests in `source`; returns how many there were."""
     exec(source, names)
     tests = [value for name, value in names.items() if name.startswith("test_")]
     assert tests
     for test in tests:
         test()  # type: ignore[operator]
+    return len(tests)
 
 
 def test_config_page_has_every_key_and_default() -> None:
