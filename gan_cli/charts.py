@@ -21,7 +21,8 @@ from gan_cli import journal
 from gan_cli.journal import number
 
 if TYPE_CHECKING:
-    from gan_cli.compare import Column, Row
+    from gan_cli.compare import Row
+    from gan_cli.scores import Column
 
 PIXELS = 384  # the longer side of a sample grid, at most
 STYLES = ("-", "--", ":", "-.")

@@ -5,53 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from gan_cli import compose, config, journal, ledger, listing
+from gan_cli import claims, compose, journal, ledger
 from gan_cli.errors import Diverged, GanError, Interrupted, one_line, suggest
+from gan_cli.experiments import Experiment, claiming, compose_experiment, key_of, unlike
 from gan_cli.journal import number
-from gan_cli.paths import conf_dir
 from gan_cli.rundir import now, write_text
 
 FOLDER = Path("outputs/reproduce")
-OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
-# Keys that change where and how a run is watched, and nothing that it learns.
-HARMLESS = ("seed", "modules", "expect", "evaluate", "metric", "extractor", "dataset.root", "trainer.device",
-            "trainer.log_every", "trainer.sample_every", "trainer.sample_count", "trainer.checkpoint_every",
-            "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every", "trainer.evaluate_count",
-            "trainer.best_by", "trainer.deterministic")  # fmt: skip
 ELSEWHERE = ("dataset.root", "trainer.device", "modules")  # what a resumed run takes from `changes`
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """An experiment file, composed with `changes`. title: its description; settings: flat, resolved."""
-
-    name: str
-    title: str
-    changes: tuple[str, ...]
-    settings: dict[str, Any]
-    expect: list[dict[str, Any]]
-    evaluate: dict[str, Any]
-    modules: list[str]
-
-    @property
-    def iterations(self) -> int:
-        return int(self.settings["trainer.iterations"])
-
-    def metrics(self) -> list[str]:
-        """What `evaluate` asks for, and what the claims need."""
-        asked = [*(self.evaluate.get("metric") or []), *(claim["metric"] for claim in self.expect)]
-        return list(dict.fromkeys(asked))
-
-    def altering(self) -> list[str]:
-        """The changes after which it is another experiment."""
-        overrides = [c for c in self.changes if c.startswith("~") or ("=" in c and not c.startswith("-"))]
-        return [change for change in overrides if not _harmless(_key(change))]
 
 
 def reproduce(
@@ -63,10 +27,10 @@ def reproduce(
     NAME.json goes to `out`, else to docs/results where that exists, else beside the runs; whatever stops the work, it
     holds what is done. GanError for an experiment that does not exist or claims nothing.
     """
-    experiment = _experiment(name, changes)
-    ledger.claims(experiment.expect, f"{name}: expect")
+    experiment = compose_experiment(name, changes)
+    claims.claims(experiment.expect, f"{name}: expect")
     if not experiment.expect:
-        raise GanError(f"experiment '{name}' has no `expect`: nothing to reproduce{suggest(name, _claiming())}")
+        raise GanError(f"experiment '{name}' has no `expect`: nothing to reproduce{suggest(name, claiming())}")
     altered = compose.slug(",".join(experiment.altering())) if experiment.altering() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else ledger.RESULTS if ledger.RESULTS.is_dir() and not altered else folder
@@ -99,37 +63,7 @@ def record(name: str, run_dirs: Sequence[Path], out: Path) -> dict[str, Any]:
     The seeds that the file holds already stay; those of `run_dirs` are replaced. Without runs: the claims alone.
     Returns what the file holds.
     """
-    return _record(_experiment(name, ()), run_dirs, out)
-
-
-def _experiment(name: str, changes: Sequence[str]) -> Experiment:
-    for change in changes:
-        if _key(change) in OURS:
-            raise GanError(f"{change}: `gan reproduce` chooses it itself (gan reproduce --help)")
-    args = compose.arguments([f"experiment={name}", *changes])
-    if args.multirun:
-        raise GanError("gan reproduce trains one experiment; its seeds are seeds=0,1,2")
-    cfg = compose.Composer(args).compose(args.overrides)
-    plain = OmegaConf.create({key: value for key, value in cfg.items() if key != "hydra"})
-    modules = config.command_line_modules(changes)
-    config.check(plain, modules)
-    found: Any = OmegaConf.to_container(plain, resolve=True)
-    files = [Path(folder) / "experiment" / f"{name}.yaml" for folder in (args.config_dir, conf_dir()) if folder]
-    title = listing.description(next(file for file in files if file.exists()))
-    expect, evaluate = list(found.get("expect") or []), dict(found.get("evaluate") or {})
-    return Experiment(name, title, tuple(changes), journal.flat(found), expect, evaluate, modules)
-
-
-def _claiming() -> list[str]:
-    """The experiments whose files, or the files that these inherit from, have an `expect`."""
-    found = []
-    for file in listing.groups().get("experiment", []):
-        cfg: Any = OmegaConf.to_container(OmegaConf.load(file))
-        parents = [entry for entry in cfg.get("defaults", []) if isinstance(entry, str)]
-        texts = [file.read_text(), *(file.with_name(f"{parent}.yaml").read_text() for parent in parents)]
-        if any("\nexpect:" in text for text in texts):
-            found.append(file.stem)
-    return found
+    return _record(compose_experiment(name, ()), run_dirs, out)
 
 
 # -- one seed
@@ -146,9 +80,9 @@ def _train(experiment: Experiment, seed: int, run: Path) -> bool:
         hydra_app.train([f"experiment={experiment.name}", *experiment.changes, f"seed={seed}", place])
         return True
     found = journal.read(run)
-    unlike = _unlike(found.settings, experiment.settings)
-    if unlike:
-        said = ", ".join(f"{key} {ours} for {wanted}" for key, (ours, wanted) in unlike.items())
+    others = unlike(found.settings, experiment.settings)
+    if others:
+        said = ", ".join(f"{key} {ours} for {wanted}" for key, (ours, wanted) in others.items())
         raise GanError(f"{run} was trained with other settings ({said}): move it away, and the seed is trained anew")
     if found.failure:
         print(f"seed {seed} had failed: {found.failure}; remove {run} to try again", flush=True)
@@ -159,7 +93,7 @@ def _train(experiment: Experiment, seed: int, run: Path) -> bool:
         print(f"seed {seed}: {run} has its {done} iterations already", flush=True)
         return True
     print(f"seed {seed}: going on with {run} after iteration {done}", flush=True)
-    runner.resume(run, [c for c in experiment.changes if _key(c) in ELSEWHERE], experiment.modules)
+    runner.resume(run, [c for c in experiment.changes if key_of(c) in ELSEWHERE], experiment.modules)
     return True
 
 
@@ -227,7 +161,7 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
     run = journal.read(folder)
     facts: Any = json.loads((folder / "provenance.json").read_text())
     words = run.overrides or facts.get("command", [])[2:]  # `gan train` and what follows
-    typed = [_portable(word) for word in words if not _key(word).startswith(("hydra.", "seed"))]
+    typed = [_portable(word) for word in words if not key_of(word).startswith(("hydra.", "seed"))]
     seed = run.settings["seed"]
     device, machine = facts.get("device", {}), facts.get("machine", {})
     latest: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -241,7 +175,7 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
     return {
         "seed": seed,
         "iterations": run.done,
-        "differs": {key: list(pair) for key, pair in _unlike(run.settings, experiment.settings).items()},
+        "differs": {key: list(pair) for key, pair in unlike(run.settings, experiment.settings).items()},
         "failed": run.failure,
         "command": " ".join(["gan train", *typed, f"seed={seed}"]),
         "training_seconds": _rounded(journal.training_seconds(folder, run.settings["trainer.batch_size"])),
@@ -259,31 +193,11 @@ def _table(result: dict[str, Any]) -> list[str]:
     head = ["value", "paper", "median", "mean ± std", *(f"seed {seed}" for seed in seeds), "", "source"]
     rows = [
         [row.claim.value, row.paper(), number(row.median), row.mean(), *(number(row.values.get(s)) for s in seeds),
-         row.verdict, row.claim.source] for row in ledger.standings(result)
+         row.verdict, row.claim.source] for row in claims.standings(result)
     ]  # fmt: skip
     widths = [max(map(len, cells)) for cells in zip(head, *rows)]
     lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (head, *rows)]
     return [f"{result['experiment']}: paper against ours", *lines]
-
-
-def _unlike(ours: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The settings in which a run differs from the experiment: key -> (the run's, the experiment's)."""
-    found = {}
-    for key in dict.fromkeys([*wanted, *ours]):
-        absent = key not in ours or key not in wanted
-        if _harmless(key) or (absent and key.startswith("trainer.")):  # a key that one of the versions lacks
-            continue
-        if ours.get(key) != wanted.get(key):
-            found[key] = (ours.get(key), wanted.get(key))
-    return found
-
-
-def _harmless(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def _portable(override: str) -> str:

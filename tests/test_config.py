@@ -172,7 +172,7 @@ def test_arguments_are_bound_to_the_signature(given, message):
 def test_good_arguments_pass():
     bind("here", example, {"width": 3, "rate": 1, "name": None, "betas": [0, 0.9]})
     bind("here", example, {}, injected=("width",))
-    with pytest.raises(GanError, match="here.width is missing"):  # what makes the line above say something
+    with pytest.raises(GanError, match=r"here\.width is missing"):  # what makes the line above say something
         bind("here", example, {})
 
 

@@ -8,10 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from gan_cli import hydra_app, ledger
+from gan_cli.claims import Claim, claims, standings
 from gan_cli.cli import main
 from gan_cli.config import conf_dir
 from gan_cli.errors import Diverged, GanError, Interrupted
-from gan_cli.ledger import Claim, claims, standings
 from gan_cli.listing import groups
 from gan_cli.reproduce import record, reproduce
 
@@ -131,14 +131,14 @@ def test_the_result_files_are_of_the_experiments_as_they_are() -> None:
 
 
 def test_every_claim_names_a_metric_and_its_way() -> None:
-    from gan_cli.compare import _of_file
     from gan_cli.journal import base_name
+    from gan_cli.scores import of_file
 
     files = groups()["experiment"]
     found = [claim for file in files for claim in claims(file_of(file.stem).get("expect", []), file.stem)]
     assert len(found) > 20
     for claim in found:
-        ways = _of_file(conf_dir() / "metric" / f"{claim.metric}.yaml")
+        ways = of_file(conf_dir() / "metric" / f"{claim.metric}.yaml")
         assert ways[base_name(claim.value)] == claim.better, claim
 
 

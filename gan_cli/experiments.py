@@ -1,0 +1,98 @@
+"""An experiment file as composed: what it trains, what it expects, and which settings make it another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from gan_cli import compose, config, journal, listing
+from gan_cli.errors import GanError
+from gan_cli.paths import conf_dir
+
+OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
+# Keys that change where and how a run is watched, and nothing that it learns.
+HARMLESS = ("seed", "modules", "expect", "evaluate", "metric", "extractor", "dataset.root", "trainer.device",
+            "trainer.log_every", "trainer.sample_every", "trainer.sample_count", "trainer.checkpoint_every",
+            "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every", "trainer.evaluate_count",
+            "trainer.best_by", "trainer.deterministic")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file, composed with `changes`. title: its description; settings: flat, resolved."""
+
+    name: str
+    title: str
+    changes: tuple[str, ...]
+    settings: dict[str, Any]
+    expect: list[dict[str, Any]]
+    evaluate: dict[str, Any]
+    modules: list[str]
+
+    @property
+    def iterations(self) -> int:
+        return int(self.settings["trainer.iterations"])
+
+    def metrics(self) -> list[str]:
+        """What `evaluate` asks for, and what the claims need."""
+        asked = [*(self.evaluate.get("metric") or []), *(claim["metric"] for claim in self.expect)]
+        return list(dict.fromkeys(asked))
+
+    def altering(self) -> list[str]:
+        """The changes after which it is another experiment."""
+        overrides = [c for c in self.changes if c.startswith("~") or ("=" in c and not c.startswith("-"))]
+        return [change for change in overrides if not _harmless(key_of(change))]
+
+
+def compose_experiment(name: str, changes: Sequence[str]) -> Experiment:
+    for change in changes:
+        if key_of(change) in OURS:
+            raise GanError(f"{change}: `gan reproduce` chooses it itself (gan reproduce --help)")
+    args = compose.arguments([f"experiment={name}", *changes])
+    if args.multirun:
+        raise GanError("gan reproduce trains one experiment; its seeds are seeds=0,1,2")
+    cfg = compose.Composer(args).compose(args.overrides)
+    plain = OmegaConf.create({key: value for key, value in cfg.items() if key != "hydra"})
+    modules = config.command_line_modules(changes)
+    config.check(plain, modules)
+    found: Any = OmegaConf.to_container(plain, resolve=True)
+    files = [Path(folder) / "experiment" / f"{name}.yaml" for folder in (args.config_dir, conf_dir()) if folder]
+    title = listing.description(next(file for file in files if file.exists()))
+    expect, evaluate = list(found.get("expect") or []), dict(found.get("evaluate") or {})
+    return Experiment(name, title, tuple(changes), journal.flat(found), expect, evaluate, modules)
+
+
+def claiming() -> list[str]:
+    """The experiments whose files, or the files that these inherit from, have an `expect`."""
+    found = []
+    for file in listing.groups().get("experiment", []):
+        cfg: Any = OmegaConf.to_container(OmegaConf.load(file))
+        parents = [entry for entry in cfg.get("defaults", []) if isinstance(entry, str)]
+        texts = [file.read_text(), *(file.with_name(f"{parent}.yaml").read_text() for parent in parents)]
+        if any("\nexpect:" in text for text in texts):
+            found.append(file.stem)
+    return found
+
+
+def unlike(ours: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The settings in which a run differs from the experiment: key -> (the run's, the experiment's)."""
+    found = {}
+    for key in dict.fromkeys([*wanted, *ours]):
+        absent = key not in ours or key not in wanted
+        if _harmless(key) or (absent and key.startswith("trainer.")):  # a key that one of the versions lacks
+            continue
+        if ours.get(key) != wanted.get(key):
+            found[key] = (ours.get(key), wanted.get(key))
+    return found
+
+
+def _harmless(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
