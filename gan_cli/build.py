@@ -119,10 +119,17 @@ def match(cfg: DictConfig, game: System, data: Dataset) -> None:
 def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
     """GanError if the optimisers cannot be built, or a loss of `game` cannot be computed on the data.
 
-    A copy of the game plays its first turns on two samples, or one where a process gets no more.
+    A copy of the game plays its first turns on two samples, or one where a process gets no more; on two packs where the
+    game takes samples together.
     """
     optimizers(cfg, game)
-    count = min(2, cfg.trainer.batch_size // distributed.world())
+    share = cfg.trainer.batch_size // distributed.world()
+    if share % game.together:
+        raise GanError(
+            f"trainer.batch_size={cfg.trainer.batch_size}: this game takes samples by {game.together}; "
+            f"choose a multiple of {game.together * distributed.world()}"
+        )
+    count = min(2 * game.together, share)
     understudy, batch = copy.deepcopy(game), data.train_batch(cfg.seed, 0, count)
     try:
         with draw.fork(cfg.seed):
@@ -157,6 +164,7 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
     """The trainer of `game`, which must be on its device already."""
     settings = cfg.trainer
     schedule = _instantiate(settings.schedule, "trainer.schedule") if settings.schedule else None
+    momentum = _instantiate(settings.momentum, "trainer.momentum") if settings.momentum else None
     built = Trainer(
         game,
         data,
@@ -166,6 +174,7 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
         seed=cfg.seed,
         ema_decay=settings.ema_decay,
         schedule=schedule,
+        momentum=momentum,
     )
     if settings.precision == "bfloat16":
         averages = built.ema.copies.values() if built.ema else ()

@@ -18,7 +18,7 @@ class Claim:
 
     metric: of conf/metric; value: one of its names, without `[extractor]`. spread: the paper's own, as `source` says.
     better: lower, higher, or null: as near as possible. tolerance: by how much ours may be worse. differs: what is
-    not as in the paper.
+    not as in the paper. variant: of the experiment, where it has some.
     """
 
     metric: str
@@ -29,6 +29,7 @@ class Claim:
     spread: float | None = None
     tolerance: float = 0.0
     differs: str = ""
+    variant: str | None = None
 
     def met(self, ours: float) -> bool:
         excess = {"lower": ours - self.paper, "higher": self.paper - ours, None: abs(ours - self.paper)}[self.better]
@@ -53,6 +54,10 @@ class Standing:
         if len(values) < 2 or not all(map(math.isfinite, values)):
             return ""
         return f"{number(statistics.fmean(values))} ± {number(statistics.stdev(values))}"
+
+    def name(self) -> str:
+        """The value, after its variant."""
+        return " ".join(filter(None, [self.claim.variant, self.claim.value]))
 
     def paper(self) -> str:
         spread = self.claim.spread
@@ -87,14 +92,44 @@ def standings(result: dict[str, Any]) -> list[Standing]:
     """One for each claim of a result file."""
     found = []
     for claim in claims(result["expect"], f"{result['experiment']}: expect"):
-        finals = {run["seed"]: final(run, claim, result) for run in result["runs"]}
-        values = {seed: value for seed, value in finals.items() if value is not None}
+        runs = [run for run in result["runs"] if run.get("variant") == claim.variant]
+        values = finals(runs, claim, result)
         median = statistics.median(values.values()) if values else math.nan
         verdict = "met" if claim.met(median) else "missed"
         if not values:
-            verdict = "not finished" if result["runs"] else "not run"
+            verdict = "not finished" if runs else "not run"
         found.append(Standing(claim, values, verdict))
     return found
+
+
+def coverage(result: dict[str, Any]) -> list[list[str]]:
+    """A table of the experiment's variants, its head first: each value's median over the seeds that were run to the
+    end, its range, and what has been published.
+    """
+    published = standings(result)
+    names = {(r["metric"], base_name(v)): None for run in result["runs"] for r in run["evaluations"] for v in r["values"]}
+    head = ["variant", "seeds"] + [text for _, value in names for text in (value, "published")]
+    rows = []
+    for variant in result["variants"]:
+        runs = [run for run in result["runs"] if run.get("variant") == variant]
+        cells, count = [], 0
+        for metric, value in names:
+            ours = list(finals(runs, Claim(metric, value, math.nan, ""), result).values())
+            count = max(count, len(ours))
+            between = f" ({number(min(ours))} to {number(max(ours))})" if len(ours) > 1 else ""
+            cells.append(f"{number(statistics.median(ours))}{between}" if ours else "")
+            rivals = [row for row in published if (row.claim.variant, row.claim.value) == (variant, value)]
+            cells.append(", ".join(f"{row.paper()} {row.claim.source.split()[0]}" for row in rivals))
+        failed = sum(1 for run in runs if run.get("failed"))
+        rows.append([variant, str(count) + (f", {failed} failed" if failed else ""), *cells])
+    kept = [column for column in range(len(head)) if column < 2 or any(row[column] for row in rows)]
+    return [[row[column] for column in kept] for row in [head, *rows]]
+
+
+def finals(runs: Sequence[dict[str, Any]], claim: Claim, result: dict[str, Any]) -> dict[int, float]:
+    """Seed -> the claim's value, of the runs that have one."""
+    values = {run["seed"]: final(run, claim, result) for run in runs}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def final(run: dict[str, Any], claim: Claim, result: dict[str, Any]) -> float | None:

@@ -29,6 +29,7 @@ version.setbase("1.3")
 setup_globals()  # the resolvers now: and hydra:
 OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
 OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
+OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
 
 
 def slug(text: Any) -> str:

@@ -46,6 +46,7 @@ class TrainerSettings:
     evaluate_every: int = 1000
     evaluate_count: int = 5000
     best_by: str | None = None
+    momentum: Any = None
 
     def __post_init__(self) -> None:
         for key in POSITIVE:
@@ -75,6 +76,7 @@ class Settings:
     extractor: dict = dataclasses.field(default_factory=dict)
     expect: list = dataclasses.field(default_factory=list)  # what the paper claims; see ledger.py
     evaluate: dict = dataclasses.field(default_factory=dict)  # the metrics and n that `gan evaluate` takes
+    variants: dict = dataclasses.field(default_factory=dict)  # name: overrides, for `gan reproduce`
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -107,6 +109,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     for path, node in _nodes(plain):
         _check_node(path, node, allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
+    _check_momentum(plain["trainer"], plain["optimizer"], allowed_modules)
 
 
 def complete(cfg: DictConfig) -> None:
@@ -223,3 +226,13 @@ def _check_rate(where: str, node: dict[str, Any]) -> None:
     rate = node.get("lr")
     if rate is not None and not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
         raise GanError(f"{where}.lr must be a positive number, not {rate!r}")
+
+
+def _check_momentum(trainer: dict[str, Any], optimizer: dict[str, Any], allowed: Sequence[str]) -> None:
+    """A schedule of the momentum needs an optimiser that has one."""
+    call = _target_of("optimizer", optimizer, allowed)
+    if trainer.get("momentum") is not None and "momentum" not in inspect.signature(call).parameters:
+        raise GanError(
+            f"trainer.momentum is a schedule, and {optimizer['_target_']} has no momentum: "
+            "optimizer=sgd has one; trainer.momentum=null drops the schedule"
+        )

@@ -15,7 +15,7 @@ from gan_cli.paths import conf_dir
 
 OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
 # Keys that change where and how a run is watched, and nothing that it learns.
-HARMLESS = ("seed", "modules", "expect", "evaluate", "metric", "extractor", "dataset.root", "trainer.device",
+HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root", "trainer.device",
             "trainer.log_every", "trainer.sample_every", "trainer.sample_count", "trainer.checkpoint_every",
             "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every", "trainer.evaluate_count",
             "trainer.best_by", "trainer.deterministic")  # fmt: skip
@@ -23,11 +23,15 @@ HARMLESS = ("seed", "modules", "expect", "evaluate", "metric", "extractor", "dat
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment file, composed with `changes`. title: its description; settings: flat, resolved."""
+    """An experiment file, composed with `changes`, or a variant of it. title: its description; settings: flat, resolved;
+    overrides: what makes the variant, and the changes after it.
+    """
 
     name: str
     title: str
+    variant: str | None
     changes: tuple[str, ...]
+    overrides: tuple[str, ...]
     settings: dict[str, Any]
     expect: list[dict[str, Any]]
     evaluate: dict[str, Any]
@@ -48,11 +52,13 @@ class Experiment:
         return [change for change in overrides if not _harmless(key_of(change))]
 
 
-def compose_experiment(name: str, changes: Sequence[str]) -> Experiment:
+def compose_experiment(name: str, changes: Sequence[str], variant: str | None = None) -> Experiment:
+    """GanError for a change that `gan reproduce` makes itself, and for a variant that there is not."""
     for change in changes:
         if key_of(change) in OURS:
             raise GanError(f"{change}: `gan reproduce` chooses it itself (gan reproduce --help)")
-    args = compose.arguments([f"experiment={name}", *changes])
+    overrides = (*(variants_of(name, changes)[variant] if variant else ()), *changes)
+    args = compose.arguments([f"experiment={name}", *overrides])
     if args.multirun:
         raise GanError("gan reproduce trains one experiment; its seeds are seeds=0,1,2")
     cfg = compose.Composer(args).compose(args.overrides)
@@ -63,7 +69,18 @@ def compose_experiment(name: str, changes: Sequence[str]) -> Experiment:
     files = [Path(folder) / "experiment" / f"{name}.yaml" for folder in (args.config_dir, conf_dir()) if folder]
     title = listing.description(next(file for file in files if file.exists()))
     expect, evaluate = list(found.get("expect") or []), dict(found.get("evaluate") or {})
-    return Experiment(name, title, tuple(changes), journal.flat(found), expect, evaluate, modules)
+    settings = journal.flat({key: value for key, value in found.items() if key != "variants"})
+    return Experiment(name, title, variant, tuple(changes), overrides, settings, expect, evaluate, modules)
+
+
+def variants_of(name: str, changes: Sequence[str]) -> dict[str, list[str]]:
+    """Name -> overrides, as the experiment's `variants` has them; GanError where they are not lists of overrides."""
+    args = compose.arguments([f"experiment={name}", *changes])
+    found: Any = OmegaConf.to_container(compose.Composer(args).compose(args.overrides)).get("variants") or {}
+    for variant, overrides in found.items():
+        if not isinstance(overrides, list) or not all(isinstance(o, str) and "=" in o for o in overrides):
+            raise GanError(f"variants.{variant} must be a list of overrides such as loss=wgan, not {overrides!r}")
+    return dict(found)
 
 
 def claiming() -> list[str]:

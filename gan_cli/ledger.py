@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_cli.claims import Standing, standings
+from gan_cli.claims import Standing, coverage, standings
 from gan_cli.errors import GanError
 from gan_cli.journal import number, samples, weights
 
@@ -65,7 +65,7 @@ def _overview(results: Iterable[dict[str, Any]]) -> str:
         for row in standings(result):
             ours = [number(row.median), row.mean(), str(len(row.values)), _bold(row.verdict)]
             name = f"[{result['experiment']}](#{result['experiment']})"
-            rows.append([name, f"`{row.claim.value}`", row.paper(), *ours, row.claim.source])
+            rows.append([name, f"`{row.name()}`", row.paper(), *ours, row.claim.source])
     return markdown(head, rows)
 
 
@@ -81,12 +81,14 @@ def _section(result: dict[str, Any]) -> str:
     if found:
         head = ["value", "better", "paper", "tolerance", "ours: median", "", "source"]
         rows = [
-            [f"`{row.claim.value}`", row.claim.better or "near", row.paper(), number(row.claim.tolerance),
+            [f"`{row.name()}`", row.claim.better or "near", row.paper(), number(row.claim.tolerance),
              number(row.median), _bold(row.verdict), row.claim.source] for row in found
         ]  # fmt: skip
         lines += [markdown(head, rows), *_differences(found)]
     else:
         lines += ["No published number.", ""]
+    if "variants" in result:
+        lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(*_split(coverage(result)))]
     lines += [_runs(result), _circumstances(result)] if runs else ["No run yet.", ""]
     return "\n".join(lines)
 
@@ -104,24 +106,25 @@ def _differences(found: Sequence[Standing]) -> list[str]:
 def _runs(result: dict[str, Any]) -> str:
     """Every score of every seed, by iteration, weights and number of samples."""
     rows: dict[tuple[Any, ...], dict[str, str]] = {}
-    runs = {run["seed"]: run for run in result["runs"]}
-    for seed, run in sorted(runs.items()):
+    runs = {(run.get("variant", ""), run["seed"]): run for run in result["runs"]}
+    for (variant, seed), run in sorted(runs.items()):
         if not run["evaluations"]:
-            rows[seed, run["iterations"], "", None] = {}
+            rows[variant, seed, run["iterations"], "", None] = {}
         for record in run["evaluations"]:
             at = record["protocol"].get("iteration", run["iterations"])
-            rows.setdefault((seed, at, weights(record), samples(record)), {}).update(
+            rows.setdefault((variant, seed, at, weights(record), samples(record)), {}).update(
                 {name: "nan" if value is None else number(value) for name, value in record["values"].items()}
             )
     names = list(dict.fromkeys(name for values in rows.values() for name in values))
     head = ["seed", "iterations", "weights", "samples", *names, "training"]
     table = []
-    for (seed, at, kind, count), values in rows.items():
+    for (variant, seed, at, kind, count), values in rows.items():
         whole = at >= result["iterations"]
         of = "" if whole else f" of {result['iterations']:,}"
-        last = at == runs[seed]["iterations"]
-        time = _minutes(runs[seed]["training_seconds"]) if last else ""
-        table.append([str(seed), f"{at:,}{of}", kind, number(count), *(values.get(n, "") for n in names), time])
+        last = at == runs[variant, seed]["iterations"]
+        time = _minutes(runs[variant, seed]["training_seconds"]) if last else ""
+        name = f"{variant} {seed}".strip()
+        table.append([name, f"{at:,}{of}", kind, number(count), *(values.get(n, "") for n in names), time])
     return markdown(head, table)
 
 
@@ -137,15 +140,25 @@ def _circumstances(result: dict[str, Any]) -> str:
     revisions = dict.fromkeys(_revision(run["git"]) for run in runs)
     dates = dict.fromkeys(run["date"] for run in runs)
     lines = ["Run as:", "", *(f"    {command}" for command in (*commands, result["commands"][-1])), ""]
+    if "variants" in result:
+        lines = []
     where = [", ".join(dates), *machines, *versions, f"revision {', '.join(revisions)}"]
     lines += ["; ".join(where) + ".", ""]
     for run in runs:
         if run["differs"]:
             said = ", ".join(f"`{key}` {ours} for {theirs}" for key, (ours, theirs) in run["differs"].items())
-            lines += [f"Seed {run['seed']} is not by the experiment's settings, and does not count: {said}.", ""]
+            lines += [f"{_who(run)} is not by the experiment's settings, and does not count: {said}.", ""]
         if run.get("failed"):
-            lines += [f"Seed {run['seed']} failed: {run['failed']}.", ""]
+            lines += [f"{_who(run)} failed: {run['failed']}.", ""]
     return "\n".join(lines)
+
+
+def _who(run: dict[str, Any]) -> str:
+    return f"{run['variant']}, seed {run['seed']}," if "variant" in run else f"Seed {run['seed']}"
+
+
+def _split(table: Sequence[Sequence[str]]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    return table[0], table[1:]
 
 
 def _revision(git: str | None) -> str:

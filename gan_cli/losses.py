@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import relu, softplus
 
 
 class AdversarialLoss(Protocol):
@@ -21,6 +21,26 @@ class AdversarialLoss(Protocol):
 
     def g_loss(self, fake: Tensor) -> Tensor:
         """The generator's loss, given the discriminator's scores of generated samples."""
+
+
+class TwoSampleLoss(Protocol):
+    """A game whose generator sees the critic's outputs of both samples: scores, or features (N, d)."""
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The critic's loss."""
+
+    def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        """The generator's loss."""
+
+
+class MarginLoss(Protocol):
+    """A game in which the i-th real and the i-th fake have a margin (N,) between them."""
+
+    def d_loss(self, real: Tensor, fake: Tensor, margin: Tensor) -> Tensor:
+        """The critic's loss."""
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        """The generator's loss."""
 
 
 class Minimax:
@@ -93,3 +113,70 @@ class Wasserstein:
 
     def g_loss(self, fake: Tensor) -> Tensor:
         return -fake.mean()
+
+
+class Hinge:
+    """Lim & Ye 2017 (arXiv 1705.02894); the review's 3.3.1.2: D stops pushing scores that are past +1 and -1."""
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return relu(1 - real).mean() + relu(1 + fake).mean()
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+
+class Relativistic:
+    """Jolicoeur-Martineau 2018 (arXiv 1807.00734), RSGAN:  D(x_r, x_f) = sigmoid(C(x_r) - C(x_f)) of the i-th
+    real and the i-th fake; G minimises -E log D(x_f, x_r).
+    """
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(fake - real).mean()
+
+    def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        return softplus(real - fake).mean()
+
+
+class RelativisticAverage:
+    """The same paper, RaSGAN: each score is compared with the mean score of the other kind,
+    D(x_r) = sigmoid(C(x_r) - E C(x_f)) and D(x_f) = sigmoid(C(x_f) - E C(x_r)). G plays with the labels exchanged.
+
+    The mean is of this process's share of the batch.
+    """
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return softplus(-(real - fake.mean())).mean() + softplus(fake - real.mean()).mean()
+
+    def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        return self.d_loss(fake, real)
+
+
+@dataclass(frozen=True)
+class LossSensitive:
+    """Qi 2017 (arXiv 1701.06264): the loss L(x) of a real is to lie below that of a fake by the margin,
+
+        D:  gamma E L(x) + E C(margin + L(x) - L(G(z))),    G:  E L(G(z)),    C(a) = max(a, slope a).
+
+    slope 0: LS-GAN's hinge; in (-inf, 1]: GLS-GAN (appendix D), where 1 is WGAN and -1 the absolute value.
+    L = -score, so that here, too, a high score means real; nonnegative: L = max(-score, 0), as in LS-GAN.
+    gamma: weight of the first term (0 in lsgan.lua: the optimum does not need it). ValueError for a slope above 1.
+    """
+
+    gamma: float = 0.0
+    slope: float = 0.0
+    nonnegative: bool = True
+
+    def __post_init__(self) -> None:
+        if self.slope > 1:
+            raise ValueError(f"slope {self.slope}: C(a) = max(a, slope a) needs a slope of at most 1")
+
+    def L(self, score: Tensor) -> Tensor:
+        return relu(-score) if self.nonnegative else -score
+
+    def d_loss(self, real: Tensor, fake: Tensor, margin: Tensor) -> Tensor:
+        L_real, L_fake = self.L(real), self.L(fake)
+        a = margin.view(-1, *[1] * (real.dim() - 1)) + L_real - L_fake
+        return self.gamma * L_real.mean() + a.maximum(self.slope * a).mean()
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        return self.L(fake).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -118,8 +119,11 @@ def mean_distance(samples: Tensor) -> float:
 def _bounded(game: System) -> bool:
     """Whether D's loss is 0 when all its scores are right and far from 0."""
     objective = getattr(game, "objective", None)
-    far = torch.full((2,), 1e4)
-    return isinstance(objective, Objective) and float(objective.adversarial.d_loss(far, -far)) == 0
+    if not isinstance(objective, Objective):
+        return False
+    far = torch.full((2, 1), 1e4)
+    terms = dataclasses.replace(objective, penalty=None).d_loss(lambda score: score, far, -far)
+    return float(terms["adversarial"]) == 0
 
 
 def _of(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gan_cli.losses import AdversarialLoss
+from gan_cli.losses import AdversarialLoss, MarginLoss, TwoSampleLoss
 from gan_cli.penalties import Critic, Penalty
 
 Terms = dict[str, Tensor]
@@ -37,8 +37,8 @@ class Objective:
             terms["penalty"] = self.penalty(critic, real, fake)
         return terms
 
-    def g_loss(self, critic: Critic, fake: Tensor) -> Terms:
-        """Term "adversarial"."""
+    def g_loss(self, critic: Critic, fake: Tensor, real: Tensor) -> Terms:
+        """Term "adversarial". The real batch is there for the losses whose generator compares with it."""
         return {"adversarial": self.adversarial.g_loss(critic(fake))}
 
     def steps_at(self, iteration: int) -> int:
@@ -49,6 +49,51 @@ class Objective:
         """Put the critic back into its feasible set; called after each of its steps."""
         if self.constraint is not None:
             self.constraint(critic)
+
+
+@dataclass(frozen=True)
+class TwoSampleObjective(Objective):
+    """An objective whose generator, too, compares the critic's outputs of real and of generated samples."""
+
+    adversarial: TwoSampleLoss  # type: ignore[assignment]
+
+    def g_loss(self, critic: Critic, fake: Tensor, real: Tensor) -> Terms:
+        """Term "adversarial"."""
+        return {"adversarial": self.adversarial.g_loss(critic(fake), critic(real))}
+
+
+@dataclass(frozen=True)
+class L1Margin:
+    """Delta(x, G(z)) of Qi 2017 (arXiv 1701.06264): `weight` times the sum of |x - G(z)| over all values of a
+    sample, (N,).
+
+    2e-4 in lsgan.lua, for 64 x 64 images in [-1, 1]: some 1.2.
+    """
+
+    weight: float = 2e-4
+
+    def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
+        return self.weight * (real - fake).abs().flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class MarginObjective(Objective):
+    """A critic that must set its scores of the i-th real and the i-th fake apart by a margin that grows with
+    their distance.
+
+    No gradient goes through the margin (lsgan.lua): G gets that of its own loss only.
+    """
+
+    adversarial: MarginLoss  # type: ignore[assignment]
+    margin: Callable[[Tensor, Tensor], Tensor] = L1Margin()
+
+    def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
+        """Terms "adversarial" and, if there is one, "penalty"."""
+        margin = self.margin(real, fake).detach()
+        terms = {"adversarial": self.adversarial.d_loss(critic(real), critic(fake), margin)}
+        if self.penalty is not None:
+            terms["penalty"] = self.penalty(critic, real, fake)
+        return terms
 
 
 @dataclass(frozen=True)

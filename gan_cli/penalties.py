@@ -4,7 +4,7 @@ A penalty makes its own leaf tensors, so it works whether or not `real` and `fak
 the graph of the gradient it takes (double backward).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,6 +28,12 @@ def input_gradient(critic: Critic, x: Tensor) -> Tensor:
     return gradient.flatten(1)
 
 
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """x^ = eps x + (1 - eps) G(z),  one eps ~ U[0, 1] per sample."""
+    eps = uniform(len(real), *[1] * (real.dim() - 1), device=real.device)
+    return eps * real + (1 - eps) * fake
+
+
 @dataclass(frozen=True)
 class GradientPenalty:
     """Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3 and Algorithm 1:  weight * E (||grad f(x^)||_2 -
@@ -41,7 +47,60 @@ class GradientPenalty:
     target: float = 1.0
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        eps = uniform(len(real), *[1] * (real.dim() - 1), device=real.device)
-        x_hat = eps * real + (1 - eps) * fake
-        norm = input_gradient(critic, x_hat).norm(dim=1)
+        norm = input_gradient(critic, between(real, fake)).norm(dim=1)
         return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class WassersteinDivergence:
+    """Wu et al. 2018 (arXiv 1712.01026), eq. 7:  weight * E ||grad f(x^)||_2 ^ power,  k = 2 and p = 6.
+
+    x^ lies between a real and a fake, as in WGAN-GP. There is no target norm: f need not be Lipschitz. The released
+    code has weight 10.
+    """
+
+    weight: float = 2.0
+    power: float = 6.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        squares = input_gradient(critic, between(real, fake)).square().sum(1)
+        return self.weight * squares.pow(self.power / 2).mean()
+
+
+@dataclass(frozen=True)
+class DRAGAN:
+    """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
+
+    As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
+    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I).
+    """
+
+    weight: float = 10.0
+    target: float = 1.0
+    scale: float = 0.5
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        noise = self.scale * real.std(correction=0) * uniform(*real.shape, device=real.device)
+        alpha = uniform(len(real), *[1] * (real.dim() - 1), device=real.device)
+        norm = input_gradient(critic, real + alpha * noise).norm(dim=1)
+        return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class R1:
+    """Mescheder et al. 2018 (arXiv 1801.04406), eq. 9:  gamma / 2 * E ||grad f(x)||_2^2 at real samples."""
+
+    gamma: float = 10.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return self.gamma / 2 * input_gradient(critic, real).square().sum(1).mean()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Several penalties on one critic."""
+
+    parts: Sequence[Penalty]
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return torch.stack([part(critic, real, fake) for part in self.parts]).sum()

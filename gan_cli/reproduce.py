@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gan_cli import claims, compose, journal, ledger
 from gan_cli.errors import Diverged, GanError, Interrupted, one_line, suggest
-from gan_cli.experiments import Experiment, claiming, compose_experiment, key_of, unlike
+from gan_cli.experiments import Experiment, claiming, compose_experiment, key_of, unlike, variants_of
 from gan_cli.journal import number
 from gan_cli.rundir import now, write_text
 
@@ -19,13 +19,19 @@ ELSEWHERE = ("dataset.root", "trainer.device", "modules")  # what a resumed run 
 
 
 def reproduce(
-    name: str, *, seeds: Sequence[int] = (0, 1, 2), out: str | None = None, changes: Sequence[str] = ()
+    name: str,
+    *,
+    seeds: Sequence[int] = (0, 1, 2),
+    variant: Sequence[str] = (),
+    out: str | None = None,
+    changes: Sequence[str] = (),
 ) -> None:
     """Train `experiment=NAME` with each seed in outputs/reproduce/NAME/seed-S, evaluate, print paper against ours.
 
-    A finished run is not repeated, a stopped one goes on. changes: further overrides of `gan train`. The result file
-    NAME.json goes to `out`, else to docs/results where that exists, else beside the runs; whatever stops the work, it
-    holds what is done. GanError for an experiment that does not exist or claims nothing.
+    An experiment with variants is trained in each of them, or in those of `variant`, in NAME/VARIANT/seed-S, all of one
+    seed before the next. A finished run is not repeated, a stopped one goes on. changes: further overrides of `gan
+    train`. The result file NAME.json goes to `out`, else to docs/results where that exists, else beside the runs;
+    whatever stops the work, it holds what is done. GanError for an experiment that does not exist or claims nothing.
     """
     experiment = compose_experiment(name, changes)
     claims.claims(experiment.expect, f"{name}: expect")
@@ -34,20 +40,22 @@ def reproduce(
     altered = compose.slug(",".join(experiment.altering())) if experiment.altering() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else ledger.RESULTS if ledger.RESULTS.is_dir() and not altered else folder
-    runs: list[Path] = []
+    chosen = _variants(name, changes, variant) or {"": experiment}
+    runs: dict[Path, Experiment] = {}
     try:
         for seed in dict.fromkeys(seeds):
-            run = folder / f"seed-{seed}"
-            try:
-                if _train(experiment, seed, run):
-                    _evaluate(experiment, run)
-            except Diverged as error:
-                print(f"seed {seed} failed: {error}", flush=True)
-                note = {"status": error.status, "error": one_line(error), "overrides": list(changes)}
-                write_text(run / journal.FAILURE, json.dumps(note, indent=1) + "\n")
-            finally:
-                if journal.is_run(run):
-                    runs.append(run)
+            for kind, one in chosen.items():
+                run = folder / kind / f"seed-{seed}"
+                try:
+                    if _train(one, seed, run):
+                        _evaluate(one, run)
+                except Diverged as error:
+                    print(f"{run} failed: {error}", flush=True)
+                    note = {"status": error.status, "error": one_line(error), "overrides": list(one.overrides)}
+                    write_text(run / journal.FAILURE, json.dumps(note, indent=1) + "\n")
+                finally:
+                    if journal.is_run(run):
+                        runs[run] = one
     except (KeyboardInterrupt, Interrupted):
         print("stopped; the same command goes on", flush=True)
         raise
@@ -57,13 +65,23 @@ def reproduce(
             print(f"{results / f'{name}.json'}")
 
 
-def record(name: str, run_dirs: Sequence[Path], out: Path) -> dict[str, Any]:
+def record(name: str, run_dirs: Sequence[Path], out: Path, variant: str | None = None) -> dict[str, Any]:
     """Write what existing runs of an experiment, and their evaluation.jsonl, say to NAME.json in folder `out`.
 
-    The seeds that the file holds already stay; those of `run_dirs` are replaced. Without runs: the claims alone.
-    Returns what the file holds.
+    What the file holds already stays; the seeds of `run_dirs` are replaced. Without runs: the claims alone. Returns what
+    the file holds.
     """
-    return _record(compose_experiment(name, ()), run_dirs, out)
+    one = compose_experiment(name, (), variant)
+    return _record(compose_experiment(name, ()), {run: one for run in run_dirs}, out)
+
+
+def _variants(name: str, changes: Sequence[str], asked: Sequence[str]) -> dict[str, Experiment]:
+    """The experiment's variants, or those that were asked for, in the order of its file."""
+    there = variants_of(name, changes)
+    for variant in asked:
+        if variant not in there:
+            raise GanError(f"experiment '{name}' has no variant '{variant}'{suggest(variant, there)}")
+    return {kind: compose_experiment(name, changes, kind) for kind in there if kind in asked or not asked}
 
 
 # -- one seed
@@ -77,7 +95,7 @@ def _train(experiment: Experiment, seed: int, run: Path) -> bool:
     if not holds_run(run):
         print(f"seed {seed}: training in {run}", flush=True)
         place = f"hydra.run.dir={hydra_app.quoted(str(run))}"
-        hydra_app.train([f"experiment={experiment.name}", *experiment.changes, f"seed={seed}", place])
+        hydra_app.train([f"experiment={experiment.name}", *experiment.overrides, f"seed={seed}", place])
         return True
     found = journal.read(run)
     others = unlike(found.settings, experiment.settings)
@@ -125,12 +143,13 @@ def _same(record: dict[str, Any], metric: str, n: int, iteration: int) -> bool:
 # -- the result file
 
 
-def _record(experiment: Experiment, run_dirs: Sequence[Path], out: Path) -> dict[str, Any]:
+def _record(experiment: Experiment, done: Mapping[Path, Experiment], out: Path) -> dict[str, Any]:
+    """done: run directory -> the variant that it is of."""
     path = out / f"{experiment.name}.json"
-    runs = {run["seed"]: run for run in (ledger.load(path)["runs"] if path.exists() else [])}
-    for folder in run_dirs:
-        entry = _entry(experiment, folder)
-        runs[entry["seed"]] = entry
+    runs = {_place(run): run for run in (ledger.load(path)["runs"] if path.exists() else [])}
+    for folder, one in done.items():
+        entry = _entry(one, folder)
+        runs[_place(entry)] = entry
     metrics = experiment.metrics()
     words = " ".join(_portable(change) for change in experiment.changes)
     result = {
@@ -143,11 +162,16 @@ def _record(experiment: Experiment, run_dirs: Sequence[Path], out: Path) -> dict
         "iterations": experiment.iterations,
         "evaluate": experiment.evaluate,
         "expect": experiment.expect,
-        "runs": [runs[seed] for seed in sorted(runs)],
+        **({"variants": list(variants)} if (variants := variants_of(experiment.name, experiment.changes)) else {}),
+        "runs": [runs[place] for place in sorted(runs)],
     }
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(result, indent=1) + "\n")
     return result
+
+
+def _place(run: dict[str, Any]) -> tuple[str, int]:
+    return run.get("variant", ""), run["seed"]
 
 
 def _words(evaluate: dict[str, Any]) -> list[str]:
@@ -173,6 +197,7 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
         settings = {"settings": record["settings"]} if record.get("settings") else {}
         latest[key] = {"metric": record["metric"], "values": values, "protocol": protocol, **settings}
     return {
+        **({"variant": experiment.variant} if experiment.variant else {}),
         "seed": seed,
         "iterations": run.done,
         "differs": {key: list(pair) for key, pair in unlike(run.settings, experiment.settings).items()},
@@ -189,15 +214,19 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
 
 def _table(result: dict[str, Any]) -> list[str]:
     """Paper against ours as aligned text."""
-    seeds = [run["seed"] for run in result["runs"]]
+    seeds = sorted({run["seed"] for run in result["runs"]})
     head = ["value", "paper", "median", "mean ± std", *(f"seed {seed}" for seed in seeds), "", "source"]
     rows = [
-        [row.claim.value, row.paper(), number(row.median), row.mean(), *(number(row.values.get(s)) for s in seeds),
+        [row.name(), row.paper(), number(row.median), row.mean(), *(number(row.values.get(s)) for s in seeds),
          row.verdict, row.claim.source] for row in claims.standings(result)
     ]  # fmt: skip
-    widths = [max(map(len, cells)) for cells in zip(head, *rows)]
-    lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (head, *rows)]
-    return [f"{result['experiment']}: paper against ours", *lines]
+    lines = [f"{result['experiment']}: paper against ours", *_aligned([head, *rows])]
+    return [*lines, "", *_aligned(claims.coverage(result))] if "variants" in result else lines
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, cells)) for cells in zip(*rows)]
+    return ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in rows]
 
 
 def _portable(override: str) -> str:

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of the iteration, so there is nothing to save."""
+"""Schedules of the optimisers: pure functions of the iteration, so there is nothing to save."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 class Schedule(Protocol):
     def __call__(self, iteration: int, iterations: int) -> float:
-        """Factor on every learning rate at `iteration` (0-based) of `iterations`."""
+        """At `iteration` (0-based) of `iterations`: a factor on every learning rate, or the momentum itself."""
 
 
 @dataclass(frozen=True)
@@ -26,3 +26,45 @@ class LinearDecay:
     def __call__(self, iteration: int, iterations: int) -> float:
         begin = self.begin * iterations
         return 1.0 if iteration < begin else max(0.0, (iterations - iteration) / (iterations - begin))
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """max(factor^-t, floor) at iteration t: the learning rate is divided by `factor` after each, down to `floor` times
+    its first value.
+
+    Goodfellow et al. 2014 (mnist.yaml): .1 / 1.000004^t, not below 1e-6, which is floor 1e-5. Mirza & Osindero 2014:
+    1.00004. ValueError for a rate that would grow, or a floor outside [0, 1].
+    """
+
+    factor: float = 1.000004
+    floor: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not (self.factor >= 1 and 0 <= self.floor <= 1):
+            raise ValueError(f"factor is at least 1 and floor in [0, 1], not {self.factor} and {self.floor}")
+
+    def __call__(self, iteration: int, iterations: int) -> float:
+        return max(self.factor**-iteration, self.floor)
+
+
+@dataclass(frozen=True)
+class MomentumRamp:
+    """The momentum rises linearly from `start` to `end` in the first `length` iterations, and stays there.
+
+    Goodfellow et al. 2014 (mnist.yaml): .5 in epoch 1, .7 from epoch 250 on: 249 epochs of 500 updates. That code
+    takes a step after each epoch. ValueError for a momentum outside (0, 1).
+    """
+
+    start: float = 0.5
+    end: float = 0.7
+    length: int = 249 * 500
+
+    def __post_init__(self) -> None:
+        if not (0 < self.start < 1 and 0 < self.end < 1 and self.length >= 1):
+            raise ValueError(
+                f"start and end lie in (0, 1) and length is at least 1, not {self.start}, {self.end} and {self.length}"
+            )
+
+    def __call__(self, iteration: int, iterations: int) -> float:
+        return self.start + (self.end - self.start) * min(1.0, iteration / self.length)

@@ -20,9 +20,12 @@ from gan_cli.errors import GanError, one_line, suggest
 
 ROOTS = (
     "gan_cli.data",
+    "gan_cli.divergences",
     "gan_cli.draw",
+    "gan_cli.kernels",
     "gan_cli.losses",
     "gan_cli.metrics",
+    "gan_cli.mmd",
     "gan_cli.networks",
     "gan_cli.objective",
     "gan_cli.penalties",

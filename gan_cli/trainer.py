@@ -18,7 +18,8 @@ from gan_cli.systems.base import System, Turn
 class Trainer:
     """Plays the turns of `system` on the stream of `dataset`.
 
-    batch_size: of all processes together. iterations: the run's length, for the schedule. ema_decay 0: no average.
+    batch_size: of all processes together. iterations: the run's length, for the schedules. ema_decay 0: no average.
+    schedule: the factor on the learning rates. momentum: the momentum of optimisers that have one.
     After construction the default random generators belong to the run; `state_dict` holds all that shapes the
     next iteration.
     """
@@ -34,9 +35,11 @@ class Trainer:
         seed: int,
         ema_decay: float = 0.0,
         schedule: Schedule | None = None,
+        momentum: Schedule | None = None,
     ) -> None:
         self.system, self.dataset, self.optimizers = system, dataset, optimizers
-        self.batch_size, self.iterations, self.seed, self.schedule = batch_size, iterations, seed, schedule
+        self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
+        self.schedule, self.momentum = schedule, momentum
         self.device = system.device
         self.iteration = 0  # finished ones
         self.position = 0  # samples taken from the data stream, by all processes together
@@ -51,7 +54,7 @@ class Trainer:
     def iterate(self) -> dict[str, Tensor]:
         """Every turn once, `steps` times each. Returns `turn/term` and gradient norms, detached, without a sync."""
         self.system.iteration = self.iteration
-        self._set_learning_rates()
+        self._set_schedules()
         first: Batch | None = None
         scalars: dict[str, Tensor] = {}
         for turn in self.system.turns():
@@ -97,11 +100,13 @@ class Trainer:
         self.position += self.batch_size
         return to_device(batch, self.device)
 
-    def _set_learning_rates(self) -> None:
+    def _set_schedules(self) -> None:
         factor = self.schedule(self.iteration, self.iterations) if self.schedule else 1.0
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.base_lr[name] * factor
+                if self.momentum:
+                    group["momentum"] = self.momentum(self.iteration, self.iterations)
 
     def check_finite(self) -> None:
         """Read the scalars since the last call (one sync). Diverged names the first that is not finite."""

@@ -16,7 +16,7 @@ def test_terms() -> None:
     objective = Objective(Wasserstein())
     real, fake = tensor([1.0, 3.0]), tensor([0.0, 1.0])
     assert objective.d_loss(critic, real, fake) == {"adversarial": tensor(1.0 - 4.0)}
-    assert objective.g_loss(critic, fake) == {"adversarial": tensor(-1.0)}
+    assert objective.g_loss(critic, fake, real) == {"adversarial": tensor(-1.0)}
 
 
 def test_penalty_sees_critic_real_and_fake() -> None:

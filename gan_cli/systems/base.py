@@ -44,6 +44,8 @@ class System(nn.Module, ABC):
     directions: ClassVar[tuple[str, ...]] = ()
     """What `translate` can do, the default first; empty for a game that translates nothing."""
 
+    together: int = 1
+    """Samples that the game cannot take apart: a batch is a multiple of them."""
     iteration: int = 0
     """Finished iterations; the trainer sets it before it asks for turns."""
 

@@ -43,7 +43,7 @@ class ConditionalGAN(GAN):
 
     def g_loss(self, batch: Images) -> Terms:
         y = batch.label
-        return self.objective.g_loss(self.critic(y), self.generate(len(batch.image), y))
+        return self.objective.g_loss(self.critic(y), self.generate(len(batch.image), y), batch.image)
 
     def critic(self, y: Tensor | None) -> Critic:
         """x -> D(x|y)."""

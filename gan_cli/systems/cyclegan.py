@@ -58,8 +58,8 @@ class CycleGAN(System):
         fake_y, fake_x = self.G(x), self.F(y)
         self.shown_y, self.shown_x = self.pool_y.query(fake_y), self.pool_x.query(fake_x)
         terms = {
-            "G_adversarial": self.objective.g_loss(self.D_Y, fake_y)["adversarial"],
-            "F_adversarial": self.objective.g_loss(self.D_X, fake_x)["adversarial"],
+            "G_adversarial": self.objective.g_loss(self.D_Y, fake_y, y)["adversarial"],
+            "F_adversarial": self.objective.g_loss(self.D_X, fake_x, x)["adversarial"],
             "cycle_x": self.lambda_cycle * l1_loss(self.F(fake_y), x),
             "cycle_y": self.lambda_cycle * l1_loss(self.G(fake_x), y),
         }

@@ -17,7 +17,8 @@ class GAN(System):
     """Algorithm 1: `critic_steps` steps of D, each on a fresh batch, then one of G.
 
     generator: z (N, latent_dim) -> image; discriminator: image -> scores. noise: the prior of z,
-    draw.Normal or draw.Uniform with its bounds.
+    draw.Normal or draw.Uniform with its bounds. fakes_per_real: G's turn draws so many samples for each image of a
+    batch (2 in WGAN-GP's CIFAR-10 code).
     """
 
     def __init__(
@@ -27,13 +28,17 @@ class GAN(System):
         objective: Objective,
         latent_dim: int = 100,
         noise: Callable[..., Tensor] = normal,
+        fakes_per_real: int = 1,
     ) -> None:
         super().__init__()
+        if fakes_per_real < 1:
+            raise ValueError(f"fakes_per_real is at least 1, not {fakes_per_real}")
         self.generator = generator
         self.discriminator = discriminator
         self.objective = objective
         self.latent_dim = latent_dim
         self.noise = noise
+        self.fakes_per_real = fakes_per_real
 
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration)
@@ -46,7 +51,8 @@ class GAN(System):
         return self.objective.d_loss(self.discriminator, batch.image, self.generate(len(batch.image)))
 
     def g_loss(self, batch: Images) -> Terms:
-        return self.objective.g_loss(self.discriminator, self.generate(len(batch.image)))
+        fake = self.generate(self.fakes_per_real * len(batch.image))
+        return self.objective.g_loss(self.discriminator, fake, batch.image)
 
     def constrain(self) -> None:
         self.objective.constrain(self.discriminator)

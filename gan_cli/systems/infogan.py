@@ -95,7 +95,7 @@ class InfoGAN(System):
         fake = self.G(latent)
         features = self.trunk(fake)
         D = self.critic(fake, features)
-        return {**self.objective.g_loss(D, fake), **self.information(features, latent)}
+        return {**self.objective.g_loss(D, fake, batch.image), **self.information(features, latent)}
 
     def information(self, features: Tensor, latent: Latent) -> Terms:
         """-lambda L_I of the codes behind the images that the trunk saw as `features`, by kind of code: with lambda 1

@@ -1,0 +1,48 @@
+"""PacGAN (Lin et al. 2018, arXiv 1712.04086): the discriminator judges several samples at once."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal
+from gan_cli.objective import Objective
+from gan_cli.systems.base import Terms
+from gan_cli.systems.gan import GAN
+
+
+class PacGAN(GAN):
+    """The two-player game on packs of `packing` samples, all real or all generated (section 2): a generator that lacks
+    modes is betrayed by packs that lack variety.
+
+    discriminator: pack (N, packing * C, H, W) -> scores (N,). A penalty works on packs too. ValueError for a batch that
+    does not divide into packs.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        latent_dim: int = 100,
+        noise: Callable[..., Tensor] = normal,
+        packing: int = 2,
+    ) -> None:
+        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        if packing < 1:
+            raise ValueError(f"packing is at least 1, not {packing}")
+        self.together = packing
+
+    def d_loss(self, batch: Images) -> Terms:
+        fake = self.generate(len(batch.image))
+        return self.objective.d_loss(self.discriminator, self.pack(batch.image), self.pack(fake))
+
+    def g_loss(self, batch: Images) -> Terms:
+        fake = self.generate(len(batch.image))
+        return self.objective.g_loss(self.discriminator, self.pack(fake), self.pack(batch.image))
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N / packing, packing * C, H, W): samples that follow one another, channel on channel."""
+        if len(x) % self.together:
+            raise ValueError(f"{len(x)} samples do not divide into packs of {self.together}; change trainer.batch_size")
+        return x.reshape(-1, self.together * x.shape[1], *x.shape[2:])

@@ -1,0 +1,43 @@
+"""Unrolled GAN (Metz et al. 2017, arXiv 1611.02163): G plays against what D will have learned."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal
+from gan_cli.objective import Objective
+from gan_cli.systems.base import Terms
+from gan_cli.systems.gan import GAN
+from gan_cli.unroll import unroll
+
+
+class UnrolledGAN(GAN):
+    """G minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K), where theta_D^K is D after K further steps on the same
+    samples (eq. 6 to 10); the gradient goes through these steps. D itself learns as ever, and K = 0 is the plain game.
+
+    unroll_steps: K. unroll_lr: eta of the K steps, which are plain gradient steps as in eq. 7; the authors' notebook
+    unrolls Adam.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        latent_dim: int = 100,
+        noise: Callable[..., Tensor] = normal,
+        unroll_steps: int = 5,
+        unroll_lr: float = 0.1,
+    ) -> None:
+        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        if unroll_steps < 0:
+            raise ValueError(f"unroll_steps is 0 or more, not {unroll_steps}")
+        self.unroll_steps, self.unroll_lr = unroll_steps, unroll_lr
+
+    def g_loss(self, batch: Images) -> Terms:
+        x, fake = batch.image, self.generate(len(batch.image))
+        D_K = unroll(
+            self.discriminator, lambda D: self.objective.d_loss(D, x, fake), self.unroll_steps, self.unroll_lr
+        )
+        return self.objective.g_loss(D_K, fake, x)
