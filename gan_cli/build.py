@@ -16,6 +16,7 @@ from gan_cli import distributed, draw, precision
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.metrics.store import Store
+from gan_cli.networks.init import NORMS
 from gan_cli.scoring import Scoring
 from gan_cli.systems.base import System
 from gan_cli.trainer import Trainer
@@ -142,6 +143,20 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
             f"model {cfg.model._target_} with these networks cannot play on a batch of {count} from "
             f"{cfg.dataset._target_}: {_line(error)}; check network=, dataset= and trainer.batch_size"
         ) from error
+
+
+def caution(game: System) -> str | None:
+    """What is allowed but seldom meant: a gradient penalty on a critic whose samples mix."""
+    if getattr(getattr(game, "objective", None), "penalty", None) is None:
+        return None
+    moving = {name for turn in game.turns() for name in turn.moves if name not in game.samplers}
+    mixing = [n for n in sorted(moving) if any(isinstance(m, NORMS) for m in getattr(game, n).modules())]
+    if not mixing:
+        return None
+    return (
+        "warning: loss.penalty takes the gradient of each sample alone (Gulrajani et al. 2017, section 4), but "
+        f"network '{mixing[0]}' normalises over the batch; try model.{mixing[0]}.norm=layer or none"
+    )
 
 
 def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:

@@ -107,7 +107,8 @@ def coverage(result: dict[str, Any]) -> list[list[str]]:
     end, its range, and what has been published.
     """
     published = standings(result)
-    names = {(r["metric"], base_name(v)): None for run in result["runs"] for r in run["evaluations"] for v in r["values"]}
+    records = [record for run in result["runs"] for record in run["evaluations"]]
+    names = dict.fromkeys((record["metric"], base_name(value)) for record in records for value in record["values"])
     head = ["variant", "seeds"] + [text for _, value in names for text in (value, "published")]
     rows = []
     for variant in result["variants"]:

@@ -76,6 +76,8 @@ def _dispatch(words: list[str]) -> int:
         return _compare(rest)
     if verb == "reproduce":
         return _reproduce(rest)
+    if verb == "demo":
+        return _demo(rest)
     return _list(rest) if verb == "list" else _completion(rest)
 
 
@@ -167,6 +169,18 @@ def _reproduce(words: list[str]) -> int:
     from gan_cli.reproduce import reproduce
 
     reproduce(words[0], changes=[word for word in words[1:] if word not in own], **options)
+    return 0
+
+
+def _demo(words: list[str]) -> int:
+    from gan_cli import demos
+
+    if not words:
+        print("\n".join(demos.lines()))
+        return 0
+    if "=" in words[0]:
+        raise GanError(f"the name of the demo comes first: gan demo NAME {words[0]}")
+    demos.show(words[0], **parse("demo", words[1:]))
     return 0
 
 

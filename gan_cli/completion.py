@@ -1,9 +1,10 @@
-"""Shell completion: verbs; groups, options and keys after `gan train `; runs after the other verbs."""
+"""Shell completion: verbs; groups, options and keys after `gan train `; demos; runs after the other verbs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from gan_cli import demos
 from gan_cli.listing import groups
 from gan_cli.runs import find_runs
 from gan_cli.verbs import VERBS
@@ -44,6 +45,8 @@ def candidates(line: str) -> list[str]:
         return [name for name in groups() if name.startswith(last)]
     if verb == "completion":
         return [name for name in SCRIPTS if name.startswith(last)]
+    if verb == "demo" and len(words) == 2:
+        return [f"{name} " for name in demos.names() if name.startswith(last)]
     if verb not in VERBS:
         return []
     if len(words) == 2:

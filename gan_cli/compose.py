@@ -72,7 +72,7 @@ class Composer:
         path = create_automatic_config_search_path(None, None, self.config_path)
         if args.config_dir:
             folder = f"file://{os.path.abspath(args.config_dir)}"
-            path.prepend("command-line", folder, SearchPathQuery(provider="schema"))
+            path.prepend("command-line", folder, SearchPathQuery(provider="main"))
         self.loader = ConfigLoaderImpl(config_search_path=path)
 
     def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:

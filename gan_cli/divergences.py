@@ -67,6 +67,10 @@ class FGAN:
         pull = self.divergence.activation if self.practical else self.divergence.conjugate_at
         return -pull(fake).mean()
 
+    def says_real(self, scores: Tensor) -> Tensor:
+        """T(x) > f'(1), where T* finds p(x) > q(x) (section 3.2); bool, of the shape of `scores`."""
+        return self.divergence.activation(scores) > self.divergence.threshold
+
 
 def _within(domain: Tensor, value: Tensor) -> Tensor:
     return torch.where(domain, value, math.inf)

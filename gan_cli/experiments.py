@@ -15,16 +15,16 @@ from gan_cli.paths import conf_dir
 
 OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
 # Keys that change where and how a run is watched, and nothing that it learns.
-HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root", "trainer.device",
-            "trainer.log_every", "trainer.sample_every", "trainer.sample_count", "trainer.checkpoint_every",
-            "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every", "trainer.evaluate_count",
-            "trainer.best_by", "trainer.deterministic")  # fmt: skip
+HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
+            "trainer.device", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
+            "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
+            "trainer.evaluate_count", "trainer.best_by", "trainer.deterministic")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment file, composed with `changes`, or a variant of it. title: its description; settings: flat, resolved;
-    overrides: what makes the variant, and the changes after it.
+    """An experiment file, composed with `changes`, or a variant of it. title: its description; settings: flat,
+    resolved; overrides: what makes the variant, and the changes after it.
     """
 
     name: str
@@ -76,7 +76,8 @@ def compose_experiment(name: str, changes: Sequence[str], variant: str | None = 
 def variants_of(name: str, changes: Sequence[str]) -> dict[str, list[str]]:
     """Name -> overrides, as the experiment's `variants` has them; GanError where they are not lists of overrides."""
     args = compose.arguments([f"experiment={name}", *changes])
-    found: Any = OmegaConf.to_container(compose.Composer(args).compose(args.overrides)).get("variants") or {}
+    plain: Any = OmegaConf.to_container(compose.Composer(args).compose(args.overrides))
+    found = plain.get("variants") or {}
     for variant, overrides in found.items():
         if not isinstance(overrides, list) or not all(isinstance(o, str) and "=" in o for o in overrides):
             raise GanError(f"variants.{variant} must be a list of overrides such as loss=wgan, not {overrides!r}")

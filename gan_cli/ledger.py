@@ -88,7 +88,8 @@ def _section(result: dict[str, Any]) -> str:
     else:
         lines += ["No published number.", ""]
     if "variants" in result:
-        lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(*_split(coverage(result)))]
+        head, *rows = coverage(result)
+        lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(head, rows)]
     lines += [_runs(result), _circumstances(result)] if runs else ["No run yet.", ""]
     return "\n".join(lines)
 
@@ -155,10 +156,6 @@ def _circumstances(result: dict[str, Any]) -> str:
 
 def _who(run: dict[str, Any]) -> str:
     return f"{run['variant']}, seed {run['seed']}," if "variant" in run else f"Seed {run['seed']}"
-
-
-def _split(table: Sequence[Sequence[str]]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    return table[0], table[1:]
 
 
 def _revision(git: str | None) -> str:

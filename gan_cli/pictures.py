@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from gan_cli.errors import GanError
 
@@ -37,8 +38,9 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
 
 def scatter(points: Tensor, size: int = 384) -> Tensor:
     """(N,d,1,1) or (N,d) -> uint8 (1, size, size): each point darkens the pixels around it; axes +-1.5 or wider.
-    Of more than two dimensions the first two are drawn."""
+    Of more than two dimensions the first two are drawn; of one, the points on the line."""
     points = points.flatten(1)[:, :2].float().cpu()
+    points = pad(points, (0, 2 - points.shape[1]))
     points = points[points.isfinite().all(1)]
     extent = max(1.5, 1.1 * float(points.abs().max())) if len(points) else 1.5
     at = ((points / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)

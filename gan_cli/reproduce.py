@@ -22,7 +22,7 @@ def reproduce(
     name: str,
     *,
     seeds: Sequence[int] = (0, 1, 2),
-    variant: Sequence[str] = (),
+    variant: Sequence[str] | None = None,
     out: str | None = None,
     changes: Sequence[str] = (),
 ) -> None:
@@ -31,16 +31,17 @@ def reproduce(
     An experiment with variants is trained in each of them, or in those of `variant`, in NAME/VARIANT/seed-S, all of one
     seed before the next. A finished run is not repeated, a stopped one goes on. changes: further overrides of `gan
     train`. The result file NAME.json goes to `out`, else to docs/results where that exists, else beside the runs;
-    whatever stops the work, it holds what is done. GanError for an experiment that does not exist or claims nothing.
+    whatever stops the work, it holds what is done. GanError for an experiment that does not exist, and for one without
+    variants that claims nothing.
     """
     experiment = compose_experiment(name, changes)
     claims.claims(experiment.expect, f"{name}: expect")
-    if not experiment.expect:
+    chosen = _variants(name, changes, variant or ()) or {"": experiment}
+    if not experiment.expect and "" in chosen:
         raise GanError(f"experiment '{name}' has no `expect`: nothing to reproduce{suggest(name, claiming())}")
     altered = compose.slug(",".join(experiment.altering())) if experiment.altering() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else ledger.RESULTS if ledger.RESULTS.is_dir() and not altered else folder
-    chosen = _variants(name, changes, variant) or {"": experiment}
     runs: dict[Path, Experiment] = {}
     try:
         for seed in dict.fromkeys(seeds):
@@ -68,11 +69,11 @@ def reproduce(
 def record(name: str, run_dirs: Sequence[Path], out: Path, variant: str | None = None) -> dict[str, Any]:
     """Write what existing runs of an experiment, and their evaluation.jsonl, say to NAME.json in folder `out`.
 
-    What the file holds already stays; the seeds of `run_dirs` are replaced. Without runs: the claims alone. Returns what
-    the file holds.
+    What the file holds already stays; the seeds of `run_dirs` are replaced. Without runs: the claims alone. Returns
+    what the file holds.
     """
     one = compose_experiment(name, (), variant)
-    return _record(compose_experiment(name, ()), {run: one for run in run_dirs}, out)
+    return _record(compose_experiment(name, ()), dict.fromkeys(run_dirs, one), out)
 
 
 def _variants(name: str, changes: Sequence[str], asked: Sequence[str]) -> dict[str, Experiment]:

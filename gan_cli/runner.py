@@ -103,6 +103,9 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
             "trainer.precision=float32 is the fast one here",
             flush=True,
         )
+    caution = build.caution(prepared.game)
+    if caution and distributed.rank() == 0:
+        print(caution, flush=True)
     prepared.game.to(prepared.device)
     prepared.data.to(prepared.device)
     trainer = build.trainer(prepared.cfg, prepared.game, prepared.data)

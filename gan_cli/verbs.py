@@ -118,8 +118,15 @@ VERBS = {
         "not repeated, and interrupted ones go on.",
         {
             "seeds": Option(list, ["0", "1", "2"], "separated by commas"),
+            "variant": Option(list, None, "of an experiment with variants: these only, separated by commas"),
             "out": Option(str, None, "folder for the result file; docs/results where it exists"),
         },
+    ),
+    "demo": Verb(
+        "[NAME] [key=value] ...",
+        "draw a piece of the theory: seconds on a CPU, a table and a picture",
+        "Without NAME: the list of them.",
+        {"out": Option(str, None, "folder to write to; outputs/demo/NAME if left out")},
     ),
     "list": Verb("[GROUP]", "show the models, losses, data sets, ... with one line each"),
     "completion": Verb(

@@ -295,7 +295,10 @@ CASES = [
     Case("comparison of nothing", "compare empty", ("holds no run",)),
     Case("misspelt value to sort by", "compare run sort=mods", ("sort=mods",)),
     Case("experiment that claims nothing", "reproduce quickstart", ("has no `expect`",)),
-    Case("seeds that are words", "reproduce ring_gan seeds=a,b", ("whole numbers",)),
+    Case("misspelt variant", "reproduce ring variant=unroled_5", ("did you mean 'unrolled_5'?",)),
+    Case("packs that do not fill", "train dataset=ring model=pacgan network=toy model.packing=3", ("multiple of 3",)),
+    Case("slope of no cost", "train loss=gls_gan loss.adversarial.slope=2", ("needs a slope of at most 1",)),
+    Case("seeds that are words", "reproduce ring seeds=a,b", ("whole numbers",)),
     # -- runs
     Case("folder without a run", "resume photos", ("photos holds no run",)),
     Case("resumed run with another network", "resume run model.latent_dim=3", ("keeps its model",)),

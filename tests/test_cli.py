@@ -362,11 +362,11 @@ def test_completion_in_bash(tmp_path, capsys):
     assert cli.main(["completion", "bash"]) == 0
     script = capsys.readouterr().out + (
         f'\ngan() {{ {sys.executable} -m gan_cli "$@"; }}\n'
-        'COMP_WORDBREAKS=" =:"; COMP_LINE="gan train loss=least"; COMP_POINT=${#COMP_LINE}\n'
+        'COMP_WORDBREAKS=" =:"; COMP_LINE="gan train loss=maxi"; COMP_POINT=${#COMP_LINE}\n'
         '_gan; echo "${COMPREPLY[@]}"; complete -p gan'
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path)
-    assert done.stdout.splitlines() == ["least_squares", "complete -o default -o nospace -F _gan gan"], done.stderr
+    assert done.stdout.splitlines() == ["maximum_likelihood", "complete -o default -o nospace -F _gan gan"], done.stderr
 
 
 def test_suggestions_are_short():

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from gan_cli import hydra_app, ledger
-from gan_cli.claims import Claim, claims, standings
+from gan_cli.claims import Claim, claims, coverage, standings
 from gan_cli.cli import main
 from gan_cli.config import conf_dir
 from gan_cli.errors import Diverged, GanError, Interrupted
@@ -20,8 +20,11 @@ TINY = """\
 # @package _global_
 # A ring in two updates
 defaults:
-  - ring
-trainer: {iterations: 2, batch_size: 8, sample_count: 4}
+  - override /dataset: ring
+  - override /model: wgan_gp
+  - override /network: toy
+  - override /loss: non_saturating
+trainer: {iterations: 2, batch_size: 8, sample_count: 4, ema_decay: 0.0}
 evaluate: {metric: [modes], n: 60}
 expect:
   - {metric: modes, value: modes, paper: 1, better: higher, tolerance: 1, source: table 1, differs: "two updates"}
@@ -222,6 +225,64 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
     assert [run["iterations"] for run in json.loads(Path("docs/results/tiny.json").read_text())["runs"]] == [2, 2]
 
 
+VARIANTS = """\
+# @package _global_
+# A ring in two updates, twice
+defaults:
+  - tiny
+variants: {plain: [], squares: [loss=least_squares]}
+expect:
+  - {metric: modes, variant: squares, value: modes, paper: 7, better: higher, source: Someone 2020, tolerance: 7}
+"""
+
+
+def test_variants(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/experiment/twice.yaml").write_text(VARIANTS)
+    reproduce("twice", seeds=[0], variant=["squares"], out="kept", changes=tiny)
+    assert [run["variant"] for run in json.loads(Path("kept/twice.json").read_text())["runs"]] == ["squares"]
+    capsys.readouterr()
+    reproduce("twice", seeds=[1, 0], out="kept", changes=tiny)
+    out = capsys.readouterr().out
+    assert "seed 0: outputs/reproduce/twice/squares/seed-0 has its 2 iterations already" in out
+    kept = json.loads(Path("kept/twice.json").read_text())
+    assert [(run["variant"], run["seed"]) for run in kept["runs"]] == [
+        ("plain", 0), ("plain", 1), ("squares", 0), ("squares", 1)
+    ]  # fmt: skip
+    assert not any(run["differs"] for run in kept["runs"])
+    assert "loss=least_squares seed=0" in kept["runs"][2]["command"]
+    settings = OmegaConf.load("outputs/reproduce/twice/squares/seed-0/config.yaml")
+    assert settings.loss.adversarial._target_.endswith("LeastSquares")
+    (row,) = standings(kept)
+    assert row.verdict == "met" and set(row.values) == {0, 1}
+    head, plain, squares = coverage(kept)
+    assert head[:4] == ["variant", "seeds", "modes", "published"]
+    assert plain[:2] == ["plain", "2"] and plain[3] == "" and squares[3] == "7 Someone"
+    assert "squares modes" in out and "twice: paper against ours" in out
+
+    Path("docs").mkdir()
+    ledger.build(Path("kept"), Path("docs/page.md"))
+    page = Path("docs/page.md").read_text()
+    assert "| squares 1 | 2 |" in page and "| [twice](#twice) | `squares modes` | 7 |" in page
+
+
+def test_variants_that_are_none(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/experiment/twice.yaml").write_text(VARIANTS.replace("[loss=least_squares]", "least_squares"))
+    assert main(["reproduce", "twice", *tiny]) == 2
+    assert "variants.squares must be a list of overrides such as loss=wgan" in capsys.readouterr().err
+
+
+def test_coverage_by_hand() -> None:
+    found = result({0: 1.0, 1: 2.0, 2: 6.0}) | {"variants": ["a", "b"]}
+    for run in found["runs"]:
+        run["variant"] = "a"
+    found["expect"][0] |= {"variant": "a", "spread": 0.5}
+    assert coverage(found) == [
+        ["variant", "seeds", "v", "published"], ["a", "3", "2 (1 to 6)", "3 ± 0.5 S"], ["b", "0", "", ""]
+    ]  # fmt: skip
+    found["runs"][0]["iterations"], found["runs"][1]["failed"] = 9, "nan"
+    assert coverage(found)[1] == ["a", "2, 1 failed", "4 (2 to 6)", "3 ± 0.5 S"]
+
+
 def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
     Path("docs/results").mkdir(parents=True)
     changes = [*tiny, "trainer.iterations=1", "trainer.device=cpu"]
@@ -230,7 +291,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
     folder = Path("outputs/reproduce/tiny-iterations_1")
     (entry,) = json.loads((folder / "tiny.json").read_text())["runs"]
     assert entry["iterations"] == 1 and entry["evaluations"][0]["values"]["reverse_kl"] is None  # NaN: no mode was hit
-    found = record("ring", [folder / "seed-0"], Path("kept"))
+    found = record("ring", [folder / "seed-0"], Path("kept"), "non_saturating")
     assert found["runs"][0]["differs"]["trainer.batch_size"] == [8, 256]
     assert standings(found)[0].verdict == "not finished"
     assert record("ring", [], Path("kept"))["runs"] == found["runs"]  # what the file holds stays
@@ -239,11 +300,12 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["rnig_gan"], "no experiment 'rnig_gan'; did you mean 'ring_gan'?"),
+        (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
+        (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
         (["dcgan_mnist"], "experiment 'dcgan_mnist' has no `expect`: nothing to reproduce"),
-        (["ring_gan", "seed=3"], "seed=3: `gan reproduce` chooses it itself"),
-        (["ring_gan", "-m"], "gan reproduce trains one experiment"),
-        (["ring_gan", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
+        (["ring", "seed=3"], "seed=3: `gan reproduce` chooses it itself"),
+        (["ring", "-m"], "gan reproduce trains one experiment"),
+        (["ring", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
     ],
 )
 def test_mistakes(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -9,10 +9,14 @@ from torch import Tensor, tensor
 
 from gan_cli.losses import (
     AdversarialLoss,
+    Hinge,
     LeastSquares,
+    LossSensitive,
     MaximumLikelihood,
     Minimax,
     NonSaturating,
+    Relativistic,
+    RelativisticAverage,
     Wasserstein,
 )
 
@@ -117,3 +121,62 @@ def test_optimal_d_of_the_sigmoid_games() -> None:
     real = score[points.repeat_interleave(tensor([8, 2]))]
     fake = score[points.repeat_interleave(tensor([2, 8]))]
     torch.testing.assert_close(-Minimax().d_loss(real, fake), -math.log(4) + 2 * jsd)
+
+
+def test_hinge_by_hand() -> None:
+    real, fake = tensor([2.0, 0.0]), tensor([-2.0, 0.5])
+    assert Hinge().d_loss(real, fake).item() == pytest.approx((0 + 1) / 2 + (0 + 1.5) / 2)
+    assert Hinge().g_loss(fake).item() == pytest.approx(0.75)
+
+
+def test_relativistic_by_hand() -> None:
+    """sigmoid(ln 3) = 3/4: the pairs are 3/4 and 1/2 sure, -log of which are ln 4 - ln 3 and ln 2."""
+    real, fake = tensor([LN3, 1.0]), tensor([0.0, 1.0])
+    assert Relativistic().d_loss(real, fake).item() == pytest.approx((2 * LN2 - LN3 + LN2) / 2)
+    assert Relativistic().g_loss(fake, real).item() == pytest.approx((2 * LN2 + LN2) / 2)     # -log sigmoid(-ln 3)
+    assert Relativistic().d_loss(real + 5, fake + 5).item() == pytest.approx(Relativistic().d_loss(real, fake).item())
+
+
+def test_relativistic_average_by_hand() -> None:
+    """Scores less the other kind's mean: reals ln 3 and -ln 3 (fakes' mean 0), fakes 0 (reals' mean 0)."""
+    real, fake = tensor([LN3, -LN3]), tensor([0.0, 0.0])
+    half_sure = (2 * LN2 - LN3 + 2 * LN2) / 2
+    assert RelativisticAverage().d_loss(real, fake).item() == pytest.approx(half_sure + LN2)
+    real, fake = tensor([2.0, 0.0]), tensor([-1.0, -3.0])                                      # means 1 and -2
+    softplus = [math.log1p(math.exp(v)) for v in (-4.0, -2.0, -2.0, -4.0)]
+    assert RelativisticAverage().d_loss(real, fake).item() == pytest.approx(sum(softplus) / 2)
+    softplus = [math.log1p(math.exp(v)) for v in (4.0, 2.0, 2.0, 4.0)]
+    assert RelativisticAverage().g_loss(fake, real).item() == pytest.approx(sum(softplus) / 2)
+
+
+def test_relativistic_generator_pulls_on_both_samples() -> None:
+    real, fake = tensor([0.5, -0.5], requires_grad=True), tensor([0.0, 1.0], requires_grad=True)
+    RelativisticAverage().g_loss(fake, real).backward()
+    assert real.grad is not None and fake.grad is not None
+    assert (real.grad > 0).all() and (fake.grad < 0).all()                                     # reals down, fakes up
+    torch.testing.assert_close(real.grad.sum(), -fake.grad.sum())
+
+
+def test_loss_sensitive_by_hand() -> None:
+    """L = -score: reals 1 and 3, fakes 2 and 7; margins 2 and 1 ask for 3 and 4, so the pairs lack 1 and -3."""
+    real, fake, margin = tensor([-1.0, -3.0]), tensor([-2.0, -7.0]), tensor([2.0, 1.0])
+    assert LossSensitive().d_loss(real, fake, margin).item() == pytest.approx((1 + 0) / 2)
+    assert LossSensitive(gamma=0.5).d_loss(real, fake, margin).item() == pytest.approx(0.5 * 2 + 0.5)
+    assert LossSensitive(slope=0.5).d_loss(real, fake, margin).item() == pytest.approx((1 - 1.5) / 2)
+    assert LossSensitive(slope=-1.0).d_loss(real, fake, margin).item() == pytest.approx((1 + 3) / 2)
+    assert LossSensitive().g_loss(fake).item() == pytest.approx(4.5)
+
+
+def test_loss_sensitive_with_slope_1_is_wgan_but_for_the_margin() -> None:
+    real, fake, margin = tensor([0.3, -1.0]), tensor([2.0, 0.1]), tensor([0.7, 0.2])
+    free = LossSensitive(slope=1.0, nonnegative=False)
+    assert free.d_loss(real, fake, margin).item() == pytest.approx(Wasserstein().d_loss(real, fake).item() + 0.45)
+    assert free.g_loss(fake).item() == pytest.approx(Wasserstein().g_loss(fake).item())
+
+
+def test_loss_sensitive_is_not_negative_and_takes_maps_of_scores() -> None:
+    assert LossSensitive().g_loss(tensor([4.0, -2.0])).item() == pytest.approx(1.0)
+    maps = torch.zeros(2, 1, 3, 3)
+    assert LossSensitive().d_loss(maps, maps, tensor([1.0, 3.0])).item() == pytest.approx(2.0)
+    with pytest.raises(ValueError, match="at most 1"):
+        LossSensitive(slope=1.5)

@@ -108,8 +108,8 @@ def test_2014_networks() -> None:
 @pytest.mark.parametrize("kind", ["", "MLP"])
 def test_both_conditional_players_see_the_label(kind: str) -> None:
     torch.manual_seed(0)
-    generator = getattr(conditional, kind + "Generator")(28, 1, num_classes=4)
-    discriminator = getattr(conditional, kind + "Discriminator")(28, 1, num_classes=4)
+    generator = getattr(conditional, kind + "Generator")(28, 1, num_classes=4).eval()
+    discriminator = getattr(conditional, kind + "Discriminator")(28, 1, num_classes=4).eval()
     z, y = torch.randn(1, 100).repeat(4, 1), torch.arange(4)
     x = generator(z, y)
     assert x.shape == (4, 1, 28, 28)

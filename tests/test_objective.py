@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn, tensor
 
-from gan_cli.losses import Wasserstein
-from gan_cli.objective import Objective, WarmUp, WeightClip
+from gan_cli.losses import LossSensitive, Relativistic, Wasserstein
+from gan_cli.objective import L1Margin, MarginObjective, Objective, TwoSampleObjective, WarmUp, WeightClip
 
 
 def critic(x: Tensor) -> Tensor:
@@ -56,3 +56,36 @@ def test_no_constraint() -> None:
     before = network.weight.clone()
     Objective(Wasserstein()).constrain(network)
     torch.testing.assert_close(network.weight, nn.Parameter(before))
+
+
+def test_the_generator_compares_two_samples() -> None:
+    real, fake = tensor([1.0, 3.0]), tensor([0.0, 1.0])
+    terms = TwoSampleObjective(Relativistic()).g_loss(critic, fake, real)
+    expected = Relativistic().g_loss(2 * fake, 2 * real)
+    torch.testing.assert_close(terms["adversarial"], expected)
+
+
+def test_a_plain_generator_does_not_pay_for_real_scores() -> None:
+    seen = []
+    Objective(Wasserstein()).g_loss(lambda x: seen.append(x) or x, tensor([1.0]), tensor([2.0]))
+    assert [x.item() for x in seen] == [1.0]
+
+
+def test_margin_of_lsgan_lua() -> None:
+    """The sum over all values: 12,288 pixels half a unit apart, by 2e-4, are 1.2288."""
+    margin = L1Margin()(torch.zeros(2, 3, 64, 64), torch.full((2, 3, 64, 64), 0.5))
+    assert margin.tolist() == pytest.approx([1.2288] * 2)
+
+
+def test_pairs_are_set_apart_by_their_own_distance_and_the_margin_has_no_gradient() -> None:
+    real, fake = tensor([[0.0, 0.0], [1.0, 1.0]]), tensor([[1.0, 2.0], [1.0, 1.0]], requires_grad=True)
+    objective = MarginObjective(LossSensitive(nonnegative=False), margin=L1Margin(2.0))
+    terms = objective.d_loss(lambda x: x[:, 0] * 0, real, fake)
+    assert terms["adversarial"].item() == pytest.approx((6 + 0) / 2)
+    (gradient,) = torch.autograd.grad(terms["adversarial"], fake)
+    assert (gradient == 0).all()
+
+
+def test_margin_objective_with_a_penalty() -> None:
+    objective = MarginObjective(LossSensitive(), penalty=lambda f, real, fake: real.sum())
+    assert set(objective.d_loss(lambda x: x.sum(1), torch.ones(2, 2), torch.zeros(2, 2))) == {"adversarial", "penalty"}

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli import draw
-from gan_cli.penalties import GradientPenalty, input_gradient
+from gan_cli.penalties import DRAGAN, R1, GradientPenalty, Sum, WassersteinDivergence, input_gradient
 
 
 def batches(n: int = 4, requires_grad: bool = False) -> tuple[Tensor, Tensor]:
@@ -78,3 +78,59 @@ def test_fakes_get_no_gradient() -> None:
     w = torch.ones(18, dtype=torch.float64, requires_grad=True)
     GradientPenalty()(lambda x: x.flatten(1).square() @ w, real, fake).backward()
     assert w.grad is not None and real.grad is None and fake.grad is None
+
+
+def test_wasserstein_divergence_of_a_linear_critic() -> None:
+    """k |w|^p: with |w| = 2, k = 2 and p = 6, 2 * 64; its gradient k p |w|^(p - 2) w."""
+    real, fake = batches()
+    w = torch.ones(18, dtype=torch.float64)
+    w = (2 * w / w.norm()).requires_grad_()
+    penalty = WassersteinDivergence()(lambda x: x.flatten(1) @ w, real, fake)
+    assert penalty.item() == pytest.approx(128)
+    (gradient,) = torch.autograd.grad(penalty, w)
+    torch.testing.assert_close(gradient, 2 * 6 * 2**4 * w.detach())
+    assert WassersteinDivergence(3.0, 2.0)(lambda x: x.flatten(1) @ w, real, fake).item() == pytest.approx(12)
+
+
+def test_wasserstein_divergence_has_a_gradient_where_the_critic_is_flat() -> None:
+    real, fake = batches()
+    w = torch.zeros(18, dtype=torch.float64, requires_grad=True)
+    WassersteinDivergence()(lambda x: x.flatten(1) @ w, real, fake).backward()
+    assert w.grad is not None and (w.grad == 0).all()
+
+
+def test_r1_looks_at_real_samples_only() -> None:
+    """f(x) = |x|^2 / 2 has gradient x: gamma / 2 * mean |x|^2."""
+    real, fake = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.full((2, 2), 100.0)
+    penalty = R1(gamma=10.0)(lambda x: x.square().sum(1) / 2, real, fake)
+    assert penalty.item() == pytest.approx(10 / 2 * (25 + 1) / 2)
+
+
+def test_dragan_looks_near_real_samples() -> None:
+    """At x + alpha * scale * std * u: never below x, at most scale * std above, one alpha a sample."""
+    real = torch.cat([torch.zeros(128, 1, 2, 2), torch.full((128, 1, 2, 2), 8.0)])             # std 4, population's
+    seen = []
+    draw.seed(0)
+    DRAGAN()(lambda x: seen.append(x.detach()) or x.flatten(1).sum(1), real, torch.full_like(real, 1e6))
+    step = (seen[0] - real).flatten(1)
+    assert (step >= 0).all() and 1.9 < step.max() <= 0.5 * 4
+    assert abs(step.mean() - 0.5 * 4 / 4) < 0.05                                               # E alpha E u = 1/4
+    largest = step.max(dim=1).values
+    assert (largest < 0.4).float().mean() > 0.15                                          # a small alpha spares all
+
+
+def test_dragan_by_hand() -> None:
+    real, fake = batches()
+    w = torch.zeros(18, dtype=torch.float64)
+    w[3] = 4.0
+    assert DRAGAN(weight=10.0, target=1.0)(lambda x: x.flatten(1) @ w.requires_grad_(), real, fake).item() == 10 * 9
+
+
+def test_sum_of_penalties() -> None:
+    real, fake = batches()
+
+    def critic(x: Tensor) -> Tensor:
+        return 3 * x.flatten(1)[:, 0]
+
+    both = Sum([R1(2.0), GradientPenalty(1.0)])(critic, real, fake)
+    assert both.item() == pytest.approx(9 + 4)

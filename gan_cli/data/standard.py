@@ -13,50 +13,68 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale
+from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale, uniform
 from gan_cli.data.shapes import LIGHT
 
 SPLITS = {True: "train", False: "t10k"}
+HELD_OUT = 1 << 40  # positions from here on are never trained on
 
 
 class Arrays(Dataset):
-    """Images that fit into memory. train, test: (uint8 (N, C, H, W), int64 (N,)); resized here if need be."""
+    """Images that fit into memory. train, test: (uint8 (N, C, H, W), int64 (N,)); resized here if need be.
+
+    dequantize: a pixel p of 0 .. 255 becomes (p + U[0, 1)) / 256 of the range instead of p / 255, with fresh noise at
+    each position of the stream, as WGAN-GP's gan_cifar_resnet.py has it: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1].
+    """
 
     def __init__(
         self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, image_size: int, channels: int,
-        num_classes: int | None, value_range: Sequence[float],
+        num_classes: int | None, value_range: Sequence[float], dequantize: bool = False,
     ) -> None:
         classes = int(train[1].max()) + 1
         if num_classes not in (None, classes):
             raise ValueError(f"num_classes={num_classes}: this set has {classes} classes; null hides them")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range = as_range(value_range)
+        self.value_range, self.dequantize = as_range(value_range), dequantize
         self.train, self.train_label = fit(train[0], image_size, channels), train[1]
         self.test, self.test_label = fit(test[0], image_size, channels), test[1]
         self.size, self.test_size = len(self.train), len(self.test)
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = order(seed, start, count, self.size).to(self.train.device)
-        return self._images(self.train[index], self.train_label[index])
+        return self._images(self.train[index], self.train_label[index], seed, positions(start, count, index.device))
 
     def test_batch(self, start: int, count: int) -> Images:
         index = positions(start, count, self.test.device) % self.test_size
-        return self._images(self.test[index], self.test_label[index])
+        return self._images(self.test[index], self.test_label[index], 0, HELD_OUT + index)
 
-    def _images(self, pixels: Tensor, label: Tensor) -> Images:
+    def _images(self, pixels: Tensor, label: Tensor, seed: int, at: Tensor) -> Images:
         assert self.value_range is not None
-        return Images(scale(pixels, self.value_range), label if self.num_classes else None)
+        low, high = self.value_range
+        image = scale(pixels, self.value_range)
+        if self.dequantize:
+            image = low + (high - low) / 256 * (pixels + uniform_like(pixels, seed, at))
+        return Images(image, label if self.num_classes else None)
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for part in (self.train, self.train_label, self.test, self.test_label):
             digest.update(str(tuple(part.shape)).encode() + part.cpu().numpy().tobytes())
+        if self.dequantize:
+            digest.update(b"dequantized")
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device) -> "Arrays":
         for name in ("train", "train_label", "test", "test_label"):
             setattr(self, name, getattr(self, name).to(device))
         return self
+
+
+def uniform_like(pixels: Tensor, seed: int, at: Tensor) -> Tensor:
+    """U[0, 1) for every value of `pixels` (N, C, H, W), whose samples stand at the positions `at` (N,)."""
+    size = pixels[0].numel()
+    index = at[:, None] * size + torch.arange(size, device=at.device)
+    return uniform(seed, index, 0).view(pixels.shape)
 
 
 def fit(pixels: Tensor, image_size: int, channels: int) -> Tensor:
@@ -83,11 +101,11 @@ class MNIST(Arrays):
 
     def __init__(
         self, root: str, image_size: int = 28, channels: int = 1, num_classes: int | None = 10,
-        value_range: Sequence[float] = (-1.0, 1.0),
+        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False,
     ) -> None:
         train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
         super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
-                         value_range=value_range)
+                         value_range=value_range, dequantize=dequantize)
 
     def _read(self, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         names = [f"{SPLITS[train]}-images-idx3-ubyte", f"{SPLITS[train]}-labels-idx1-ubyte"]
@@ -130,11 +148,11 @@ class CIFAR10(Arrays):
 
     def __init__(
         self, root: str, image_size: int = 32, channels: int = 3, num_classes: int | None = 10,
-        value_range: Sequence[float] = (-1.0, 1.0),
+        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False,
     ) -> None:
         train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
         super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
-                         value_range=value_range)
+                         value_range=value_range, dequantize=dequantize)
 
     @staticmethod
     def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:

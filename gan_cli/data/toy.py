@@ -4,6 +4,7 @@ Points are images of one pixel with a channel for each dimension, (N, 2, 1, 1), 
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -109,3 +110,53 @@ class Gaussians1200(Mixture):
 def _plane(image_size: int, channels: int) -> None:
     if (image_size, channels) != (1, 2):
         raise ValueError(f"image_size={image_size}, channels={channels}: points have image_size 1 and channels 2")
+
+
+class Mixture1d(Dataset):
+    """Endless fresh samples of a mixture of Gaussians on the line: sum_k weights_k N(means_k, stds_k^2).
+
+    ValueError unless there are as many weights as means and as stds, weights of sum 1, and positive stds.
+    """
+
+    image_size, channels, value_range = 1, 1, None
+    size, test_size = 100_000, 10_000
+
+    def __init__(
+        self, weights: Sequence[float], means: Sequence[float], stds: Sequence[float], image_size: int = 1,
+        channels: int = 1, num_classes: int | None = None, value_range: None = None,
+    ) -> None:
+        if (image_size, channels) != (1, 1):
+            raise ValueError(f"image_size={image_size}, channels={channels}: points on the line have 1 and 1")
+        if not len(weights) == len(means) == len(stds) or min(stds, default=0) <= 0:
+            raise ValueError("weights, means and stds are lists of one length, and stds are positive")
+        if min(weights) <= 0 or not math.isclose(sum(weights), 1):
+            raise ValueError(f"weights are positive and sum to 1, not {list(weights)}")
+        if num_classes not in (None, len(weights)):
+            raise ValueError(f"num_classes={num_classes}: the {len(weights)} labels are the components; or null")
+        self.weights, self.means, self.stds = (torch.tensor(part).float() for part in (weights, means, stds))
+        self.num_classes = num_classes
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log p(x), elementwise."""
+        w, m, s = (part.to(x) for part in (self.weights, self.means, self.stds))
+        z = (x[..., None] - m) / s
+        return torch.logsumexp(w.log() - z.square() / 2 - s.log() - math.log(2 * math.pi) / 2, -1)
+
+    def train_batch(self, seed: int, start: int, count: int) -> Images:
+        return self._points(seed, positions(start, count, self.means.device))
+
+    def test_batch(self, start: int, count: int) -> Images:
+        return self._points(0, HELD_OUT + positions(start, count, self.means.device) % self.test_size)
+
+    def _points(self, seed: int, index: Tensor) -> Images:
+        component = torch.bucketize(uniform(seed, index, 0), self.weights.cumsum(0)[:-1], right=True)
+        points = self.means[component] + self.stds[component] * normal(seed, index, 1)
+        return Images(points[:, None, None, None], component if self.num_classes else None)
+
+    def fingerprint(self) -> str:
+        parts = zip(self.weights.tolist(), self.means.tolist(), self.stds.tolist(), strict=True)
+        return "mixture1d-" + "-".join(f"{w:.4g},{m:.4g},{s:.4g}" for w, m, s in parts)
+
+    def to(self, device: torch.device) -> "Mixture1d":
+        self.weights, self.means, self.stds = (t.to(device) for t in (self.weights, self.means, self.stds))
+        return self

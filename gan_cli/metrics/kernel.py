@@ -12,19 +12,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from gan_cli.kernels import RBF, Cubic, Kernel, unbiased_mmd2
+from gan_cli.metrics import neighbours
 from gan_cli.metrics.base import Evidence, Metric
 from gan_cli.metrics.features import both, known_reference, positive, real, values
-from gan_cli.metrics.neighbours import centred, distances
 
 MEDIAN_OF = 1000  # real samples whose distances give the median
 
 
 def polynomial_mmd2(x: Tensor, y: Tensor) -> float:
     """With k(x, y) = (x.y / d + 1)^3 on features (m, d), (n, d)."""
-    x, y, m, n, d = x.double(), y.double(), len(x), len(y), x.shape[1]
-    K_xx, K_yy, K_xy = ((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
-    within = (K_xx.sum() - K_xx.trace()) / (m * (m - 1)) + (K_yy.sum() - K_yy.trace()) / (n * (n - 1))
-    return float(within - 2 * K_xy.mean())
+    return float(unbiased_mmd2(Cubic(), x.double(), y.double()))
 
 
 def kid(real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1000, seed: int = 0) -> tuple[float, float]:
@@ -57,16 +55,15 @@ def median_distance(x: Tensor) -> float:
 
 def rbf_mmd2(real: Tensor, fake: Tensor, bandwidths: Sequence[float]) -> float:
     """With k(x, y) = sum_s exp(-|x - y|^2 / (2 s^2)) over the bandwidths s, on features (m, d), (n, d)."""
-    x, y = centred(*both(real, fake, least=2))
-    m, n, diagonal = len(x), len(y), len(bandwidths)
-    within = (_total(x, x, bandwidths) - m * diagonal) / (m * (m - 1))
-    within += (_total(y, y, bandwidths) - n * diagonal) / (n * (n - 1))
-    return within - 2 * _total(x, y, bandwidths) / (m * n)
+    x, y = (features.double() for features in both(real, fake, least=2))
+    k, m, n = RBF(bandwidths), len(x), len(y)
+    within = _total(k, x, x) / (m * (m - 1)) + _total(k, y, y) / (n * (n - 1))  # the diagonals are 0
+    return within - 2 * _total(k, x, y) / (m * n)
 
 
-def _total(x: Tensor, y: Tensor, bandwidths: Sequence[float]) -> float:
-    squares = (block.square() for _, block in distances(x, y))
-    return sum(float((r2 / (-2 * s * s)).exp().sum()) for r2 in squares for s in bandwidths)
+def _total(kernel: Kernel, x: Tensor, y: Tensor) -> float:
+    """The sum of the kernel matrix, in blocks of rows."""
+    return sum(float(kernel(block, y).sum()) for block in x.split(neighbours.BLOCK))
 
 
 @dataclass

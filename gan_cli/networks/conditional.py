@@ -1,13 +1,16 @@
 """Networks that see a label y: (N,) int64, 0 <= y < num_classes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from gan_cli.networks import dcgan, mlp
+from gan_cli.networks import dcgan
 from gan_cli.networks.init import uniform_
+from gan_cli.networks.maxout import Maxout
+from gan_cli.networks.output import bounded
 
 
 class Generator(nn.Module):
@@ -49,8 +52,11 @@ class Discriminator(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """The MNIST generator of Mirza & Osindero 2014, section 4.1: z -> 200 and y -> 1000 in parallel -> 1200
+    """The MNIST generator of Mirza & Osindero 2014, section 4.1: z -> 200 and y -> 1000 ReLU in parallel -> 1200 ReLU
     -> image.
+
+    Dropout of probability .5 on the hidden units; the paper does not say whether z and y are dropped too. Weights
+    U(-.05, .05) as in the 2014 code, for the paper gives none.
     """
 
     def __init__(
@@ -62,28 +68,36 @@ class MLPGenerator(nn.Module):
         latent_dim: int = 100,
     ) -> None:
         super().__init__()
+        shape = (channels, image_size, image_size)
         self.num_classes = num_classes
         self.from_z, self.from_y = nn.Linear(latent_dim, 200), nn.Linear(num_classes, 1000)
-        self.joint = mlp.Generator(image_size, channels, value_range, latent_dim=1200, widths=(1200,))
+        self.joint = nn.Sequential(
+            nn.ReLU(), nn.Dropout(0.5), nn.Linear(200 + 1000, 1200),
+            nn.ReLU(), nn.Dropout(0.5), nn.Linear(1200, math.prod(shape)),
+            nn.Unflatten(1, shape), bounded(value_range),
+        )  # fmt: skip
         uniform_(self, 0.05)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         y_hot = one_hot(y, self.num_classes).to(z.dtype)
-        return self.joint(torch.cat([self.from_z(z), self.from_y(y_hot)], dim=1).relu())
+        return self.joint(torch.cat([self.from_z(z), self.from_y(y_hot)], dim=1))
 
 
 class MLPDiscriminator(nn.Module):
-    """Section 4.1 with a ReLU for each piece of a maxout unit: x -> 240 x 5, y -> 50 x 5 -> 240 x 4 ->
-    scores (N,).
+    """Section 4.1: x -> maxout 240 x 5, y -> maxout 50 x 5, both -> maxout 240 x 4 -> scores (N,).
+
+    Dropout of probability .5 on the hidden units; weights U(-.005, .005) as in the 2014 code.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.from_x, self.from_y = nn.Linear(channels * image_size**2, 1200), nn.Linear(num_classes, 250)
-        self.joint = nn.Sequential(nn.Linear(1200 + 250, 960), nn.ReLU(), nn.Linear(960, 1))
+        self.from_x, self.from_y = Maxout(channels * image_size**2, 240, 5), Maxout(num_classes, 50, 5)
+        self.joint = nn.Sequential(
+            nn.Dropout(0.5), Maxout(240 + 50, 240, 4), nn.Dropout(0.5), nn.Linear(240, 1)
+        )
         uniform_(self, 0.005)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         y_hot = one_hot(y, self.num_classes).to(x.dtype)
-        return self.joint(torch.cat([self.from_x(x.flatten(1)), self.from_y(y_hot)], dim=1).relu()).flatten()
+        return self.joint(torch.cat([self.from_x(x.flatten(1)), self.from_y(y_hot)], dim=1)).flatten()

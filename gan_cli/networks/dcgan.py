@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
-from gan_cli.networks.norm import norm_layer
+from gan_cli.networks.norm import LAYERLESS, norm_layer, normalise_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
@@ -34,7 +34,7 @@ class Generator(nn.Module):
         super().__init__()
         start, k = doublings(image_size)
         widths = [width * 2**i for i in reversed(range(k))]
-        bias = norm == "none"
+        bias = norm in LAYERLESS
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=bias)]
         for wide, narrow in itertools.pairwise(widths):
             layers += [norm_layer(norm, wide), nn.ReLU()]
@@ -43,6 +43,7 @@ class Generator(nn.Module):
         layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), bounded(value_range)]
         self.layers = nn.Sequential(*layers)
         normal_(self)
+        normalise_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z[:, :, None, None])
@@ -56,12 +57,13 @@ class Discriminator(nn.Module):
         super().__init__()
         start, k = doublings(image_size)
         widths = [width * 2**i for i in range(k)]
-        bias = norm == "none"
+        bias = norm in LAYERLESS
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2)]
         for narrow, wide in itertools.pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias), norm_layer(norm, wide), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=False))
         normal_(self)
+        normalise_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()

@@ -1,5 +1,5 @@
-"""Fully connected networks: those of Goodfellow et al. 2014 (goodfeli/adversarial mnist.yaml), and WGAN-
-GP's toy ones.
+"""Fully connected networks: those of Goodfellow et al. 2014 (goodfeli/adversarial mnist.yaml and
+cifar10_fully_connected.yaml), and WGAN-GP's toy ones.
 """
 
 import itertools
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.init import uniform_
+from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.output import bounded
 
 
@@ -46,8 +47,52 @@ class Generator(nn.Module):
         return self.layers(z)
 
 
+class SigmoidGenerator(nn.Module):
+    """z -> image (unbounded), as cifar10_fully_connected.yaml: ReLU, sigmoid, linear. Weights U(-.05, .05), of the last
+    layer U(-.5, .5).
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, latent_dim: int = 100, widths: tuple[int, int] = (8000, 8000)
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        last = nn.Linear(widths[1], math.prod(shape))
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, widths[0]), nn.ReLU(),
+            nn.Linear(widths[0], widths[1]), nn.Sigmoid(),
+            last, nn.Unflatten(1, shape),
+        )  # fmt: skip
+        uniform_(self, 0.05)
+        uniform_(last, 0.5)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
 class Discriminator(nn.Module):
-    """image -> scores (N,). Weights U(-.005, .005). 1200 ReLU where the paper has 240 maxout of 5 pieces."""
+    """image -> scores (N,): two layers of `units` maxout units of `pieces` each. Weights U(-.005, .005).
+
+    Inverted dropout before every layer: the pixels are kept with probability .8 and scaled by 1.25, the units with
+    probability .5 and scaled by 2; also in the generator's turn (the code's no_drop_in_d_for_g is off).
+    """
+
+    def __init__(self, image_size: int, channels: int, units: int = 240, pieces: int = 5) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(0.2), Maxout(channels * image_size**2, units, pieces),
+            nn.Dropout(0.5), Maxout(units, units, pieces),
+            nn.Dropout(0.5), nn.Linear(units, 1),
+        )  # fmt: skip
+        uniform_(self, 0.005)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten()
+
+
+class ReLUDiscriminator(nn.Module):
+    """image -> scores (N,): hidden layers of `widths` ReLU, without dropout. Weights U(-.005, .005)."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (1200, 1200)) -> None:
         super().__init__()
@@ -74,7 +119,7 @@ class ToyGenerator(Generator):
         he_(self)
 
 
-class ToyDiscriminator(Discriminator):
+class ToyDiscriminator(ReLUDiscriminator):
     """The critic of gan_toy.py: He's initial weights, three hidden layers."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:

@@ -1,7 +1,7 @@
 """The convolutional networks of WGAN-GP's code (gan_mnist.py, gan_cifar.py) at any 4*2^k or 7*2^k pixels.
 
-5x5 kernels of stride 2 between 4x4 maps and the image; 28 pixels come by cropping 8x8 to 7x7. The critic
-has no normalisation: a gradient penalty needs samples that do not mix. Symmetric padding of 2 stands for
+5x5 kernels of stride 2 between 4x4 maps and the image; 28 pixels come by cropping 8x8 to 7x7. Under a
+gradient penalty the critic has no batch normalisation: its samples must not mix. Symmetric padding of 2 stands for
 TensorFlow's SAME.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.init import glorot_he_
-from gan_cli.networks.norm import norm_layer
+from gan_cli.networks.norm import LAYERLESS, norm_layer, normalise_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
@@ -38,22 +38,27 @@ class Generator(nn.Module):
             layers.insert(7, nn.ZeroPad2d((0, -1, 0, -1)))          # after the first doubling: 8x8 -> 7x7
         self.layers = nn.Sequential(*layers, _double(width, channels), bounded(value_range))
         glorot_he_(self)
+        normalise_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,); the critic f, without normalisation."""
+    """image -> scores (N,); the critic f. norm: "none" as the code under a gradient penalty, "batch" or "layer" after
+    the 2nd and later convolutions as in its other modes, or "spectral" (Miyato et al. 2018).
+    """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
+    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "none") -> None:
         super().__init__()
         widths = _widths(image_size, width)
         layers: list[nn.Module] = []
         for narrow, wide in zip([channels, *widths], widths):
-            layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.LeakyReLU(0.2)]
+            bare = norm in LAYERLESS or not layers
+            layers += [nn.Conv2d(narrow, wide, 5, 2, 2), *([] if bare else [norm_layer(norm, wide)]), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 4 * 4, 1))
         glorot_he_(self)
+        normalise_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()

@@ -1,0 +1,123 @@
+"""Moment matching as a game: losses and penalties of critics whose outputs are compared by a kernel.
+
+A critic's outputs are features (N, d); a single score (N,) counts as one feature, a map as its values in a row.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.kernels import Kernel, biased_mmd2, off_diagonal_mean, root, squared_distances, unbiased_mmd2, witness
+from gan_cli.penalties import Critic, between, input_gradient
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
+
+
+def rows(h: Tensor) -> Tensor:
+    """One row of features a sample: (N,) -> (N, 1), (N, ...) -> (N, d)."""
+    return h.reshape(len(h), -1)
+
+
+@dataclass(frozen=True)
+class MMD:
+    """The critic maximises the discrepancy of its features of real and of generated samples, the generator minimises
+    it: MMD^2, or its square root (Li, Swersky, Zemel 2015, arXiv 1502.02761, prefer the root; so do Li et al. 2017).
+
+    The root is that of max(MMD^2, 0), with gradient 0 at 0. ValueError for a root of the unbiased estimate.
+    """
+
+    kernel: Kernel
+    unbiased: bool = False
+    root: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unbiased and self.root:
+            raise ValueError("the unbiased MMD^2 may be negative and has no root: unbiased=false or root=false")
+
+    def discrepancy(self, real: Tensor, fake: Tensor) -> Tensor:
+        estimate = unbiased_mmd2 if self.unbiased else biased_mmd2
+        mmd2 = estimate(self.kernel, rows(real), rows(fake))
+        return root(mmd2) if self.root else mmd2
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return -self.discrepancy(real, fake)
+
+    def g_loss(self, fake: Tensor, real: Tensor) -> Tensor:
+        return self.discrepancy(real, fake)
+
+
+@dataclass(frozen=True)
+class Repulsive(MMD):
+    """Wang et al. 2019 (arXiv 1812.09916), from memory: the critic pushes real samples apart and pulls generated ones
+    together,
+
+        L_D = mean_{i != j} k(d(x_i), d(x_j)) - mean_{i != j} k(d(y_i), d(y_j)),    L_G = MMD^2,
+
+    x real, y generated. In L_D the Gaussian k of bandwidth sigma is bounded, so that neither push goes on for ever:
+    a squared distance of real samples counts as at most `upper`, that of generated ones as at least `lower`. `kernel`
+    is that of L_G.
+    """
+
+    sigma: float = 1.0
+    lower: float = 0.25
+    upper: float = 4.0
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        x, y = rows(real), rows(fake)
+        r2_real = squared_distances(x, x).clamp(max=self.upper)
+        r2_fake = squared_distances(y, y).clamp(min=self.lower)
+        gamma = -0.5 / self.sigma**2
+        return off_diagonal_mean((gamma * r2_real).exp()) - off_diagonal_mean((gamma * r2_fake).exp())
+
+
+@dataclass(frozen=True)
+class WitnessPenalty:
+    """Binkowski et al. 2018 (arXiv 1801.01401):  weight * E (||grad_x^ w(x^)||_2 - target)^2,
+
+        w(t) = mean_x k(h(t), h(x)) - mean_y k(h(t), h(y)),
+
+    h the critic, x^ between a real and a fake as in WGAN-GP. kernel: the loss's own.
+    """
+
+    kernel: Kernel
+    weight: float = 1.0
+    target: float = 1.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        h_real, h_fake = rows(critic(real.detach())), rows(critic(fake.detach()))
+
+        def w(t: Tensor) -> Tensor:
+            return witness(self.kernel, rows(critic(t)), h_real, h_fake)
+
+        norm = input_gradient(w, between(real, fake)).norm(dim=1)
+        return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class ActivationPenalty:
+    """The critic's L2 penalty of Binkowski's code: weight * the sum, over real and generated samples and over the
+    critic's layers, of the mean square of a layer's activations; the outputs are those of the last layer.
+
+    ValueError for a critic that is a function, as that of a conditional game: it shows no layers.
+    """
+
+    weight: float = 1.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        if not isinstance(critic, nn.Module):
+            raise ValueError("loss.penalty looks into the layers of a critic, and this game's critic is a function")
+        squares: list[Tensor] = []
+
+        def look(layer: nn.Module, inputs: object, output: Tensor) -> None:
+            squares.append(output.float().square().mean())
+
+        layers = [critic, *(layer for layer in critic.modules() if isinstance(layer, ACTIVATIONS))]
+        hooks = [layer.register_forward_hook(look) for layer in layers]
+        try:
+            critic(real.detach())
+            critic(fake.detach())
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return self.weight * torch.stack(squares).sum()

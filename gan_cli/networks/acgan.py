@@ -1,0 +1,31 @@
+"""A DCGAN discriminator with an auxiliary classifier (Odena et al. 2017, arXiv 1610.09585)."""
+
+from torch import Tensor, nn
+
+from gan_cli.networks import dcgan
+from gan_cli.networks.init import normal_
+from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.sizes import doublings
+
+
+class Discriminator(nn.Module):
+    """image -> scores (N,) of P(S|x) and logits (N, num_classes) of P(C|x), two heads on the same hidden layers.
+
+    norm: see norm_layer. Weights N(0, .02).
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        start, _ = doublings(image_size)
+        *hidden, self.source = dcgan.Discriminator(image_size, channels, width, norm).layers
+        assert isinstance(self.source, nn.Conv2d)
+        self.hidden = nn.Sequential(*hidden)
+        self.classes = nn.Conv2d(self.source.in_channels, num_classes, start, bias=False)
+        normal_(self.classes)
+        normalise_weights_(self.classes, norm)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.hidden(x)
+        return self.source(features).flatten(), self.classes(features).flatten(1)

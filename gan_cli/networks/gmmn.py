@@ -1,0 +1,88 @@
+"""The fully connected networks of GMMN (Li, Swersky, Zemel 2015, arXiv 1502.02761; settings of the released code,
+train.py). torch's initial weights; the paper's are not known to us.
+"""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.mlp import hidden
+from gan_cli.networks.output import bounded
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image (N, channels, image_size, image_size); ReLU in between."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        latent_dim: int = 10,
+        widths: Sequence[int] = (64, 256, 256, 1024),
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        last = nn.Linear(widths[-1], math.prod(shape))
+        self.layers = nn.Sequential(*hidden([latent_dim, *widths]), last, nn.Unflatten(1, shape), bounded(value_range))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class CodeGenerator(nn.Module):
+    """z (N, latent_dim) -> code (N, code_dim) in (0, 1)."""
+
+    def __init__(
+        self, code_dim: int = 32, latent_dim: int = 10, widths: Sequence[int] = (64, 256, 256, 1024)
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*hidden([latent_dim, *widths]), nn.Linear(widths[-1], code_dim), nn.Sigmoid())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Encoder(nn.Module):
+    """image -> code (N, code_dim) in (0, 1). dropout: shares of the image and of the hidden layer that are dropped."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        code_dim: int = 32,
+        width: int = 1024,
+        dropout: Sequence[float] = (0.2, 0.5),
+    ) -> None:
+        super().__init__()
+        of_image, of_hidden = dropout
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Dropout(of_image), nn.Linear(channels * image_size**2, width), nn.Sigmoid(),
+            nn.Dropout(of_hidden), nn.Linear(width, code_dim), nn.Sigmoid(),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Decoder(nn.Module):
+    """code (N, code_dim) -> image in `value_range`."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        code_dim: int = 32,
+        width: int = 1024,
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        self.layers = nn.Sequential(
+            nn.Linear(code_dim, width), nn.Sigmoid(),
+            nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), bounded(value_range),
+        )  # fmt: skip
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.layers(code)

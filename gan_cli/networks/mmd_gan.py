@@ -1,0 +1,86 @@
+"""Convolutional critics with features for scores: the DCGAN encoder of MMD-GAN (Li et al. 2017, arXiv 1705.08584;
+base_module.py), and the networks of Binkowski et al. 2018 (arXiv 1801.01401; gan/core/architecture.py).
+
+The decoder and the generator of Li et al. are networks.dcgan.Generator.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.dcgan import Discriminator
+from gan_cli.networks.init import normal_
+from gan_cli.networks.norm import norm_layer, normalise_weights_
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import doublings
+
+
+class Encoder(Discriminator):
+    """image (N, channels, image_size, image_size) -> code (N, code_dim), at 4*2^k or 7*2^k pixels.
+
+    DCGAN's discriminator whose last convolution has code_dim channels. width: channels of the first layer.
+    """
+
+    def __init__(self, image_size: int, channels: int, code_dim: int, width: int = 64, norm: str = "batch") -> None:
+        super().__init__(image_size, channels, width, norm)
+        score = self.layers[-1]
+        assert isinstance(score, nn.Conv2d)
+        start, _ = doublings(image_size)
+        self.layers[-1] = nn.Conv2d(score.in_channels, code_dim, start, bias=False)
+        normal_(self.layers[-1])
+        normalise_weights_(self.layers[-1], norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten(1)
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image in `value_range`, of any size: 5x5 kernels, four doublings with batch normalisation.
+
+    width: channels of the last hidden layer; each layer before has twice as many.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        latent_dim: int = 128,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        sizes, widths = halvings(image_size)[::-1], [8 * width, 4 * width, 2 * width, width, channels]
+        start = (widths[0], sizes[0], sizes[0])
+        layers: list[nn.Module] = [nn.Linear(latent_dim, start[0] * start[1] ** 2), nn.Unflatten(1, start)]
+        for (small, large), (wide, narrow) in zip(itertools.pairwise(sizes), itertools.pairwise(widths)):
+            layers += [norm_layer("batch", wide), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=large - (2 * small - 1))]
+        self.layers = nn.Sequential(*layers, bounded(value_range))
+        normal_(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Critic(nn.Module):
+    """image of any size -> features (N, features): four 5x5 convolutions of stride 2, without normalisation (a gradient
+    penalty needs samples that do not mix), and a linear layer. width: channels of the first layer."""
+
+    def __init__(self, image_size: int, channels: int, features: int = 16, width: int = 64) -> None:
+        super().__init__()
+        widths = [channels, width, 2 * width, 4 * width, 8 * width]
+        layers: list[nn.Module] = []
+        for narrow, wide in itertools.pairwise(widths):
+            layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.LeakyReLU(0.2)]
+        last = nn.Linear(widths[-1] * halvings(image_size)[-1] ** 2, features)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), last)
+        normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def halvings(size: int) -> list[int]:
+    """size, size / 2, ... four times, rounded up: 28 -> [28, 14, 7, 4, 2]."""
+    return [-(-size // 2**k) for k in range(5)]

@@ -1,0 +1,67 @@
+"""The standard convolutional networks of SN-GAN (Miyato et al. 2018, arXiv 1802.05957, table 3, from memory), at
+any multiple of 8 pixels, and a critic of points with spectral normalisation.
+
+Initial weights N(0, .02), which the table does not give.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks import mlp
+from gan_cli.networks.init import normal_
+from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import multiple
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image: linear, three 4x4 transposed convolutions of stride 2 (batch norm), 3x3."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 128,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        start = multiple(image_size, of=8, least=8) // 8
+        widths = [8 * width, 4 * width, 2 * width, width]
+        layers: list[nn.Module] = [nn.Linear(latent_dim, widths[0] * start**2)]
+        layers += [nn.Unflatten(1, (widths[0], start, start))]
+        for wide, narrow in itertools.pairwise(widths):
+            layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1), nn.BatchNorm2d(narrow), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), bounded(value_range))
+        normal_(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Discriminator(nn.Module):
+    """image -> scores (N,): 3x3 and 4x4 stride-2 convolutions in turn, leaky ReLU .1; linear. norm: spectral, none."""
+
+    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "spectral") -> None:
+        super().__init__()
+        side = multiple(image_size, of=8, least=8) // 8
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.1)]
+        for narrow, wide in itertools.pairwise([width, 2 * width, 4 * width, 8 * width]):
+            layers += [nn.Conv2d(narrow, narrow, 4, 2, 1), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.LeakyReLU(0.1)]
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * side**2, 1))
+        normal_(self)
+        normalise_weights_(self, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten()
+
+
+class ToyDiscriminator(mlp.ToyDiscriminator):
+    """WGAN-GP's toy critic of points with spectrally normalised weights."""
+
+    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:
+        super().__init__(image_size, channels, widths)
+        normalise_weights_(self, "spectral")

@@ -1,0 +1,66 @@
+"""The wider residual networks of WGAN-GP's and WGAN-div's code for 64 pixels ("Good" in gan_64x64.py and wgan_div.py),
+at any 2^4 * k pixels.
+
+Batch normalisation in G, layer normalisation in D; the block's first convolution has no bias, and D begins with a plain
+3x3 convolution of Glorot's weights. G's last convolution has He's.
+"""
+
+import functools
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from gan_cli.networks.norm import norm_layer
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import multiple
+from gan_cli.networks.wgan_gp_resnet import Down, Up, init_
+
+HALVINGS = 4
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image: four Up blocks of 8, 4, 2 and 1 times `width` channels, from 1/16 of the side."""
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 128,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        start = multiple(image_size, of=2**HALVINGS, least=2**HALVINGS) // 2**HALVINGS
+        widths = [8 * width, 8 * width, 4 * width, 2 * width, width]
+        blocks = [Up(wide, narrow, nn.BatchNorm2d, bias=False) for wide, narrow in itertools.pairwise(widths)]
+        self.layers = nn.Sequential(
+            nn.Linear(latent_dim, 8 * width * start**2), nn.Unflatten(1, (8 * width, start, start)), *blocks,
+            nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, padding=1), bounded(value_range),
+        )  # fmt: skip
+        init_(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Discriminator(nn.Module):
+    """image -> scores (N,): four Down blocks of 2, 4, 8 and 8 times `width` channels. norm: "layer" as the code, or
+    "none"; batch normalisation cannot go with a gradient penalty.
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "layer") -> None:
+        super().__init__()
+        side = multiple(image_size, of=2**HALVINGS, least=2**HALVINGS) // 2**HALVINGS
+        widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
+        blocks = [
+            Down(narrow, wide, functools.partial(norm_layer, norm), bias=False)
+            for narrow, wide in itertools.pairwise(widths)
+        ]
+        first = nn.Conv2d(channels, width, 3, padding=1)
+        self.layers = nn.Sequential(first, *blocks, nn.Flatten(), nn.Linear(8 * width * side**2, 1))
+        init_(self)
+        nn.init.xavier_uniform_(first.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten()

@@ -1,0 +1,58 @@
+"""GMMN+AE (Li, Swersky, Zemel 2015, arXiv 1502.02761, section 3): moments are matched in an autoencoder's codes."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import uniform
+from gan_cli.objective import Objective
+from gan_cli.systems.base import Terms, Turn
+from gan_cli.systems.gmmn import GMMN
+
+
+class GMMNAutoencoder(GMMN):
+    """Phase 1, the first `pretrain` iterations: the autoencoder learns the images. Phase 2: min_G MMD(encoder(x), G(z))
+    with the autoencoder fixed.
+
+    encoder: image -> code; decoder: code -> image; generator: z (N, latent_dim) -> code. A sample is decoder(G(z)).
+    reconstruction: (decoder(encoder(x)), x) -> scalar. The encoder's dropout, which makes the decoder robust to codes
+    that are a little off, acts in phase 1 only.
+    """
+
+    samplers = ("generator", "decoder")
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        reconstruction: Callable[[Tensor, Tensor], Tensor],
+        objective: Objective,
+        pretrain: int,
+        latent_dim: int = 10,
+        noise: Callable[..., Tensor] = uniform,
+    ) -> None:
+        super().__init__(generator, objective, latent_dim, noise)
+        if pretrain < 0:
+            raise ValueError(f"pretrain is the number of the autoencoder's iterations, 0 or more, not {pretrain}")
+        self.encoder, self.decoder, self.reconstruction = encoder, decoder, reconstruction
+        self.pretrain = pretrain
+
+    def turns(self) -> list[Turn]:
+        pretraining = self.iteration < self.pretrain
+        self.encoder.train(pretraining)
+        if pretraining:
+            return [Turn("ae", ("encoder", "decoder"), self.ae_loss)]
+        return [Turn("g", ("generator",), self.g_loss)]
+
+    def ae_loss(self, batch: Images) -> Terms:
+        x = batch.image
+        return {"reconstruction": self.reconstruction(self.decoder(self.encoder(x)), x)}
+
+    def g_loss(self, batch: Images) -> Terms:
+        code = self.generator(self.prior(len(batch.image)))
+        return {"adversarial": self.mmd.g_loss(code, self.encoder(batch.image))}
+
+    def picture(self, z: Tensor) -> Tensor:
+        return self.decoder(self.generator(z))

@@ -1,0 +1,95 @@
+"""The unrolled game: gradients through D's future steps."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli import draw
+from gan_cli.data.base import Images
+from gan_cli.losses import NonSaturating, Wasserstein
+from gan_cli.objective import Objective
+from gan_cli.penalties import GradientPenalty
+from gan_cli.systems.gan import GAN
+from gan_cli.systems.unrolled import UnrolledGAN
+from gan_cli.unroll import unroll
+
+
+class Slope(nn.Module):
+    """D(x) = w x."""
+
+    def __init__(self, w: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor(w, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w * x
+
+
+def test_steps_by_hand() -> None:
+    """D's loss w (m_f - m_r) has gradient m_f - m_r = x_f - 1: after K steps of eta, w_K = w - K eta (x_f - 1).
+
+    G's loss -w_K x_f then has the derivative -w_K - x_f dw_K/dx_f = -w_K + K eta x_f.
+    """
+    network, x_f = Slope(2.0), torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
+    objective, real = Objective(Wasserstein()), torch.ones(1, dtype=torch.float64)
+    for steps in (0, 1, 4):
+        D_K = unroll(network, lambda D: objective.d_loss(D, real, x_f), steps, lr=0.1)
+        w_K = 2.0 - steps * 0.1 * (3.0 - 1.0)
+        loss = objective.g_loss(D_K, x_f, real)["adversarial"]
+        assert loss.item() == pytest.approx(-w_K * 3)
+        (gradient,) = torch.autograd.grad(loss, x_f)
+        assert gradient.item() == pytest.approx(-w_K + steps * 0.1 * 3)
+    assert network.w.item() == 2.0 and network.w.grad is None
+
+
+def test_gradient_against_finite_differences() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+    real, fake = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+    objective = Objective(NonSaturating())
+
+    def surrogate(x: Tensor) -> Tensor:
+        D_K = unroll(network, lambda D: objective.d_loss(D, real, x), steps=3, lr=0.3)
+        return objective.g_loss(D_K, x, real)["adversarial"]
+
+    assert torch.autograd.gradcheck(surrogate, (fake,))
+
+
+def networks() -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(1)
+    generator = nn.Sequential(nn.Linear(3, 4), nn.Unflatten(1, (4, 1, 1)))
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    return generator, discriminator
+
+
+def test_k_0_is_the_plain_game() -> None:
+    values = []
+    for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0})):
+        game = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)
+        draw.seed(3)
+        values.append(game.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
+    assert values[0] == pytest.approx(values[1])
+
+
+def test_d_keeps_its_weights_and_running_statistics() -> None:
+    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=4)
+    game.discriminator.requires_grad_(False)                                  # as the trainer does in G's turn
+    before = {name: value.clone() for name, value in game.discriminator.state_dict().items()}
+    sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
+    after = game.discriminator.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert all(p.grad is None for p in game.discriminator.parameters())
+    assert all(p.grad is not None for p in game.generator.parameters())
+
+
+def test_unrolls_penalties_too() -> None:
+    objective = Objective(Wasserstein(), GradientPenalty(0.1))
+    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    game = UnrolledGAN(networks()[0], discriminator, objective, latent_dim=3, unroll_steps=2)
+    sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
+    assert all(p.grad.isfinite().all() for p in game.generator.parameters())
+
+
+def test_negative_steps_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 or more"):
+        UnrolledGAN(*networks(), Objective(NonSaturating()), unroll_steps=-1)
