@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from gan_cli import compose, config, journal, listing
 from gan_cli.errors import GanError
 from gan_cli.paths import conf_dir
+from gan_cli.targets import target
 
 OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
 # Keys that change where and how a run is watched, and nothing that it learns.
@@ -49,7 +51,7 @@ class Experiment:
     def altering(self) -> list[str]:
         """The changes after which it is another experiment."""
         overrides = [c for c in self.changes if c.startswith("~") or ("=" in c and not c.startswith("-"))]
-        return [change for change in overrides if not _harmless(key_of(change))]
+        return [change for change in overrides if not harmless(key_of(change))]
 
 
 def compose_experiment(name: str, changes: Sequence[str], variant: str | None = None) -> Experiment:
@@ -100,15 +102,27 @@ def unlike(ours: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any,
     """The settings in which a run differs from the experiment: key -> (the run's, the experiment's)."""
     found = {}
     for key in dict.fromkeys([*wanted, *ours]):
-        absent = key not in ours or key not in wanted
-        if _harmless(key) or (absent and key.startswith("trainer.")):  # a key that one of the versions lacks
+        if harmless(key) or (key not in ours and _default(wanted, key)) or (key not in wanted and _default(ours, key)):
             continue
         if ours.get(key) != wanted.get(key):
             found[key] = (ours.get(key), wanted.get(key))
     return found
 
 
-def _harmless(key: str) -> bool:
+def _default(settings: dict[str, Any], key: str) -> bool:
+    """Whether a key that the config of another version lacks says what is so without it."""
+    if key.startswith("trainer."):
+        return True
+    node, _, name = key.rpartition(".")
+    try:
+        parameters = inspect.signature(target(settings[f"{node}._target_"])).parameters
+        return bool(parameters[name].default == settings[key])
+    except (GanError, KeyError):
+        return False
+
+
+def harmless(key: str) -> bool:
+    """Whether the key changes only where and how a run is watched."""
     return any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
 
 

@@ -45,6 +45,8 @@ class Trainer:
         self.position = 0  # samples taken from the data stream, by all processes together
         self.base_lr = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
         self.ema = EMA(system, system.samplers, ema_decay) if ema_decay else None
+        # Walking the modules at every step would cost small networks more than their arithmetic.
+        self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
         self._moving: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
         draw.seed(seed, distributed.rank(), distributed.world())
@@ -80,7 +82,7 @@ class Trainer:
         loss.backward()
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
         for name in turn.moves:
-            parameters = list(getattr(self.system, name).parameters())
+            parameters = self._parameters[name]
             distributed.average_gradients(parameters)
             values[f"{turn.name}/grad_norm/{name}"] = _norm(parameters)
             self.optimizers[name].step()
@@ -90,8 +92,9 @@ class Trainer:
 
     def _unfreeze(self, moves: tuple[str, ...]) -> None:
         if moves != self._moving:
-            for name, network in self.system.named_children():
-                network.requires_grad_(name in moves)
+            for name, parameters in self._parameters.items():
+                for parameter in parameters:
+                    parameter.requires_grad_(name in moves)
             self._moving = moves
 
     def _next_batch(self) -> Batch:

@@ -12,6 +12,7 @@ from gan_cli.claims import Claim, claims, coverage, standings
 from gan_cli.cli import main
 from gan_cli.config import conf_dir
 from gan_cli.errors import Diverged, GanError, Interrupted
+from gan_cli.experiments import unlike
 from gan_cli.listing import groups
 from gan_cli.reproduce import record, reproduce
 
@@ -281,6 +282,15 @@ def test_coverage_by_hand() -> None:
     ]  # fmt: skip
     found["runs"][0]["iterations"], found["runs"][1]["failed"] = 9, "nan"
     assert coverage(found)[1] == ["a", "2, 1 failed", "4 (2 to 6)", "3 ± 0.5 S"]
+
+
+def test_a_key_of_a_later_version_at_its_default_is_no_difference() -> None:
+    old = {"dataset._target_": "gan_cli.data.toy.Ring", "dataset.n_modes": 8, "optimizer.lr": 1}
+    new = old | {"dataset.radius": 1.0, "trainer.momentum": None}
+    assert unlike(old, new) == unlike(new, old) == {}
+    assert unlike(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
+    assert unlike(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}
+    assert unlike(old | {"dataset.radius": 2.0}, old) == {"dataset.radius": (2.0, None)}
 
 
 def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
