@@ -83,6 +83,8 @@ def noise(like: Dataset, n: int, seed: int = 0) -> Samples:
 
 
 def _generated(game: Any, data: Dataset, n: int, seed: int) -> Iterator[Images]:
+    if not hasattr(game, "generate"):
+        raise ValueError("this game draws no samples that could be scored; metric=error scores a ladder network")
     for start in range(0, n, BATCH):
         with test_mode(game, _key(seed, start)):
             images = game.generate(min(BATCH, n - start))

@@ -35,6 +35,13 @@ class Logger:
         pictures.save(self.run.samples / f"{iteration:06d}.png", picture)
         self.board.add_image("samples/" + ",".join(named), picture, iteration)
 
+    def histograms(self, iteration: int, named: Mapping[str, Tensor]) -> None:
+        """The finite values of each tensor, on the board."""
+        for name, values in named.items():
+            finite = values[values.isfinite()].float()
+            if len(finite):
+                self.board.add_histogram(name, finite, iteration)
+
     def close(self) -> None:
         self.metrics.close()
         self.board.close()

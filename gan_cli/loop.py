@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gan_cli import checkpoint, distributed, draw
+from gan_cli.config import TrainerSettings
 from gan_cli.data.base import Dataset
 from gan_cli.errors import Diverged, Interrupted
 from gan_cli.logger import Logger, Progress
@@ -38,7 +39,8 @@ class Loop:
         self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, scoring: Scoring | None = None
     ) -> None:
         self.run, self.trainer, self.data, self.scoring = run, trainer, data, scoring
-        self.settings, self.seed = cfg.trainer, cfg.seed
+        settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
+        self.settings, self.seed = TrainerSettings(**settings), cfg.seed
         self.first = distributed.rank() == 0
         self.logger = Logger(run, trainer.iteration) if self.first else None
         self.monitor = Monitor(trainer.system)
@@ -114,6 +116,7 @@ class Loop:
             return {}
         done = self.trainer.iteration
         values = dict(zip(scalars, torch.stack([v.float() for v in scalars.values()]).tolist(), strict=True))
+        values |= self.trainer.system.gauges()
         rate = self.progress.rate(done)
         self.progress.show(done, rate, values)
         rates = {
@@ -133,8 +136,11 @@ class Loop:
         with self.averaged(), test_mode(system, self.seed):
             named = system.sample(batch)
             diversity = self.monitor.diversity(batch, named) if done else {}
+            scores = system.scores(batch)
         self.logger.samples(done, named, self.data.value_range)
+        self.logger.histograms(done, scores)
         self.warn(self.monitor.alike(done, diversity))
+        self.warn(self.monitor.hinge(done, scores, system.gauges()))
         return diversity
 
     def averaged(self) -> AbstractContextManager[None]:

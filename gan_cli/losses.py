@@ -6,7 +6,8 @@ Conventions of the factor 1/2: the sigmoid games have none, D's loss is the sum 
 (Goodfellow et al. 2014, Algorithm 1; the DCGAN code); least squares has the 1/2 of Mao et al. (`scale`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
@@ -180,3 +181,36 @@ class LossSensitive:
 
     def g_loss(self, fake: Tensor) -> Tensor:
         return self.L(fake).mean()
+
+
+@dataclass(frozen=True)
+class EnergyMargin:
+    """Zhao et al. 2017 (arXiv 1609.03126), eq. 1 and 2, EBGAN:  L_D = E(x) + [m - E(G(z))]_+,  L_G = E(G(z)).
+
+    The energy is E = max(-score, 0); an autoencoder's score is minus the distance to its reconstruction, so E is the
+    paper's. D's hinge is written in the score, [m + score]_+, which is the same where E > 0; a logit above 0 keeps its
+    slope there, where a cut energy would have none.
+
+    margin: m, in units of the energy, or a function of the iteration, which `at` evaluates. ValueError for m < 0.
+    """
+
+    margin: float | Callable[[int], float] = 10.0
+
+    def __post_init__(self) -> None:
+        if not callable(self.margin) and self.margin < 0:
+            raise ValueError(f"margin {self.margin}: an energy's margin is 0 or more")
+
+    def at(self, iteration: int) -> "EnergyMargin":
+        """The loss of this iteration, its margin a number."""
+        return replace(self, margin=self.margin(iteration)) if callable(self.margin) else self
+
+    def energy(self, score: Tensor) -> Tensor:
+        return relu(-score)
+
+    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        if callable(self.margin):
+            raise ValueError("this game does not move the margin of its loss: use model=ebgan, or give a number")
+        return self.energy(real).mean() + relu(self.margin + fake).mean()
+
+    def g_loss(self, fake: Tensor) -> Tensor:
+        return self.energy(fake).mean()

@@ -21,16 +21,18 @@ CERTAIN = 1e-3  # nats of a discriminator's log-likelihood loss; chance is 2 ln 
 LOGS = 3  # in a row
 HISTORY = 5  # logs before a median means something
 QUIET = 10  # checks after a warning before it may be said again
+HINGE = 5  # looks at the energies
 COMPARED = 64  # samples of a batch: 2016 pairs
 
 
 class Monitor:
     """Looks at the numbers and samples that a run has at hand, and says what looks like collapse.
 
-    Two signs. Generated samples are alike: their mean pairwise distance is below 5 % of that between real ones. The
+    Three signs. Generated samples are alike: their mean pairwise distance is below 5 % of that between real ones. The
     discriminator is saturated: in 3 logs in a row the gradient of a network that draws samples lay below 1/1000 of its
     median so far, or D's loss below 1/1000. The latter goes for losses that are 0 when D is certain and right
-    (log-likelihood, hinge), not for a critic's, which have no such bound.
+    (log-likelihood, hinge), not for a critic's, which have no such bound. The hinge [m - E(G(z))]_+ of an energy-based
+    game was closed, or open, for every generated sample looked at so far.
     """
 
     def __init__(self, game: System) -> None:
@@ -40,6 +42,7 @@ class Monitor:
         self._norms: dict[str, list[float]] = defaultdict(list)
         self._streak: dict[str, int] = defaultdict(int)
         self._quiet: dict[str, int] = defaultdict(int)
+        self._open: list[float] = []
 
     def diversity(self, batch: Any, named: Mapping[str, Tensor]) -> dict[str, float]:
         """{"monitor/diversity": mean distance between generated samples / between those of the real `batch`}, about 1
@@ -69,6 +72,23 @@ class Monitor:
             if ratio < ALIKE
         ]
         return self._unless_quiet("alike", found)
+
+    def hinge(self, iteration: int, scores: Mapping[str, Tensor], gauges: Mapping[str, float]) -> list[str]:
+        """A warning where `scores` has "energy/generated" and `gauges` an "energy/margin" above 0, if in all looks, 5
+        or more, no energy of a generated sample, or each, lay below the margin."""
+        margin = gauges.get("energy/margin", 0.0)
+        if "energy/generated" not in scores or margin <= 0:
+            return []
+        energy = scores["energy/generated"]
+        self._open.append(float((energy < margin).float().mean()))
+        where = f"the mean energy of samples is {float(energy.mean()):.3g}, the margin {margin:.3g}"
+        found = []
+        if len(self._open) >= HINGE and max(self._open) == 0:
+            found = ["never opens: D learns nothing from generated samples; a larger margin would let it", where]
+        elif len(self._open) >= HINGE and min(self._open) == 1:
+            found = ["never closes: D only ever lifts the energy of generated samples; try a smaller margin", where]
+        lines = [f"warning: iteration {iteration}: the hinge {found[0]} ({found[1]})"] if found else []
+        return self._unless_quiet("hinge", lines)
 
     def saturated(self, iteration: int, values: Mapping[str, float]) -> list[str]:
         """Warnings about the logged `values`, `turn/term` and `turn/grad_norm/network`."""
@@ -122,7 +142,7 @@ def _bounded(game: System) -> bool:
     if not isinstance(objective, Objective):
         return False
     far = torch.full((2, 1), 1e4)
-    terms = dataclasses.replace(objective, penalty=None).d_loss(lambda score: score, far, -far)
+    terms = dataclasses.replace(objective.at(0), penalty=None).d_loss(lambda score: score, far, -far)
     return float(terms["adversarial"]) == 0
 
 

@@ -3,12 +3,12 @@ it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.losses import AdversarialLoss, MarginLoss, TwoSampleLoss
+from gan_cli.losses import AdversarialLoss, EnergyMargin, MarginLoss, TwoSampleLoss
 from gan_cli.penalties import Critic, Penalty
 
 Terms = dict[str, Tensor]
@@ -40,6 +40,14 @@ class Objective:
     def g_loss(self, critic: Critic, fake: Tensor, real: Tensor) -> Terms:
         """Term "adversarial". The real batch is there for the losses whose generator compares with it."""
         return {"adversarial": self.adversarial.g_loss(critic(fake))}
+
+    def at(self, iteration: int) -> "Objective":
+        """The objective of this iteration: itself, unless a part of it is a function of the iteration."""
+        return self
+
+    def gauges(self, iteration: int) -> dict[str, float]:
+        """Numbers of this iteration that are worth a curve; none here."""
+        return {}
 
     def steps_at(self, iteration: int) -> int:
         """Critic steps of this iteration."""
@@ -94,6 +102,37 @@ class MarginObjective(Objective):
         if self.penalty is not None:
             terms["penalty"] = self.penalty(critic, real, fake)
         return terms
+
+
+@dataclass(frozen=True)
+class EnergyObjective(Objective):
+    """EBGAN's: the margin of its loss may be a function of the iteration. A game that plays with it calls `at`."""
+
+    adversarial: EnergyMargin
+
+    def at(self, iteration: int) -> "EnergyObjective":
+        return replace(self, adversarial=self.adversarial.at(iteration))
+
+    def gauges(self, iteration: int) -> dict[str, float]:
+        """The margin, an energy."""
+        return {"energy/margin": float(self.at(iteration).adversarial.margin)}  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class LinearMargin:
+    """m(t) = start max(0, 1 - t / length) at iteration t: a margin that falls to 0 (Zhao et al. 2017, sections 4.2 and
+    appendix E). ValueError unless start >= 0 and length >= 1.
+    """
+
+    start: float = 16.0
+    length: int = 60000
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.length < 1:
+            raise ValueError(f"start is 0 or more and length at least 1, not {self.start} and {self.length}")
+
+    def __call__(self, iteration: int) -> float:
+        return self.start * max(0.0, 1 - iteration / self.length)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,14 @@ FEWER = {  # enough for the theory to show; `gan demo` trains for longer
     "variational_bound": {"STEPS": 150, "SHOWN": (0, 10, 50, 150)},
     "parallel_masses": {"STEPS": 150, "TEST": 512},
     "mode_seeking": {"STEPS": 150},
+    "energy": {"STEPS": {"ring": 400, "shapes": 100}},
 }
 FEW = {  # runs in an instant
     "optimal_discriminator": {"STEPS": 4, "SHOWN": (0, 2, 3, 4)},
     "variational_bound": {"STEPS": 4, "SHOWN": (0, 2, 3, 4)},
     "parallel_masses": {"STEPS": 3, "TEST": 16},
     "mode_seeking": {"STEPS": 3},
+    "energy": {"STEPS": {"ring": 2, "shapes": 2}, "SHOWN": 8},
 }
 Table = dict[tuple[str, ...], dict[str, float]]
 
@@ -159,6 +161,38 @@ def test_mode_seeking(table) -> None:
         assert fits["reverse KL"]["mu"] == approx(-2, abs=0.03) and fits["reverse KL"]["sigma"] == approx(0.7, abs=0.03)
         assert fits["reverse KL"]["reverse KL"] == approx(-math.log(float(weight)), abs=0.01)
     assert rows["0.6", "Jensen-Shannon"]["sigma"] > 2 and rows["0.7", "Jensen-Shannon"]["sigma"] < 0.8
+
+
+def test_energy(table) -> None:
+    rows = {name: row for (name,), row in table("energy").items()}
+    assert set(rows) == {"ring", "shapes"}
+    for name, row in rows.items():
+        off = [value for column, value in row.items() if column.startswith("D(x + ")]
+        assert off == sorted(off) and off[-1] > 1.3 * row["D(x)"], name
+        assert off[-1] > row["margin"], name
+    assert rows["ring"]["D(x)"] < 0.3 * rows["ring"]["D(G(z))"]
+
+
+def test_directions_are_random_and_of_length_one() -> None:
+    """With D(x) = |x| and every x at the origin, the energy at distance r is r; R is 0 there, so one x stands apart."""
+    import torch
+
+    from gan_cli.networks.ebgan import AutoEncoder
+    from gan_cli.systems.ebgan import EBGAN
+
+    class Norm(AutoEncoder):
+        encode, decode = torch.nn.Identity(), torch.zeros_like
+
+    game = EBGAN(torch.nn.Flatten(), Norm(), None, latent_dim=5)  # type: ignore[arg-type]
+    game.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(())))
+    x = torch.zeros(4, 5)
+    x[3, 0] = 6.0
+    with torch.no_grad():
+        found = demo("energy").survey(game, x, 1.0)
+    assert found.real.tolist() == [0, 0, 0, 6]
+    assert [found.R, found.r[-1].item()] == approx([3, 1.2 * 3])
+    assert torch.allclose(found.off[:, :3], found.r[:, None].expand(-1, 3), atol=1e-5)
+    assert ((found.off[:, 3] - 6).abs() <= found.r + 1e-5).all() and (found.off[:, 3] - 6).abs().max() > 0
 
 
 @pytest.mark.parametrize("name", FEW)

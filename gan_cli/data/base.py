@@ -30,14 +30,29 @@ class Domains(NamedTuple):
     y: Tensor
 
 
-Batch = Images | Pairs | Domains
+class SemiSupervised(NamedTuple):
+    """image, labelled: float32 (N, C, H, W); target: int64 (N,), the classes of labelled[i], which has nothing to do
+    with image[i].
+    """
+
+    image: Tensor
+    labelled: Tensor
+    target: Tensor
+
+    @property
+    def label(self) -> None:
+        """That of `image`: it is not told."""
+
+
+Batch = Images | Pairs | Domains | SemiSupervised
 
 
 class Dataset(ABC):
     """Training stream and held-out samples.
 
-    batch_type: Images, Pairs or Domains. image_size: pixels of a side. value_range: of the pixels; None for points.
-    num_classes: None when there are no labels. size, test_size: number of training and of held-out samples.
+    batch_type: Images, Pairs, Domains, or SemiSupervised, whose held-out batches are Images. image_size: pixels of a
+    side. value_range: of the pixels; None for points. num_classes: None when there are no labels. size, test_size:
+    number of training and of held-out samples.
     """
 
     batch_type: ClassVar[type] = Images

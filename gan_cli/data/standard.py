@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale, uniform
 from gan_cli.data.shapes import LIGHT
@@ -23,21 +23,26 @@ HELD_OUT = 1 << 40  # positions from here on are never trained on
 class Arrays(Dataset):
     """Images that fit into memory. train, test: (uint8 (N, C, H, W), int64 (N,)); resized here if need be.
 
+    padding: black pixels on each side, which count in image_size: 28 pixels and 2 of padding make 32.
+
     dequantize: a pixel p of 0 .. 255 becomes (p + U[0, 1)) / 256 of the range instead of p / 255, with fresh noise at
     each position of the stream, as WGAN-GP's gan_cifar_resnet.py has it: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1].
     """
 
     def __init__(
         self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, image_size: int, channels: int,
-        num_classes: int | None, value_range: Sequence[float], dequantize: bool = False,
+        num_classes: int | None, value_range: Sequence[float], dequantize: bool = False, padding: int = 0,
     ) -> None:
+        if not 0 <= 2 * padding < max(image_size, 1):
+            raise ValueError(f"padding={padding}: twice that must leave something of image_size={image_size}")
         classes = int(train[1].max()) + 1
         if num_classes not in (None, classes):
             raise ValueError(f"num_classes={num_classes}: this set has {classes} classes; null hides them")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.dequantize = as_range(value_range), dequantize
-        self.train, self.train_label = fit(train[0], image_size, channels), train[1]
-        self.test, self.test_label = fit(test[0], image_size, channels), test[1]
+        inner, frame = image_size - 2 * padding, [padding] * 4
+        self.train, self.train_label = pad(fit(train[0], inner, channels), frame), train[1]
+        self.test, self.test_label = pad(fit(test[0], inner, channels), frame), test[1]
         self.size, self.test_size = len(self.train), len(self.test)
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
@@ -101,11 +106,11 @@ class MNIST(Arrays):
 
     def __init__(
         self, root: str, image_size: int = 28, channels: int = 1, num_classes: int | None = 10,
-        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False,
+        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False, padding: int = 0,
     ) -> None:
         train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
         super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
-                         value_range=value_range, dequantize=dequantize)
+                         value_range=value_range, dequantize=dequantize, padding=padding)
 
     def _read(self, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         names = [f"{SPLITS[train]}-images-idx3-ubyte", f"{SPLITS[train]}-labels-idx1-ubyte"]

@@ -28,7 +28,7 @@ class CodeError(Metric):
     better: ClassVar = {"error": "lower", "digits_named": "higher", "L_I": "higher", "H": None}
 
     def check(self, game: Any, data: Any) -> None:
-        if not hasattr(game, "classify"):
+        if not hasattr(game, "categorical"):
             raise ValueError("the codes metric needs a game with latent codes: model=infogan")
         if data.num_classes is None:
             raise ValueError("the codes metric needs a labelled data set, such as dataset=mnist")

@@ -59,6 +59,14 @@ class System(nn.Module, ABC):
     def sample(self, batch: Any) -> dict[str, Tensor]:
         """Named image batches (N, C, H, W) in the data's range; the names can be file names."""
 
+    def scores(self, batch: Any) -> dict[str, Tensor]:
+        """Named vectors (N,) to be drawn as histograms whenever `sample` is, such as energies; none here."""
+        return {}
+
+    def gauges(self) -> dict[str, float]:
+        """Numbers of this iteration that are logged beside the terms of the losses, such as a margin; none here."""
+        return {}
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

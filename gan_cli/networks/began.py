@@ -1,0 +1,59 @@
+"""The networks of BEGAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717; memory - verify): pairs of 3x3 convolutions
+with ELU, a linear code, the generator built like the decoder.
+"""
+
+from torch import Tensor, nn
+
+from gan_cli.networks.ebgan import AutoEncoder
+
+
+def levels(image_size: int) -> int:
+    """64 = 8 * 2^3 pixels -> 4 levels. ValueError unless image_size is 8 * 2^k, k >= 1."""
+    for k in range(1, 8):
+        if image_size == 8 * 2**k:
+            return k + 1
+    raise ValueError(f"image_size {image_size}: this network works at 8*2^k pixels: 16, 32, 64, 128, 256, ...")
+
+
+def _pair(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.ELU(), nn.Conv2d(outputs, outputs, 3, 1, 1), nn.ELU()]
+
+
+class Generator(nn.Module):
+    """z (N, latent_dim) -> image, unbounded: a linear layer to 8x8 maps, `width` channels throughout, two convolutions
+    a level and nearest-neighbour doublings between them.
+    """
+
+    def __init__(self, image_size: int, channels: int, latent_dim: int = 64, width: int = 64) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Linear(latent_dim, width * 8 * 8), nn.Unflatten(1, (width, 8, 8))]
+        for level in range(levels(image_size)):
+            layers += [nn.UpsamplingNearest2d(scale_factor=2)] if level else []
+            layers += _pair(width, width)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, 1, 1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class BEGANAutoEncoder(AutoEncoder):
+    """image -> score (N,), minus L(x) = mean |D(x) - x| over all values of an image.
+
+    Enc: a convolution to `width` channels, then two a level, of width, 2 width, 3 width, ... channels, and one of
+    stride 2 between levels; a linear layer to the code of code_dim. Dec: `Generator`'s layers on the code.
+    """
+
+    def __init__(self, image_size: int, channels: int, code_dim: int = 64, width: int = 64) -> None:
+        super().__init__()
+        count = levels(image_size)
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1), nn.ELU()]
+        for level in range(count):
+            wide = (level + 1) * width
+            layers += [nn.Conv2d(level * width, level * width, 3, 2, 1), nn.ELU()] if level else []
+            layers += _pair(max(level, 1) * width, wide)
+        self.encode = nn.Sequential(*layers, nn.Flatten(), nn.Linear(count * width * 8 * 8, code_dim))
+        self.decode = Generator(image_size, channels, code_dim, width)
+
+    def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:
+        """(N,), 0 or more."""
+        return (reconstruction - x).abs().flatten(1).mean(1)

@@ -1,0 +1,216 @@
+"""The networks of EBGAN (Zhao et al. 2017, arXiv 1609.03126): the fully connected ones of the MNIST grid search
+(section 4.1, table 1), the convolutional autoencoders of 64, 128 and 256 pixels and ImageNet's generators. The
+paper's appendix was recalled, not read: memory - verify.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.linalg import vector_norm
+
+from gan_cli.networks.init import normal_
+from gan_cli.networks.mlp import he_, hidden
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import multiple
+
+
+class AutoEncoder(nn.Module):
+    """image -> score (N,), minus the energy  D(x) = ||Dec(Enc(x)) - x||,  the L2 norm over all values of an image.
+
+    encode: image -> code S (N, ...); decode: code -> reconstruction, of the image's shape.
+    """
+
+    encode: nn.Module
+    decode: nn.Module
+
+    def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:
+        """(N,), 0 or more; at a perfect reconstruction the gradient is 0."""
+        return vector_norm((reconstruction - x).flatten(1), dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -self.distance(self.decode(self.encode(x)), x)
+
+
+def grid_layers(widths: Sequence[int], dropout: bool = False, first_norm: bool = True) -> list[nn.Module]:
+    """A linear layer, batch normalisation, ReLU and perhaps dropout for each step widths[0] -> widths[1] -> ..."""
+    layers: list[nn.Module] = []
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+        layers += [nn.Linear(inputs, outputs)]
+        layers += [nn.BatchNorm1d(outputs)] if index or first_norm else []
+        layers += [nn.ReLU(), *([nn.Dropout(0.5)] if dropout else [])]
+    return layers
+
+
+def depth(layers: int) -> int:
+    """`layers`; ValueError for fewer than two."""
+    if layers < 2:
+        raise ValueError(f"layers={layers}: a network of the grid has at least 2, one hidden and one that puts out")
+    return layers
+
+
+class GridGenerator(nn.Module):
+    """z (N, latent_dim) -> image: `layers` (nLayerG) linear layers, `size` (sizeG) units in each but the last; batch
+    normalisation and ReLU after each but the last. Weights N(0, .02), biases 0.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 100,
+        layers: int = 5,
+        size: int = 800,
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        self.layers = nn.Sequential(
+            *grid_layers([latent_dim, *[size] * (depth(layers) - 1)]),
+            nn.Linear(size, math.prod(shape)),
+            nn.Unflatten(1, shape),
+            bounded(value_range),
+        )
+        normal_(self, 0.02)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class GridAutoEncoder(AutoEncoder):
+    """Enc and Dec together have `layers` (nLayerD) linear layers, Dec always one; `size` (sizeD) units in each of Enc.
+
+    Batch normalisation after Enc's layers but the first, ReLU after all of them (so codes are 0 or more). Weights
+    N(0, .002), biases 0. Differs, as the paper does not say: the decoder is linear; dropout has probability .5; and the
+    rule "batch normalisation after all but G's output and D's input" would normalise the reconstruction too: it does
+    not here, as the DCGAN code leaves D's output alone.
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        widths = [math.prod(shape), *[size] * (depth(layers) - 1)]
+        self.encode = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout, first_norm=False))
+        self.decode = nn.Sequential(nn.Linear(size, math.prod(shape)), nn.Unflatten(1, shape))
+        normal_(self, 0.002)
+
+
+class GridDiscriminator(nn.Module):
+    """The plain GAN's discriminator of the same grid, image -> scores (N,): GridAutoEncoder's encoder and one linear
+    layer to the score.
+    """
+
+    def __init__(
+        self, image_size: int, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
+    ) -> None:
+        super().__init__()
+        widths = [channels * image_size**2, *[size] * (depth(layers) - 1)]
+        self.layers = nn.Sequential(
+            nn.Flatten(), *grid_layers(widths, dropout, first_norm=False), nn.Linear(size, 1)
+        )
+        normal_(self, 0.002)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).flatten()
+
+
+class ConvAutoEncoder(AutoEncoder):
+    """The autoencoder of 64 pixels, Enc (64)4c2s-(128)4c2s-(256)4c2s, Dec (128)4c2s-(64)4c2s-(3)4c2s; with `halvings` 4
+    ImageNet's, whose Enc goes on to 512. 4c2s: a 4x4 kernel of stride 2.
+
+    width: channels of the first layer. As in DCGAN: batch normalisation after each layer but the first and the last,
+    leaky ReLU .2 in Enc, ReLU in Dec, weights N(0, .02). The last layer is linear (memory - verify). At multiples of
+    2^halvings pixels.
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int = 64, halvings: int = 3) -> None:
+        super().__init__()
+        multiple(image_size, of=2**halvings, least=2**halvings)
+        widths = [width * 2**i for i in range(halvings)]
+        down: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for narrow, wide in itertools.pairwise(widths):
+            down += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
+        up: list[nn.Module] = []
+        for wide, narrow in itertools.pairwise(widths[::-1]):
+            up += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=False), nn.BatchNorm2d(narrow), nn.ReLU()]
+        self.encode = nn.Sequential(*down)
+        self.decode = nn.Sequential(*up, nn.ConvTranspose2d(width, channels, 4, 2, 1))
+        normal_(self)
+
+
+class NoisyGenerator(nn.Module):
+    """ImageNet's generator: noise planes join the maps before every layer but the last. At 128 pixels
+    (1024)4c-(512)4c2s-(256)4c2s-(128)4c2s-(64)4c2s-(64)4c2s-(3)3c with planes 100-64-32-16-8-4; at 256 pixels one
+    layer more, (2048)4c first, and planes 100-64-32-16-8-4-2.
+
+    z: (N, latent_dim), all the noise in one row: planes[0] numbers, then planes[1] maps of 4x4, planes[2] of 8x8, ...;
+    latent_dim must be their sum, see `noise_values`. width: channels of the last two hidden layers; each layer before
+    has twice as many. Batch normalisation and ReLU after each layer but the last, weights N(0, .02), as in DCGAN.
+    ValueError for an image_size that the planes do not lead to, and for another latent_dim.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 31844,
+        width: int = 64,
+        planes: Sequence[int] = (100, 64, 32, 16, 8, 4),
+    ) -> None:
+        super().__init__()
+        doublings = len(planes) - 1
+        if image_size != 4 * 2**doublings:
+            raise ValueError(f"image_size {image_size}: {len(planes)} noise planes lead to {4 * 2**doublings} pixels")
+        if latent_dim != noise_values(planes):
+            raise ValueError(f"latent_dim {latent_dim}: the noise planes {list(planes)} take {noise_values(planes)}")
+        self.planes = list(planes)
+        widths = [width * 2**i for i in reversed(range(doublings))]
+        self.blocks = nn.ModuleList([_block(nn.ConvTranspose2d(planes[0], widths[0], 4, bias=False))])
+        for wide, narrow, extra in zip(widths, [*widths[1:], width], planes[1:], strict=True):
+            self.blocks.append(_block(nn.ConvTranspose2d(wide + extra, narrow, 4, 2, 1, bias=False)))
+        self.last = nn.Sequential(nn.Conv2d(width, channels, 3, 1, 1), bounded(value_range))
+        normal_(self)
+
+    def forward(self, z: Tensor) -> Tensor:
+        sides = noise_sides(self.planes)
+        rows = z.split([p * s**2 for p, s in zip(self.planes, sides)], dim=1)
+        noise = [row.unflatten(1, (-1, side, side)) for row, side in zip(rows, sides)]
+        h = self.blocks[0](noise[0])
+        for block, planes in zip(self.blocks[1:], noise[1:]):
+            h = block(torch.cat([h, planes], dim=1))
+        return self.last(h)
+
+
+def _block(convolution: nn.ConvTranspose2d) -> nn.Module:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
+
+
+def noise_sides(planes: Sequence[int]) -> list[int]:
+    """Pixels of a side of each noise tensor: 1, 4, 8, 16, ..."""
+    return [1, *(4 * 2**i for i in range(len(planes) - 1))]
+
+
+def noise_values(planes: Sequence[int]) -> int:
+    """100-64-32-16-8-4 -> 100 + 64 4^2 + 32 8^2 + ... = 31844 numbers for an image."""
+    return sum(p * side**2 for p, side in zip(planes, noise_sides(planes)))
+
+
+class ToyAutoEncoder(AutoEncoder):
+    """Points -> scores (N,): hidden layers of `widths` ReLU on either side of a linear code of code_dim."""
+
+    def __init__(
+        self, image_size: int, channels: int, code_dim: int = 16, widths: Sequence[int] = (128, 128)
+    ) -> None:
+        super().__init__()
+        shape = (channels, image_size, image_size)
+        n = math.prod(shape)
+        self.encode = nn.Sequential(nn.Flatten(), *hidden([n, *widths]), nn.Linear(widths[-1], code_dim))
+        decoder = [*hidden([code_dim, *widths[::-1]]), nn.Linear(widths[0], n)]
+        self.decode = nn.Sequential(*decoder, nn.Unflatten(1, shape))
+        he_(self.encode)
+        he_(self.decode)

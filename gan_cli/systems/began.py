@@ -1,0 +1,82 @@
+"""Boundary equilibrium GAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717; memory - verify)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal
+from gan_cli.networks.ebgan import AutoEncoder
+from gan_cli.objective import Objective
+from gan_cli.systems.base import Terms, Turn
+from gan_cli.systems.ebgan import energies, need_autoencoder, with_reconstructions
+from gan_cli.systems.gan import GAN
+
+
+class BEGAN(GAN):
+    """L_D = L(x) - k_t L(G(z)),  L_G = L(G(z)),  k_{t+1} = k_t + lambda_k (gamma L(x) - L(G(z))) within [0, 1],
+
+    with loss=began; L is the autoencoder's error and minus its score, k_0 = 0. L(x) is that of D's last step, L(G(z))
+    of G's. gamma: the diversity ratio E L(G(z)) / E L(x) that k holds. The gauge M = L(x) + |gamma L(x) - L(G(z))| is
+    the paper's measure of convergence. k is in the checkpoint; of several processes each has its own.
+    """
+
+    discriminator: AutoEncoder
+    k: Tensor
+    L_real: Tensor
+    L_fake: Tensor
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: AutoEncoder,
+        objective: Objective,
+        latent_dim: int = 64,
+        noise: Callable[..., Tensor] = normal,
+        gamma: float = 0.5,
+        lambda_k: float = 0.001,
+    ) -> None:
+        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        need_autoencoder(discriminator)
+        if not (0 < gamma <= 1 and lambda_k >= 0):
+            raise ValueError(f"gamma lies in (0, 1] and lambda_k is 0 or more, not {gamma} and {lambda_k}")
+        self.gamma, self.lambda_k = gamma, lambda_k
+        for name in ("k", "L_real", "L_fake"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def turns(self) -> list[Turn]:
+        d, g = super().turns()
+        return [d, Turn(g.name, g.moves, g.loss, after_step=self.update_k)]
+
+    def d_loss(self, batch: Images) -> Terms:
+        D, x, fake = self.discriminator, batch.image, self.generate(len(batch.image))
+        score = D(x)
+        keep(self.L_real, -score.mean())
+        return self.objective.d_loss(lambda t: score if t is x else self.k * D(t) if t is fake else D(t), x, fake)
+
+    def g_loss(self, batch: Images) -> Terms:
+        D, x, fake = self.discriminator, batch.image, self.generate(self.fakes_per_real * len(batch.image))
+        score = D(fake)
+        keep(self.L_fake, -score.mean())
+        return self.objective.g_loss(lambda t: score if t is fake else D(t), fake, x)
+
+    def update_k(self) -> None:
+        """k <- k + lambda_k (gamma L(x) - L(G(z))), cut to [0, 1]."""
+        keep(self.k, (self.k + self.lambda_k * (self.gamma * self.L_real - self.L_fake)).clamp(0, 1))
+
+    def sample(self, batch: Images) -> dict[str, Tensor]:
+        return with_reconstructions(self.discriminator, self.generate(len(batch.image)), batch.image)
+
+    def scores(self, batch: Images) -> dict[str, Tensor]:
+        return energies(self.discriminator, self.generate(len(batch.image)), batch.image)
+
+    def gauges(self) -> dict[str, float]:
+        M = self.L_real + (self.gamma * self.L_real - self.L_fake).abs()
+        return {"began/k": float(self.k), "began/M": float(M)}
+
+
+@torch.no_grad()
+def keep(buffer: Tensor, value: Tensor) -> None:
+    """buffer <- value, without its graph."""
+    buffer.copy_(value)

@@ -1,0 +1,105 @@
+"""Energy-based GAN (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126): the discriminator is an autoencoder, its error the
+energy.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gan_cli.data.base import Images
+from gan_cli.draw import normal
+from gan_cli.networks.ebgan import AutoEncoder
+from gan_cli.objective import Objective
+from gan_cli.penalties import Critic
+from gan_cli.systems.base import Terms
+from gan_cli.systems.gan import GAN
+
+
+def pulling_away(S: Tensor, eps: float = 1e-8) -> Tensor:
+    """f_PT = 1 / (N (N - 1)) sum_i sum_{j != i} (S_i . S_j / (|S_i| |S_j|))^2 of codes S (N, ...), in [0, 1] (section
+    2.4): 1 for codes of one direction, 0 for orthogonal ones.
+
+    Norms are clamped by eps, so that a code of 0 gives no infinite gradient. Of several processes each takes its own
+    codes. ValueError for a single code.
+    """
+    N = len(S)
+    if N < 2:
+        raise ValueError("the pulling-away term compares the codes of a batch: it needs two samples at least")
+    S = S.flatten(1)
+    S = S / S.norm(dim=1, keepdim=True).clamp_min(eps)
+    squares = (S @ S.T).square()
+    return (squares.sum() - squares.diagonal().sum()) / (N * (N - 1))
+
+
+def code_cached(D: AutoEncoder, x: Tensor, S: Tensor) -> Critic:
+    """D, with the code S of x at hand: it is not encoded again."""
+    return lambda t: -D.distance(D.decode(S if t is x else D.encode(t)), t)
+
+
+def need_autoencoder(discriminator: nn.Module) -> None:
+    """ValueError if it is none."""
+    if not isinstance(discriminator, AutoEncoder):
+        raise ValueError(
+            f"{type(discriminator).__name__} has no energy: the discriminator of this game is an autoencoder, as in "
+            "network=ebgan_mlp, ebgan_dcgan, began and toy_energy"
+        )
+
+
+def energies(D: AutoEncoder, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """D(x) of both batches, (N,)."""
+    return {"energy/real": -D(real), "energy/generated": -D(generated)}
+
+
+def with_reconstructions(D: AutoEncoder, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
+    """Both batches, each followed by what the autoencoder D makes of it."""
+    return {
+        "generated": generated,
+        "generated_reconstructed": D.decode(D.encode(generated)),
+        "real": real,
+        "real_reconstructed": D.decode(D.encode(real)),
+    }
+
+
+class EBGAN(GAN):
+    """L_D = D(x) + [m - D(G(z))]_+,  L_G = D(G(z)) + lambda_pt f_PT(Enc(G(z))),  with loss=ebgan; eq. 1, 2 and 4.
+
+    discriminator: an autoencoder with encode, decode and distance, image -> scores, minus the energy D(x). lambda_pt:
+    0.1 makes EBGAN-PT; the term is in G's loss alone.
+    """
+
+    discriminator: AutoEncoder
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: AutoEncoder,
+        objective: Objective,
+        latent_dim: int = 100,
+        noise: Callable[..., Tensor] = normal,
+        lambda_pt: float = 0.0,
+    ) -> None:
+        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        need_autoencoder(discriminator)
+        self.lambda_pt = lambda_pt
+
+    def d_loss(self, batch: Images) -> Terms:
+        x = batch.image
+        return self.objective.at(self.iteration).d_loss(self.discriminator, x, self.generate(len(x)))
+
+    def g_loss(self, batch: Images) -> Terms:
+        x, fake = batch.image, self.generate(len(batch.image))
+        objective = self.objective.at(self.iteration)
+        if self.lambda_pt == 0:
+            return objective.g_loss(self.discriminator, fake, x)
+        S = self.discriminator.encode(fake)
+        terms = objective.g_loss(code_cached(self.discriminator, fake, S), fake, x)
+        return {**terms, "pulling_away": self.lambda_pt * pulling_away(S)}
+
+    def sample(self, batch: Images) -> dict[str, Tensor]:
+        return with_reconstructions(self.discriminator, self.generate(len(batch.image)), batch.image)
+
+    def scores(self, batch: Images) -> dict[str, Tensor]:
+        return energies(self.discriminator, self.generate(len(batch.image)), batch.image)
+
+    def gauges(self) -> dict[str, float]:
+        return self.objective.gauges(self.iteration)
