@@ -160,7 +160,8 @@ def caution(game: System) -> str | None:
 
 
 def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
-    """One optimiser per network that has parameters; `optimizer.networks.NAME` overrides its settings."""
+    """One optimiser per network that has parameters; `optimizer.networks.NAME` overrides its settings. If it names
+    another `_target_`, that takes of the common settings those that it knows."""
     settings = OmegaConf.to_container(cfg.optimizer, resolve=True)
     assert isinstance(settings, dict)
     by_network = settings.pop("networks", None) or {}
@@ -168,8 +169,11 @@ def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
     for name, network in game.named_children():
         parameters = list(network.parameters())
         if parameters:
-            own = {**settings, **by_network.get(name, {})}
-            if "fused" in inspect.signature(get_class(own["_target_"])).parameters:
+            own = by_network.get(name, {})
+            known = inspect.signature(get_class(own.get("_target_", settings["_target_"]))).parameters
+            shared = {key: value for key, value in settings.items() if key in known or "_target_" not in own}
+            own = {**shared, **own}
+            if "fused" in known:
                 own.setdefault("fused", True)
             built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
     return built

@@ -43,10 +43,11 @@ def _cause(error: BaseException) -> str:
     return str(error).splitlines()[0]
 
 
-def load(path: Path) -> dict[str, Any]:
-    """The state of `save`, on the CPU. GanError when missing, cut short, foreign or of another format."""
+def load(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """The state of `save`, on the CPU; with `mmap` its tensors are read when they are used. GanError when missing, cut
+    short, foreign or of another format."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise GanError(f"no checkpoint {path}") from None
     except OSError as error:
@@ -64,6 +65,11 @@ def load(path: Path) -> dict[str, Any]:
             "use the version of gan that provenance.json names"
         )
     return state
+
+
+def iteration(path: Path) -> int:
+    """Of which iteration the checkpoint is, without reading its tensors; 0 where there is none."""
+    return int(load(path, mmap=True)["iteration"]) if path.exists() else 0
 
 
 def keep_newest(folder: Path, count: int, every: int = 0) -> None:

@@ -76,6 +76,8 @@ def _dispatch(words: list[str]) -> int:
         return _compare(rest)
     if verb == "reproduce":
         return _reproduce(rest)
+    if verb == "search":
+        return _search(rest)
     if verb == "demo":
         return _demo(rest)
     return _list(rest) if verb == "list" else _completion(rest)
@@ -100,6 +102,12 @@ def _on_run(verb: str, words: list[str]) -> int:
         raise GanError(f"gan {verb} has no option '{stray[0]}'; its options are written key=value")
     if not words or (re.match(r"[\w.]+=", words[0]) and not os.path.exists(words[0])):
         raise GanError(f"gan {verb} needs the run directory first: gan {verb} {VERBS[verb].usage}")
+    if verb == "resume" and os.path.exists(os.path.join(words[0], "sweep.json")):
+        from pathlib import Path
+
+        from gan_cli import sweep
+
+        return sweep.resume(Path(words[0]), words[1:])
     run_dir, rest = existing_run(words[0]), words[1:]
     if verb == "resume":
         from gan_cli.config import command_line_modules
@@ -169,6 +177,20 @@ def _reproduce(words: list[str]) -> int:
     from gan_cli.reproduce import reproduce
 
     reproduce(words[0], changes=[word for word in words[1:] if word not in own], **options)
+    return 0
+
+
+def _search(words: list[str]) -> int:
+    names = VERBS["search"].options
+    own = [word for word in words if word.partition("=")[0] in names or word.startswith(VERBS["search"].open)]
+    options = parse("search", own)
+    space = [word.removeprefix("space.") for word in options.pop("settings", [])]
+    for key in ("trials", "slots"):
+        if key in options and (options[key] is None or options[key] < 1):
+            raise GanError(f"{key} must be at least 1, not {options[key]}")
+    from gan_cli.search import search
+
+    search([word for word in words if word not in own], space, **options)
     return 0
 
 

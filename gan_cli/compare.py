@@ -13,6 +13,8 @@ from typing import Any
 
 from gan_cli import journal
 from gan_cli.errors import GanError, suggest
+from gan_cli.histogram import draw as draw_histogram
+from gan_cli.histogram import satisfying, values
 from gan_cli.journal import Run, base_name, number, shortened
 from gan_cli.rundir import write_text
 from gan_cli.scores import Column, Score, scored
@@ -38,14 +40,25 @@ class Row:
 
 
 def compare(
-    paths: list[Path], *, metric: list[str] | None = None, sort: str | None = None, out: str | None = None
+    paths: list[Path],
+    *,
+    metric: list[str] | None = None,
+    sort: str | None = None,
+    where: list[str] | None = None,
+    histogram: str | None = None,
+    width: float | None = None,
+    out: str | None = None,
 ) -> None:
     """Print the runs that `paths` are or hold, best first, and write compare.csv and compare.png into `out`.
 
-    metric: names of metrics or of their values, all if left out. sort: a column. A run that cannot be read is named
-    and left out; GanError when none is left, or no such metric or column exists.
+    metric: names of metrics or of their values, all if left out. sort: a column. where: conditions, of which all must
+    hold. histogram: a score, whose spread over the runs of each path is drawn as well, in bins of `width`. A run that
+    cannot be read is named and left out; GanError when none is left, or no such metric or column exists.
     """
-    runs = _readable(paths)
+    found = [(path, run) for path, run in _readable(paths) if satisfying(run, where or ())]
+    if not found:
+        raise GanError(f"no run satisfies where={','.join(where or ())}")
+    runs = [run for _, run in found]
     columns, scores = scored(runs, metric)
     differing = _differing(runs)
     rows = [
@@ -63,14 +76,21 @@ def compare(
 
     draw(rows, columns, folder / PICTURE)
     print(f"{folder / TABLE} and {folder / PICTURE}")
+    if histogram:
+        spread: dict[str, list[float]] = {}
+        for path in dict.fromkeys(path for path, _ in found):
+            own = [score for (source, _), score in zip(found, scores, strict=True) if source == path]
+            spread[os.path.normpath(path)] = values(histogram, columns, own)
+        print("\n".join(draw_histogram(histogram, spread, width, folder)))
 
 
-def _readable(paths: Iterable[Path]) -> list[Run]:
-    runs: dict[Path, Run] = {}
+def _readable(paths: Iterable[Path]) -> list[tuple[Path, Run]]:
+    """Each run with the one of `paths` that it was found in first."""
+    runs: dict[Path, tuple[Path, Run]] = {}
     for path in paths:
         for folder in journal.runs_in(path):
             try:
-                runs.setdefault(folder.resolve(), journal.read(folder))
+                runs.setdefault(folder.resolve(), (path, journal.read(folder)))
             except GanError as error:
                 print(f"left out: {error}")
     if not runs:

@@ -32,6 +32,9 @@ OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
 
 
+SWEEPER = "hydra.sweeper."
+
+
 def slug(text: Any) -> str:
     """A text as a part of a folder's name: `model=dcgan,optimizer.lr=1e-3` gives model_dcgan-lr_1e-3."""
     parts = [re.sub(r"^[\w.@/]*[./](?=\w+=)", "", part) for part in str(text).split(",")]
@@ -54,6 +57,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     # and it would ask for one before a network's own settings, whose names `check` knows better.
     args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
     args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
+    # What concerns a sweep as a whole is no part of a run's config: Hydra keeps it in hydra.sweeper.
+    args.overrides = [re.sub(r"^\+?sweep\.", SWEEPER, re.sub(r"^\+?(?=sweep=)", "+", o)) for o in args.overrides]
     if args.config_dir and not Path(args.config_dir).is_dir():
         raise GanError(f"--config-dir: there is no folder '{args.config_dir}'")
     return args
@@ -61,6 +66,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def _long_options(parser: argparse.ArgumentParser) -> list[str]:
     return [name for name in parser._option_string_actions if name.startswith("--")]
+
+
+def options(args: argparse.Namespace) -> list[str]:
+    """Hydra's options that say where its files lie, as words of a command line."""
+    given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
+    return [f"{option}={value}" for option, value in given.items() if value]
 
 
 class Composer:
@@ -84,6 +95,9 @@ class Composer:
 
     def explain(self, error: Exception, overrides: Sequence[str]) -> str:
         """Hydra's exception in one line, with the nearest right word."""
+        return self._explain(error, overrides).replace(SWEEPER, "sweep.")
+
+    def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
         if isinstance(error, OverrideParseException):
             if "=" not in error.override and not error.override.startswith("~"):
                 return f"'{error.override}' is not of the form key=value"

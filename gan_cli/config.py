@@ -189,7 +189,7 @@ def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None
     given = {key: value for key, value in node.items() if key not in NODE_KEYS}
     if path == "optimizer":
         given.pop("networks", None)
-    injected = INJECTED.get(path, ())
+    injected = INJECTED.get("optimizer" if path.startswith("optimizer.networks.") else path, ())
     if node.get("_partial_"):  # the program passes the rest
         injected = (*injected, *(set(inspect.signature(call).parameters) - set(given)))
     bind(path, call, given, injected)
@@ -218,7 +218,8 @@ def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: 
         where = f"optimizer.networks.{name}"
         if not isinstance(override, dict):
             raise GanError(f"{where} must be a mapping such as {{lr: 0.001}}, not {override!r}")
-        bind(where, call, override, ("params",))
+        own = _target_of(where, override, allowed) if "_target_" in override else call
+        bind(where, own, {key: value for key, value in override.items() if key != "_target_"}, ("params",))
         _check_rate(where, override)
 
 

@@ -44,6 +44,9 @@ def _train(args: argparse.Namespace, composer: compose.Composer) -> int:
         from gan_cli import sweep
 
         return sweep.run(args, composer)
+    swept = [o for o in args.overrides if o.startswith((compose.SWEEPER, "+sweep="))]
+    if swept:
+        raise GanError(f"{swept[0].lstrip('+').replace(compose.SWEEPER, 'sweep.')} is of a sweep: add -m")
     cfg = composer.compose(args.overrides)
     if os.environ.get("RANK", "0") == "0":
         run_dir = Path(cfg.hydra.run.dir)

@@ -62,23 +62,28 @@ def runs_in(folder: Path) -> list[Path]:
 
 def read(folder: Path) -> Run:
     """GanError when the folder does not say what was run there."""
-    failure = _json(folder / FAILURE)
+    note = failure(folder)
     facts = _json(folder / "provenance.json")
     try:
         settings = flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
     except Exception as error:  # whatever the file system and the YAML parser raise
-        if not failure:
+        if not note:
             raise GanError(f"{folder}: its config.yaml cannot be read: {_first_line(error)}") from error
         settings = {}
     lines = list(json_lines(folder / "metrics.jsonl"))
     return Run(
         folder, settings, _choices(folder),
-        overrides=list(map(str, (facts or failure).get("overrides", []))),
+        overrides=list(map(str, (facts or note).get("overrides", []))),
         done=max((line["iteration"] for line in lines if isinstance(line.get("iteration"), int)), default=0),
         curves=_curves(lines),
         records=[r for r in json_lines(folder / EVALUATIONS) if "metric" in r and isinstance(r.get("values"), dict)],
-        failure=str(failure.get("error", "no reason given")) if failure else None,
+        failure=str(note.get("error", "no reason given")) if note else None,
     )  # fmt: skip
+
+
+def failure(folder: Path) -> dict[str, Any]:
+    """What failure.json says: status, error, overrides, traceback; empty for a run that has not failed."""
+    return _json(folder / FAILURE)
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,11 @@ def holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("checkpoints", "provenance.json", "metrics.jsonl"))
 
 
+def goes_on(folder: Path) -> bool:
+    """Whether the run has begun for good, so that it is resumed and not started."""
+    return (folder / "provenance.json").exists()
+
+
 def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
     """Run directories at most `depth` levels below a folder, the last names first."""
     try:

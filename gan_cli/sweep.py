@@ -1,31 +1,41 @@
-"""`gan train -m`: each member on its own, and one table at the end that says which failed and why."""
+"""`gan train -m`: the cells of a sweep that are not done yet, and at the end a table of what became of all."""
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
-import traceback
-from collections.abc import Iterator
+import re
+import shlex
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.types import RunMode
+from hydra.core.plugins import Plugins
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from gan_cli import hydra_app
-from gan_cli.compose import Composer
+from gan_cli import cells, compose, hydra_app, journal
+from gan_cli.cells import Cell, Grid, Members, SweepSettings
+from gan_cli.compose import SWEEPER, Composer
 from gan_cli.config import check, command_line_modules
-from gan_cli.errors import GanError, Interrupted, one_line
+from gan_cli.errors import GanError, Interrupted
+from gan_cli.runs import goes_on
+from gan_cli.slots import Ended, Job, Slots, go_on, noted
 
-FAILURE = "failure.json"
+RECORD = "sweep.json"
+OURS = "gan_cli."  # where the sweeper and the launcher lie that are no plugins of Hydra
+NOT_OF_CELLS = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
+SHOWN = 64  # cells in the table at the end; of more, those that are not ok
 
 
 def run(args: argparse.Namespace, composer: Composer) -> int:
-    """Check every swept value, launch the jobs, report. Returns 1 if a job failed, else 0.
+    """Check every swept value, run the cells that are not done, report. Returns 1 if a cell has failed, else 0.
 
     Raises GanError, before anything is made, when a value cannot be composed or fails `check`.
     """
@@ -33,95 +43,213 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
         raise GanError("a sweep runs its members itself: start `gan train -m` without torchrun")
     master = composer.compose(args.overrides, RunMode.MULTIRUN)
     folder = Path(master.hydra.sweep.dir)
-    if (folder / "multirun.yaml").exists():
-        raise GanError(f"{folder} already holds a sweep: choose another hydra.sweep.dir")
-    fixed, swept = _split(args.overrides, master, composer)
-    for member in _one_at_a_time(fixed, swept):
+    args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]  # as resolved here
+    if not master.hydra.sweeper._target_.startswith(OURS):  # a plugin, which draws cells of its own
+        try:
+            hydra_app.hydra_main(args, composer, member_task)
+        finally:
+            failures = report(folder)
+        return 1 if failures else 0
+    asked = cells.settings(master.hydra.sweeper)
+    grid = cells.grid(args.overrides, asked, composer)
+    drawn = grid.drawn(asked.draw, asked.seed)
+    for label, member in grid.one_at_a_time():
         try:
             cfg = composer.compose(member)
             check(hydra_app.without_hydra(cfg), command_line_modules(member))
         except GanError as error:
-            raise GanError(f"{error} (sweep: {' '.join(member[len(fixed) :])})") from error
-    names = [o.partition("=")[0].lstrip("+~") for o in fixed if not o.lstrip("+~").startswith("hydra")]
-    args.overrides = [
-        *args.overrides,
-        f"hydra.sweep.dir={hydra_app.quoted(str(folder))}",  # as resolved here, for the report
-        f"hydra.job.config.override_dirname.exclude_keys=[{','.join(names)}]",
-    ]
-    try:
-        hydra_app.hydra_main(args, composer, member_task)
-    finally:
-        failures = report(folder)
+            raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
+    with _claimed(folder):
+        record(folder, args)
+        plan = planned(folder, grid, drawn, asked, composer, _hydras(args.overrides))
+        try:
+            if master.hydra.launcher._target_.startswith(OURS):
+                in_slots(folder, plan, len(drawn), asked, args)
+            else:
+                by_plugin(plan, args, composer)
+        finally:
+            failures = report(folder)
     return 1 if failures else 0
 
 
+def resume(folder: Path, changes: Sequence[str]) -> int:
+    """`gan resume SWEEP`: the sweep's own overrides again, and `changes` after them."""
+    try:
+        said = json.loads((folder / RECORD).read_text())
+        overrides = list(map(str, said["overrides"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise GanError(f"{folder / RECORD} cannot be read: {error}") from error
+    if said.get("options"):  # a folder of a stranger's may name any other
+        line = shlex.join([*said["options"], *overrides])
+        raise GanError(f"{folder} was made with options: go on by `gan train -m {line} hydra.sweep.dir={folder}`")
+    return hydra_app.train(["-m", *overrides, *changes, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"])
+
+
+def record(folder: Path, args: argparse.Namespace) -> None:
+    """What `resume` needs: no path, no module and nothing of Hydra's own, which could run anything."""
+    own = [re.sub(f"^{re.escape(SWEEPER)}(?=draw|seed|slots)", "sweep.", text) for text in args.overrides]
+    kept = [o for o in own if not re.match(r"\+*(hydra\b|modules=)", o)]
+    from gan_cli.rundir import write_text
+
+    said = {"overrides": kept, "options": compose.options(args)}
+    write_text(folder / RECORD, json.dumps(said, indent=1) + "\n")
+
+
+def planned(
+    folder: Path, grid: Grid, drawn: Sequence[int], asked: SweepSettings, composer: Composer, extra: Sequence[str]
+) -> Iterator[Cell]:
+    """The cells in the order of the draw, each composed when it is asked for; a doubled one once."""
+    members = Members(folder, sorted(grid.swept()))
+    seen = set()
+    for number, index in enumerate(drawn):
+        label, overrides = grid.cell(index)
+        try:
+            cfg = hydra_app.without_hydra(composer.compose([*overrides, *extra, f"hydra.job.num={number}"]))
+        except GanError:  # it will fail by itself, and be recorded
+            cfg = None
+        cell = members.place(number, label, overrides, cfg, asked.retry)
+        if cell.folder not in seen:
+            seen.add(cell.folder)
+            yield cell
+
+
+# -- launchers
+
+
+def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSettings, args: argparse.Namespace) -> None:
+    """Each cell in a process of its own, `asked.slots` side by side. Interrupted when a signal has stopped them all."""
+    from gan_cli.loop import signals
+
+    options, extra = compose.options(args), _hydras(args.overrides)
+    with signals() as received, Slots(asked.slots) as slots:
+        say = Progress(total, slots)
+        for cell in plan:
+            while not slots.free and not received:
+                say.ended(slots.ended(0.5))
+            if received:
+                break
+            if cell.state in ("done", "failed"):
+                say.passed(cell)
+                continue
+            where = (*options, *extra, f"hydra.job.num={cell.number}")
+            slots.start(Job(cell.folder, tuple(cell.overrides), where))
+        while slots.running and not received:
+            say.ended(slots.ended(0.5))
+        if received:
+            print("stopping: the cells save their state", flush=True)
+    if received:
+        raise Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", 128 + received[0])
+
+
+def by_plugin(plan: Iterator[Cell], args: argparse.Namespace, composer: Composer) -> None:
+    """By a launcher of Hydra's or a plugin's: basic, joblib, submitit_local, submitit_slurm, ray."""
+    master = composer.compose(args.overrides, RunMode.MULTIRUN)
+    hydra_app.without_hydra(master)  # for ${hydra:...}
+    base = Path(master.hydra.sweep.dir)
+    jobs = [
+        [*cell.overrides, f"hydra.sweep.subdir={hydra_app.quoted(str(cell.folder.relative_to(base)))}"]
+        for cell in plan if cell.state in ("new", "half")
+    ]  # fmt: skip
+    callbacks = Callbacks(master)
+    callbacks.on_multirun_start(config=master, config_name=composer.config_name)
+    context = HydraContext(config_loader=composer.loader, callbacks=callbacks)
+    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=member_task, config=master)
+    if jobs:
+        launcher.launch(jobs, initial_job_idx=0)
+    callbacks.on_multirun_end(config=master, config_name=composer.config_name)
+
+
 def member_task(cfg: DictConfig) -> None:
-    """One job: its failure is written to failure.json and does not reach the other jobs."""
+    """One cell by a launcher of Hydra's: its failure is written to failure.json and does not reach the others."""
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), hydra_app.task_overrides(hydra)
     try:
-        from gan_cli import runner
+        with noted(folder, overrides):
+            if goes_on(folder):
+                go_on(folder, overrides)
+            else:
+                from gan_cli import runner
 
-        runner.train(runner.prepare(cfg, command_line_modules(overrides)), folder, overrides)
+                runner.train(runner.prepare(cfg, command_line_modules(overrides)), folder, overrides)
     except Interrupted as error:
-        _note(folder, error, overrides)
         raise SystemExit(error.status) from error  # ends the sweep
-    except Exception as error:
-        _note(folder, error, overrides)
-        print(f"{folder.name} failed: {one_line(error)}", flush=True)
+
+
+# -- what is said
+
+
+class Progress:
+    """A line for each cell that ends, with the rate and the time left of the sweep. total: cells of the sweep."""
+
+    def __init__(self, total: int, slots: Slots) -> None:
+        self.left, self.slots, self.finished = total, slots, 0
+        self.begin = time.monotonic()
+        gpus = f", {len(slots.gpus)} GPUs" if slots.gpus else ""
+        print(f"{total} cells; {slots.count} side by side, {slots.threads} threads each{gpus}", flush=True)
+
+    def passed(self, cell: Cell) -> None:
+        self.left -= 1
+        failed = journal.failure(cell.folder)
+        why = f"failed before: {failed['error']}; sweep.retry=true tries again" if failed else "done before"
+        print(f"{cell.folder.name}: {why}", flush=True)
+
+    def ended(self, found: Sequence[Ended]) -> None:
+        from gan_cli.logger import clock
+
+        for one in found:
+            self.left, self.finished = self.left - 1, self.finished + 1
+            rate = self.finished / max(time.monotonic() - self.begin, 1e-9)
+            outcome = f"failed: {journal.failure(one.job.folder).get('error', '?')}" if one.status else "ok"
+            print(
+                f"{one.job.folder.name}: {outcome} ({clock(one.seconds)}); {len(self.slots.running)} running, "
+                f"{self.left} to go, {3600 * rate:.3g} an hour, left {clock(self.left / rate)}",
+                flush=True,
+            )
 
 
 def report(folder: Path) -> int:
-    """Print each job of a sweep with its outcome; returns how many failed."""
-    jobs = sorted((p.parent for p in folder.glob("*/.hydra")), key=_number)
-    notes = {job: json.loads((job / FAILURE).read_text()) for job in jobs if (job / FAILURE).exists()}
+    """Print each cell of a sweep with its outcome; returns how many have failed."""
+    jobs = sorted({*cells.member_folders(folder), *(p.parent for p in folder.glob("*/.hydra"))},
+                  key=lambda job: journal.by_number(job.name))  # fmt: skip
     if not jobs:
         return 0
-    print(f"\n{folder}: {len(jobs) - len(notes)} of {len(jobs)} ok")
-    width = max(len(job.name) for job in jobs)
-    for job in jobs:
-        outcome = f"failed ({notes[job]['status']}): {notes[job]['error']}" if job in notes else "ok"
-        print(f"  {job.name:<{width}}  {outcome}")
-    return len(notes)
+    said = {job: _outcome(job) for job in jobs}
+    print(f"\n{folder}: {sum(text == 'ok' for text in said.values())} of {len(jobs)} ok")
+    names = {job: str(job.relative_to(folder)) for job in jobs}
+    width = max(map(len, names.values()))
+    for job, text in said.items():
+        if len(jobs) <= SHOWN or text != "ok":
+            print(f"  {names[job]:<{width}}  {text}")
+    return sum(text.startswith("failed") for text in said.values())
 
 
-def _number(job: Path) -> tuple[int, str]:
-    number = job.name.partition("-")[0]
-    return (int(number) if number.isdigit() else 0, job.name)
+def _outcome(job: Path) -> str:
+    note: dict[str, Any] = journal.failure(job)
+    if note:
+        return f"failed ({note.get('status')}): {note.get('error')}"
+    try:
+        done, total = cells.progress(job)
+    except GanError:
+        return "ok" if goes_on(job) else "not begun"
+    return "ok" if done >= total else f"stopped after iteration {done} of {total}"
 
 
-def _note(folder: Path, error: Exception, overrides: list[str]) -> None:
-    known = isinstance(error, GanError)
-    note: dict[str, Any] = {
-        "status": error.status if isinstance(error, GanError) else 1,
-        "error": one_line(error) if known else f"{type(error).__name__}: {one_line(error)}",
-        "overrides": overrides,
-        "traceback": None if known else traceback.format_exc(),
-    }
-    (folder / FAILURE).write_text(json.dumps(note, indent=1))
+def _hydras(overrides: Sequence[str]) -> list[str]:
+    """The overrides of Hydra's own settings that reach each cell."""
+    return [o for o in overrides if re.match(r"[+~]*hydra\b", o) and not NOT_OF_CELLS.match(o)]
 
 
-def _split(overrides: list[str], master: DictConfig, composer: Composer) -> tuple[list[str], list[list[str]]]:
-    """Overrides that all members share, and for each swept key the list of its `key=value`."""
-    params = master.hydra.sweeper.get("params") or {}
-    texts = [*(f"{key}={value}" for key, value in params.items()), *overrides]
-    parsed = OverridesParser.create(config_loader=composer.loader).parse_overrides(texts)
-    latest = {override.get_key_element(): override for override in parsed}
-    fixed = [str(o.input_line) for o in latest.values() if not o.is_sweep_override()]
-    swept = []
-    for override in latest.values():
-        if override.is_discrete_sweep():  # an interval has no values to try
-            values = [job[0] for job in BasicSweeper.split_arguments([override], max_batch_size=None)[0]]
-            if not values:
-                raise GanError(f"'{override.input_line}' matches nothing")
-            swept.append(values)
-    return fixed, swept
-
-
-def _one_at_a_time(fixed: list[str], swept: list[list[str]]) -> Iterator[list[str]]:
-    """Each value of each key once, the other keys at their first value: a sum of jobs, not their product."""
-    first = [values[0] for values in swept]
-    yield fixed + first
-    for index, values in enumerate(swept):
-        for value in values[1:]:
-            yield [*fixed, *first[:index], value, *first[index + 1 :]]
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """The folder, for this process alone. GanError if it cannot be made, or another process runs the sweep."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held to the end of the block)
+    except OSError as error:
+        raise GanError(f"cannot make {folder}: {error.strerror}; name a writable one by hydra.sweep.dir=") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GanError(f"another process runs the sweep {folder} right now; wait for it or stop it") from None
+        yield

@@ -43,7 +43,8 @@ Overrides choose from the groups that `gan list` shows and set single values:
   gan train model=wgan_gp dataset=mnist
   gan train model=dcgan loss=least_squares trainer.iterations=5000 seed=1
   gan train experiment=NAME                  a paper's settings
-  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; hydra/launcher=joblib runs jobs side by side
+  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; sweep.slots=4 runs four cells side by side
+  gan train -m sweep=NAME sweep.draw=48      48 cells of a grid that `gan list sweep` shows, at random
 
 The most used values: trainer.iterations trainer.batch_size trainer.device trainer.precision
   trainer.sample_every trainer.checkpoint_every seed dataset.root optimizer.lr hydra.run.dir
@@ -56,9 +57,10 @@ VERBS = {
     "train": Verb("[group=name] [key=value] ... [-m]", "train a GAN in a new run directory", TRAIN_HELP),
     "resume": Verb(
         "RUN_DIR [key=value] ...",
-        "continue a run where it stopped, to the bit",
+        "continue a run, or a sweep, where it stopped, to the bit",
         "Overrides change the run's own configuration:\n"
-        "  gan resume outputs/DAY/RUN trainer.iterations=20000   trains longer",
+        "  gan resume outputs/DAY/RUN trainer.iterations=20000   trains longer\n"
+        "  gan resume outputs/sweeps/SWEEP                       the cells of a sweep that are not done",
     ),
     "sample": Verb(
         "RUN_DIR [key=value] ...",
@@ -108,6 +110,9 @@ VERBS = {
         {
             "metric": Option(list, None, "show these only"),
             "sort": Option(str, None, "the value to sort by; the first metric's if left out"),
+            "where": Option(list, None, "these runs only: lr=0.001, layers<=4 (each setting whose name ends so)"),
+            "histogram": Option(str, None, "a score, such as I_prime: its spread over the runs of each FOLDER"),
+            "width": Option(float, None, "of the histogram's bins; a twentieth of the range if left out"),
             "out": Option(str, None, "folder to write to; the FOLDER, or the current one, if left out"),
         },
     ),
@@ -121,6 +126,21 @@ VERBS = {
             "variant": Option(list, None, "of an experiment with variants: these only, separated by commas"),
             "out": Option(str, None, "folder for the result file; docs/results where it exists"),
         },
+    ),
+    "search": Verb(
+        "metric=NAME space.KEY=log(A,B) ... [key=value] ...",
+        "find settings that make a score good, by Optuna; bad trials are ended early",
+        "  gan search experiment=ring metric=modes 'space.optimizer.lr=log(1e-5,1e-2)' trials=20\n"
+        "A space is log(a,b), uniform(a,b), int(a,b) or [one,two,...]. Other overrides are passed on to `gan train`;\n"
+        "the score is taken every trainer.evaluate_every iterations. The same command goes on with a stopped search.",
+        {
+            "metric": Option(str, None, "of `gan list metric`; its main value is made good", required=True),
+            "trials": Option(int, 20, "how many, those of an earlier start included"),
+            "slots": Option(int, None, "trials side by side; as many as there are GPUs, else one, if left out"),
+            "prune": Option(bool, True, "end a trial that is worse than the median of the others so far"),
+            "out": Option(str, None, "folder; outputs/search/SETTINGS if left out"),
+        },
+        ("space.",),
     ),
     "demo": Verb(
         "[NAME] [key=value] ...",
@@ -175,6 +195,14 @@ def _value(key: str, text: str, kind: type) -> Any:
         return int(text)
     if text == "":
         raise GanError(f"{key} has no value")
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise GanError(f"{key} must be true or false, not '{text}'")
+        return text == "true"
+    if kind is float:
+        if not re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", text) or float(text) <= 0:
+            raise GanError(f"{key} must be a number above 0, not '{text}'")
+        return float(text)
     return text
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 import gan_cli
-from gan_cli import cli, completion, errors, verbs
+from gan_cli import checkpoint, cli, completion, errors, verbs
 from gan_cli.errors import Diverged, Interrupted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -37,6 +38,9 @@ class FakeRunner(SimpleNamespace):
         if run_dir is not None:
             (run_dir / "checkpoints").mkdir()
             (run_dir / "provenance.json").touch()
+            OmegaConf.save(prepared, run_dir / "config.yaml", resolve=True)
+            if prepared.seed not in (1, 2, 3):
+                checkpoint.save(run_dir / "checkpoints/last.pt", {"iteration": prepared.trainer.iterations})
         if prepared.seed == 1:
             raise Diverged("d/wasserstein of discriminator is not finite at iteration 7")
         if prepared.seed == 2:
@@ -237,9 +241,11 @@ def test_options_may_stand_anywhere(runner, capsys):
 
 # -- sweeps
 
+BASIC = "hydra/launcher=basic"  # in this process, where the runner is a fake one
+
 
 def test_a_failing_member_stops_no_other_and_is_named(runner, capsys, tmp_path):
-    status, out, _ = gan(capsys, "train", "-m", "seed=0,1,2,4", "model=dcgan", "trainer.iterations=20")
+    status, out, _ = gan(capsys, "train", "-m", BASIC, "seed=0,1,2,4", "model=dcgan", "trainer.iterations=20")
     assert status == 1
     (sweep,) = (tmp_path / "outputs/sweeps").iterdir()
     jobs = ["0-seed_0", "1-seed_1", "2-seed_2", "3-seed_4"]
@@ -255,15 +261,19 @@ def test_a_failing_member_stops_no_other_and_is_named(runner, capsys, tmp_path):
 
 def test_a_signal_ends_the_sweep(runner, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.main(["train", "-m", "seed=3,0"])
+        cli.main(["train", "-m", BASIC, "seed=3,0"])
     assert end.value.code == 143 and len(runner.trained) == 1
     assert "0 of 1 ok" in capsys.readouterr().out
 
 
-def test_a_sweep_directory_is_not_used_twice(runner, capsys):
-    assert gan(capsys, "train", "-m", "seed=0,4", "hydra.sweep.dir=my sweep")[0] == 0
-    status, _, err = gan(capsys, "train", "-m", "seed=0,4", "hydra.sweep.dir=my sweep")
-    assert status == 2 and "my sweep already holds a sweep" in err
+def test_a_sweep_of_hydras_launchers_goes_on_too(runner, capsys, tmp_path):
+    words = ("train", "-m", BASIC, "seed=0,1", "hydra.sweep.dir=my sweep")
+    assert gan(capsys, *words)[0] == 1
+    assert runner.trained == [tmp_path / "my sweep/0-seed_0", tmp_path / "my sweep/1-seed_1"]
+    runner.trained.clear()
+    status, out, _ = gan(capsys, *words[:3], "seed=0,1,4,5", words[-1])
+    assert status == 1 and ": 3 of 4 ok" in out  # done, failed before, and two new ones
+    assert runner.trained == [tmp_path / "my sweep/2-seed_4", tmp_path / "my sweep/3-seed_5"]
 
 
 def test_joblib_runs_members_in_processes_of_their_own(tmp_path):

@@ -1,0 +1,143 @@
+"""`gan search`: the space, the driver, and (where optuna is installed) pruning and a search that is stopped."""
+
+import json
+import os
+import signal
+
+import pytest
+import sweeping
+from sweeping import TINY, waited
+
+from gan_cli import cli, search
+from gan_cli.errors import GanError
+from gan_cli.search import Dimension, curve, dimension, goal
+from gan_cli.slots import Ended
+
+
+class FakeTrial:
+    """Suggests the middle of each range, geometric where it is logarithmic, and the last of choices."""
+
+    number = 0
+
+    def suggest_float(self, name, low, high, log=False):
+        return (low * high) ** 0.5 if log else (low + high) / 2
+
+    def suggest_int(self, name, low, high):
+        return (low + high) // 2
+
+    def suggest_categorical(self, name, choices):
+        return choices[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "ends"),
+    [
+        ("optimizer.lr=log(1e-5,1e-1)", "optimizer.lr=0.001", ["optimizer.lr=1e-05", "optimizer.lr=0.1"]),
+        ("a.b=uniform(0, 3)", "a.b=1.5", ["a.b=0.0", "a.b=3.0"]),
+        ("n=int(2,8)", "n=5", ["n=2", "n=8"]),
+        ("optimizer=[adam,rmsprop]", "optimizer=rmsprop", ["optimizer=adam", "optimizer=rmsprop"]),
+    ],
+)
+def test_a_space_is_read_and_drawn_from(text, override, ends):
+    found = dimension(text)
+    key, value = found.override(FakeTrial()).split("=")
+    wanted_key, wanted = override.split("=")
+    assert key == wanted_key and (value == wanted or float(value) == pytest.approx(float(wanted)))
+    assert found.ends() == ends
+
+
+@pytest.mark.parametrize("said", ["log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", ""])
+def test_a_space_that_is_none(said):
+    with pytest.raises(GanError, match=r"^space.optimizer.lr="):
+        dimension(f"optimizer.lr={said}")
+
+
+def test_the_goal_is_the_metrics_main_value():
+    assert goal("fid") == ("FID", "lower") and goal("iprime") == ("I_prime", "higher")
+    with pytest.raises(GanError, match=r"no metric 'fd'; did you mean 'fid'"):
+        goal("fd")
+
+
+def test_scores_are_read_from_the_log(tmp_path):
+    lines = [{"iteration": 20, "metric/FID[random]": 3.0}, {"iteration": 10, "metric/FID[random]": 5, "d/x": 1.0},
+             {"iteration": 20, "metric/FIDO": 9.0}]  # fmt: skip
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"iter')
+    assert curve(tmp_path, "FID") == [(10, 5.0), (20, 3.0)]
+
+
+def test_mistakes(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = {
+        "search": "gan search needs metric=...",
+        "search metric=fid trials=0": "trials must be at least 1, not 0",
+        "search metric=fid prune=maybe": "prune must be true or false",
+    }
+    for line, message in said.items():
+        assert cli.main(line.split()) == 2
+        assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_says_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    assert cli.main(["search", "metric=modes", "space.optimizer.lr=log(1e-5,1e-2)"]) == 2
+    assert "needs optuna: pip install" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+# -- with optuna
+
+
+def study_of(optuna):
+    return optuna.create_study(direction="minimize", pruner=optuna.pruners.MedianPruner(2, interval_steps=1))
+
+
+def finished(folder, scores):
+    folder.mkdir(parents=True)
+    text = "".join(json.dumps({"iteration": at, "metric/FID": score}) + "\n" for at, score in scores.items())
+    (folder / "metrics.jsonl").write_text(text)
+
+
+def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
+    optuna = pytest.importorskip("optuna")
+    study = study_of(optuna)
+    one = search.Search(study, tmp_path, ["model=x"], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
+
+    def play(scores, status=0):
+        job = one.begin(study.ask())
+        finished(job.folder, scores)
+        stop = one.report(job)
+        one.tell(Ended(job, -15 if stop else status, 1.0, stop))
+        return job, stop
+
+    assert [play({10: 4.0, 20: s})[1] for s in (3.0, 5.0)] == [False, False]
+    job, stop = play({10: 6.0})  # above the median of 4 and 4
+    assert stop and job.overrides[0] == "model=x" and job.overrides[1].startswith("lr=0.")
+    assert not play({10: 3.0, 20: 2.0})[1]
+    play({}, status=3)
+    assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
+    assert [t.value for t in study.trials[:2]] == [3.0, 5.0] and study.best_value == 2.0  # the last score counts
+    lines = one.summary()
+    assert "5 trials: 3 whole, 1 pruned, 1 failed" in lines[0] and lines[1].strip().startswith("FID 2  lr=")
+
+
+def test_a_stopped_search_goes_on(tmp_path):
+    pytest.importorskip("optuna")
+    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=60",
+             "trainer.checkpoint_every=3", "trainer.evaluate_every=30", "trainer.evaluate_count=50",
+             "out=found", "trials=2"]  # fmt: skip
+    process = sweeping.start(words, tmp_path)
+    first = tmp_path / "found/0/checkpoints/last.pt"
+    waited(first.exists)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    status, output = sweeping.gan(words, tmp_path)
+    assert status == 0 and "2 trials: 2 whole, 0 pruned, 0 failed" in output, output
+    resumes = json.loads((tmp_path / "found/0/provenance.json").read_text()).get("resumes", [])
+    assert len(resumes) <= 1 and all(resumed["iteration"] > 0 for resumed in resumes)
+    for number in "01":
+        assert [at for at, _ in curve(tmp_path / "found" / number, "modes")] == [30, 60]
+    status, output = sweeping.gan([*words, "seed=5"], tmp_path)
+    assert status == 2 and "found holds another search (overrides differ)" in output
+
+
