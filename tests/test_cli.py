@@ -235,7 +235,7 @@ def test_experiments_with_and_without_plus(runner, capsys, tmp_path):
 
 
 def test_options_may_stand_anywhere(runner, capsys):
-    assert gan(capsys, "train", "seed=0", "-m", "trainer.iterations=1,2")[0] == 0
+    assert gan(capsys, "train", "seed=0", "-m", "trainer.iterations=1,2", "hydra/launcher=basic")[0] == 0
     assert len(runner.trained) == 2
 
 

@@ -200,8 +200,8 @@ def test_classifier_needs_labels(data: Any, word: str, cache: Path) -> None:
 
 def test_nan_images_train_nothing(cache: Path) -> None:
     class Broken(Corners):
-        def _images(self, pixels: Tensor, label: Tensor) -> Images:
-            batch = super()._images(pixels, label)
+        def _images(self, pixels: Tensor, label: Tensor, seed: int, at: Tensor) -> Images:
+            batch = super()._images(pixels, label, seed, at)
             return batch._replace(image=batch.image * float("nan"))
 
     with pytest.raises(ValueError, match="NaN"):
@@ -253,7 +253,7 @@ def test_shifts_are_whole_pixels_up_to_reach() -> None:
 
 
 @pytest.mark.skipif(
-    not list(REAL_CACHE.glob("mnist-*/classifier.pt")) or not (REAL_DATA / "MNIST" / "raw").is_dir(),
+    not list(REAL_CACHE.glob("mnist-*/classifier.pt")) or not list(REAL_DATA.glob("MNIST/raw/t*-ubyte*")),
     reason="there is no MNIST, or no classifier of it has been trained on this machine",
 )
 def test_mnist_classifier_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
