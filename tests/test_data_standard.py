@@ -189,7 +189,11 @@ def test_a_failed_fetch_leaves_nothing_that_later_passes(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
     with pytest.raises(FileNotFoundError):
         MNIST(str(tmp_path))
-    assert list((tmp_path / RAW).iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / RAW).mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        MNIST(str(tmp_path))
+    assert list((tmp_path / RAW).iterdir()) == []  # a folder that was there stays
 
 
 def test_cifar10_is_turned_to_channels_first(tmp_path, monkeypatch):

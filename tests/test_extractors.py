@@ -253,7 +253,7 @@ def test_shifts_are_whole_pixels_up_to_reach() -> None:
 
 
 @pytest.mark.skipif(
-    not list(REAL_CACHE.glob("mnist-*/classifier.pt")) or not list(REAL_DATA.glob("MNIST/raw/t*-ubyte*")),
+    not list(REAL_CACHE.glob("mnist-*/classifier.pt")) or not (REAL_DATA / "MNIST" / "raw").is_dir(),
     reason="there is no MNIST, or no classifier of it has been trained on this machine",
 )
 def test_mnist_classifier_is_good(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -122,12 +123,15 @@ class MNIST(Arrays):
         return images[:, None], labels.long()
 
     def _fetch(self, root: Path) -> None:
-        """Fetch the packed files; each is checked by its md5 and renamed into place."""
+        """Fetch the packed files; each is checked by its md5 and renamed into place. Folders that were made for nothing
+        go again.
+        """
         import torchvision
         from torchvision.datasets.utils import download_url
 
         source = getattr(torchvision.datasets, self.folder)
         folder = root / self.folder / "raw"
+        new = [place for place in (folder, folder.parent, root) if not place.exists()]
         for name, md5 in source.resources:
             if _find(root, self.folder, name.removesuffix(".gz")):
                 continue
@@ -139,6 +143,9 @@ class MNIST(Arrays):
                 except (OSError, RuntimeError):  # no network, no room, no such file: try the next mirror
                     (folder / f".{name}.part").unlink(missing_ok=True)
             else:
+                for place in new:
+                    with suppress(OSError):  # not there, or no longer empty
+                        place.rmdir()
                 raise _absent(folder, self.folder)
 
 
