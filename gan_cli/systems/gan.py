@@ -13,6 +13,12 @@ from gan_cli.systems.base import System, Terms, Turn
 COLUMNS = 10
 
 
+def straight_lines(start: Tensor, end: Tensor) -> Tensor:
+    """Two draws of z (rows, latent_dim) -> (rows, 10, latent_dim), from the first to the second."""
+    t = torch.linspace(0, 1, COLUMNS, device=start.device).view(1, -1, 1)
+    return (1 - t) * start.unsqueeze(1) + t * end.unsqueeze(1)
+
+
 class GAN(System):
     """Algorithm 1: `critic_steps` steps of D, each on a fresh batch, then one of G.
 
@@ -74,7 +80,5 @@ class GAN(System):
         """{"interpolation": (rows, 10, C, H, W)}: straight lines between two draws of z (Radford et al.
         2016, fig. 4).
         """
-        t = torch.linspace(0, 1, COLUMNS, device=self.device).view(1, -1, 1)
-        start, end = self.prior(rows).unsqueeze(1), self.prior(rows).unsqueeze(1)
-        z = (1 - t) * start + t * end
+        z = straight_lines(self.prior(rows), self.prior(rows))
         return {"interpolation": self.generator(z.flatten(0, 1)).unflatten(0, (rows, COLUMNS))}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -10,8 +9,7 @@ from gan_cli.draw import uniform
 from gan_cli.mmd import MMD
 from gan_cli.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
-
-COLUMNS = 10
+from gan_cli.systems.gan import COLUMNS, straight_lines
 
 
 def moment_matching(objective: Objective) -> MMD:
@@ -65,7 +63,5 @@ class GMMN(System):
 
     def traverse(self, rows: int) -> dict[str, Tensor]:
         """{"interpolation": (rows, 10, C, H, W)}: straight lines between two draws of z (figure 4)."""
-        t = torch.linspace(0, 1, COLUMNS, device=self.device).view(1, -1, 1)
-        start, end = self.prior(rows).unsqueeze(1), self.prior(rows).unsqueeze(1)
-        z = (1 - t) * start + t * end
+        z = straight_lines(self.prior(rows), self.prior(rows))
         return {"interpolation": self.picture(z.flatten(0, 1)).unflatten(0, (rows, COLUMNS))}
