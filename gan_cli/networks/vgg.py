@@ -1,0 +1,65 @@
+"""VGG19 as a measure of how alike two pictures look (Simonyan & Zisserman 2015; the loss: Johnson et al. 2016)."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+
+WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)  # up to conv5_1; 0: a pooling
+TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1, 2_1, 3_1, 4_1, 5_1 in torchvision's numbering
+
+
+class VGGLoss:
+    """sum_i w_i mean |phi_i(fake) - phi_i(real)|, phi_i the i-th relu_i_1 of VGG19, w = 1/32, 1/16, 1/8, 1/4, 1
+    (pix2pixHD's VGGLoss, which feeds images in [-1, 1] without ImageNet's normalisation).
+
+    weights: a file of torchvision's vgg19 state dict, read at the first call; ValueError when it is absent or foreign.
+    It is no module: nothing of it learns, or goes into a checkpoint. Images (N, 3, H, W) have 16 pixels or more.
+    """
+
+    def __init__(self, weights: str) -> None:
+        self.weights = weights
+        self._layers: nn.Sequential | None = None
+
+    def __call__(self, fake: Tensor, real: Tensor) -> Tensor:
+        if self._layers is None:
+            self._layers = load(Path(self.weights).expanduser())
+        self._layers.to(fake.device)
+        total = torch.zeros((), device=fake.device)
+        for i, layer in enumerate(self._layers):
+            fake, real = layer(fake), layer(real)
+            if i in TAPS:
+                total = total + TAPS[i] * l1_loss(fake, real)
+        return total
+
+
+def vgg19() -> nn.Sequential:
+    """The first 30 of torchvision's `features`, to relu5_1, without memory for weights."""
+    layers: list[nn.Module] = []
+    narrow = 3
+    with torch.device("meta"):
+        for width in WIDTHS:
+            if width:
+                layers += [nn.Conv2d(narrow, width, 3, padding=1), nn.ReLU()]
+                narrow = width
+            else:
+                layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+def load(path: Path) -> nn.Sequential:
+    """VGG19 with the weights in `path`, frozen. ValueError when they are absent or another network's."""
+    if not path.is_file():
+        raise ValueError(
+            f"there are no weights of VGG19 at {path}: model.perceptual.weights=FILE names torchvision's vgg19 "
+            "(vgg19-dcbb9e9d.pth), and model.perceptual=null does without"
+        )
+    layers = vgg19()
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        own = {name: state[f"features.{name}"].float() for name in layers.state_dict()}
+        layers.load_state_dict(own, assign=True)
+    except Exception as error:  # a strange file fails in a way of its own
+        raise ValueError(f"{path} does not hold torchvision's weights of VGG19 (features.0.weight, ...)") from error
+    return layers.requires_grad_(False)
