@@ -1,0 +1,78 @@
+"""A U-Net whose every layer sees the noise (Zhu et al. 2017, BicycleGAN, arXiv 1711.11586; MSGAN's pix2pix)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import multiple
+
+
+def spread(z: Tensor, like: Tensor) -> Tensor:
+    """z (N, d) as d constant planes beside `like` (N, C, H, W): (N, d, H, W)."""
+    return z[:, :, None, None].expand(-1, -1, *like.shape[2:])
+
+
+class UNet(nn.Module):
+    """image (N, channels, H, W), z (N, latent_dim) -> image of the same shape in `value_range`.
+
+    image_size = 2^k, 8 or more: k halvings to one pixel and k doublings, 4 x 4 kernels of stride 2, `width` channels
+    and twice as many each time up to 8 `width`; z is put beside the input of each halving. Instance normalisation
+    but for the first, the last and the innermost layer, no dropout, Xavier weights. H and W are multiples of
+    image_size, else ValueError.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 8,
+        width: int = 64,
+    ) -> None:
+        super().__init__()
+        if image_size < 8 or image_size & (image_size - 1):
+            near = 2 ** max(3, image_size.bit_length() - 1)
+            raise ValueError(
+                f"image_size {image_size}: this network works at powers of 2 from 8; nearest: {near} and {2 * near}"
+            )
+        depth = image_size.bit_length() - 1
+        widths = [channels] + [width * min(2**k, 8) for k in range(depth)]
+        self.image_size = image_size
+        self.down = nn.ModuleList(
+            self._half(widths[k] + latent_dim, widths[k + 1], first=k == 0, norm=0 < k < depth - 1)
+            for k in range(depth)
+        )
+        self.up = nn.ModuleList(
+            self._double(widths[k + 1] * (1 if k == depth - 1 else 2), widths[k], norm=k > 0)
+            for k in reversed(range(depth))
+        )
+        self.last = bounded(value_range)
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _half(before: int, after: int, first: bool, norm: bool) -> nn.Sequential:
+        layers = [nn.Identity() if first else nn.LeakyReLU(0.2), nn.Conv2d(before, after, 4, 2, 1)]
+        return nn.Sequential(*layers, nn.InstanceNorm2d(after) if norm else nn.Identity())
+
+    @staticmethod
+    def _double(before: int, after: int, norm: bool) -> nn.Sequential:
+        layers = [nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1)]
+        return nn.Sequential(*layers, nn.InstanceNorm2d(after) if norm else nn.Identity())
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        for size in x.shape[2:]:
+            multiple(size, of=self.image_size, least=self.image_size)
+        seen = []
+        for layer in self.down:
+            x = layer(torch.cat([x, spread(z, x)], dim=1))
+            seen.append(x)
+        seen.pop()
+        for layer in self.up:
+            x = layer(x)
+            x = torch.cat([x, seen.pop()], dim=1) if seen else x
+        return self.last(x)

@@ -1,0 +1,84 @@
+"""pix2pix with noise (Mao et al. 2019, arXiv 1903.05628, "pix2pix + z"): BicycleGAN's networks trained as pix2pix."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss
+
+from gan_cli.data.base import Pairs
+from gan_cli.draw import normal
+from gan_cli.objective import Objective
+from gan_cli.regularizers import mode_seeking
+from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.sums import at_scales, total
+
+
+class Pix2PixNoise(System):
+    """min_G max_D  L_cGAN(G, D) + lambda_L1 E |G(x, z1) - y| + lambda_ms / (d_I(G(x, z1), G(x, z2)) / d_z(z1, z2)).
+
+    generator: source (N, C, H, W), z (N, latent_dim) -> image of the same shape, so both sides have equally many
+    channels; discriminator: source, image, scale -> scores, a networks.multiscale.PairCritics. G moves before D, as in
+    the authors' code; both images of a pair go to D, and only the first to the L1 term. lambda_ms 0: no mode seeking.
+    Differs: D's turn draws its own noise, and so sees what the moved G makes.
+    """
+
+    batch_type: ClassVar[type] = Pairs
+    samplers: ClassVar[tuple[str, ...]] = ("generator",)
+    directions: ClassVar[tuple[str, ...]] = ("x2y",)
+    multimodal: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        objective: Objective,
+        latent_dim: int = 8,
+        lambda_L1: float = 10.0,
+        lambda_ms: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.generator, self.discriminator = generator, discriminator
+        self.objective = objective
+        self.latent_dim, self.lambda_L1, self.lambda_ms = latent_dim, lambda_L1, lambda_ms
+
+    def turns(self) -> list[Turn]:
+        steps = self.objective.steps_at(self.iteration)
+        return [
+            Turn("g", ("generator",), self.g_loss),
+            Turn("d", ("discriminator",), self.d_loss, steps, lambda: self.objective.constrain(self.discriminator)),
+        ]
+
+    def g_loss(self, batch: Pairs) -> Terms:
+        x, y = batch
+        z, fakes = self.pairs(x)
+        critics = at_scales(self.discriminator, x)
+        terms = total(self.objective.g_loss(D, fake, y) for D in critics for fake in fakes)
+        terms["L1"] = self.lambda_L1 * l1_loss(fakes[0], y)
+        if self.lambda_ms:
+            terms["mode_seeking"] = self.lambda_ms * mode_seeking(fakes[0], fakes[1], z[0], z[1])
+        return terms
+
+    def d_loss(self, batch: Pairs) -> Terms:
+        x, y = batch
+        _, fakes = self.pairs(x)
+        return total(self.objective.d_loss(D, y, fake) for D in at_scales(self.discriminator, x) for fake in fakes)
+
+    def pairs(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Sources (n, C, H, W) -> (z1, z2), (G(x, z1), G(x, z2)), made in one pass."""
+        z = self.prior(2 * len(x))
+        return z.chunk(2), self.generator(torch.cat([x, x]), z).chunk(2)
+
+    def prior(self, n: int) -> Tensor:
+        """z ~ N(0, I), (n, latent_dim)."""
+        return normal(n, self.latent_dim, device=self.device)
+
+    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
+        """G(image, z) with a fresh z for each image. KeyError for any direction but x2y."""
+        z = {"x2y": self.prior}[direction](len(image))
+        return self.generator(image, z)
+
+    def sample(self, batch: Pairs) -> dict[str, Tensor]:
+        """The source, three images of it, and the true one."""
+        x, y = batch
+        return {"source": x, **{f"generated{k}": self.translate(x) for k in (1, 2, 3)}, "target": y}
