@@ -53,8 +53,10 @@ def scatter(points: Tensor, size: int = 384) -> Tensor:
 
 
 def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
-    """Named batches side by side, one column each and a row per sample; a single batch becomes a square grid."""
-    batches = list(named.values())
+    """Named batches side by side, one column each and a row per sample; a single batch becomes a square grid. Grey
+    ones beside coloured ones are shown grey."""
+    channels = max(batch.shape[1] for batch in named.values())
+    batches = [b.expand(-1, channels, *b.shape[2:]) if b.shape[1] == 1 else b for b in named.values()]
     if value_range is None or len(batches) == 1:
         return grid(batches[0], value_range)
     rows = torch.stack(batches, 1).flatten(0, 1)

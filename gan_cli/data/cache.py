@@ -31,7 +31,8 @@ CHUNK = 256  # images in the hands of the threads
 
 
 class Job(NamedTuple):
-    """Decode `files` to (channels, size, size) with the rule `fit`: images.resize_crop or images.stretch."""
+    """Decode `files` to (channels, size, size) with the rule `fit`, such as images.resize_crop; what it refuses by a
+    ValueError counts as broken."""
 
     files: Files
     channels: int
@@ -148,7 +149,7 @@ def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
     A ValueError at the end names the broken ones.
     """
     progress = Progress("decoded", sum(len(job.files.names) for job in jobs), "images")
-    broken: list[str] = []
+    broken: dict[str, None] = {}  # two jobs may read one file
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for number, job in enumerate(jobs):
             for start in range(0, len(job.files.names), CHUNK):
@@ -156,23 +157,27 @@ def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
                 for index, pixels in enumerate(pool.map(partial(_pixels, job), names), start):
                     progress.step()
                     if isinstance(pixels, str):
-                        broken.append(pixels)
+                        broken[pixels] = None
                     else:
                         yield number, index, pixels
     if broken:
         raise ValueError(
-            f"broken images, {len(broken)} in all, to be repaired or removed: {'; '.join(broken[:3])}"
+            f"broken images, {len(broken)} in all, to be repaired or removed: {'; '.join(list(broken)[:3])}"
             + ("; ..." if len(broken) > 3 else "")
         )
 
 
 def _pixels(job: Job, name: str) -> np.ndarray | str:
     """One image, or what is wrong with it."""
+    file = job.files.root / name
     try:
-        picture = images.read(job.files.root / name, job.channels)
+        picture = images.read(file, job.channels)
     except ValueError as error:
         return str(error)
-    return images.to_tensor(job.fit(picture, job.size)).numpy()
+    try:
+        return images.to_tensor(job.fit(picture, job.size)).numpy()
+    except ValueError as error:
+        return f"{file}: {error}"
 
 
 class Progress:

@@ -1,9 +1,12 @@
 """Fetch an archive of images once: the folder appears whole or not at all."""
 
+import shutil
 import stat
+import tarfile
 import urllib.request
 import uuid
 import zipfile
+import zlib
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +17,7 @@ MEGABYTE = 10**6
 
 
 def fetch(url: str, root: Path) -> None:
-    """Make `root` of what the zip archive at `url` holds, less a single folder around all of it.
+    """Make `root` of what the zip or tar archive at `url` holds, less a single folder around all of it.
 
     Does nothing when another process has made it. Leaves nothing behind when it raises FileNotFoundError (the
     archive cannot be had) or ValueError (it is broken or unsafe).
@@ -25,8 +28,8 @@ def fetch(url: str, root: Path) -> None:
             if not root.exists():
                 print(f"downloading {url} to {root}", flush=True)
                 _make(root, answer)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{url} is no sound zip archive ({error}); {advice}") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{url} is no sound zip or tar archive ({error}); {advice}") from error
     except (OSError, HTTPException) as error:
         raise FileNotFoundError(f"cannot download {url} ({_reason(error)}); {advice}") from error
 
@@ -39,9 +42,9 @@ def _make(root: Path, answer: Any) -> None:
     work = root.parent / _part(root, uuid.uuid4().hex)
     work.mkdir()
     try:
-        archive, files = work / "archive.zip", work / "files"
+        archive, files = work / "archive", work / "files"
         _download(answer, archive)
-        _extract(archive, files)
+        (_extract_tar if tarfile.is_tarfile(archive) else _extract_zip)(archive, files)
         inside = list(files.iterdir())
         single = len(inside) == 1 and inside[0].is_dir()
         (inside[0] if single else files).rename(root)
@@ -61,15 +64,34 @@ def _download(answer: Any, file: Path) -> None:
             raise OSError(f"only {out.tell()} of {total} bytes came")
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract_zip(archive: Path, folder: Path) -> None:
     """All members, checksums tested; ValueError for a link or a path that leads out of `folder`."""
     with zipfile.ZipFile(archive) as members:
         for member in members.infolist():
-            path = PurePosixPath(member.filename.replace("\\", "/"))
-            link = stat.S_ISLNK(member.external_attr >> 16)
-            if link or path.is_absolute() or ".." in path.parts:
-                raise ValueError(f"the archive holds an unsafe member, '{member.filename}': not extracted")
+            _check(member.filename, not stat.S_ISLNK(member.external_attr >> 16))
         members.extractall(folder)
+
+
+def _extract_tar(archive: Path, folder: Path) -> None:
+    """All files, compressed or not; ValueError for what is neither file nor folder, or leads out of `folder`. Of modes
+    and owners nothing is kept.
+    """
+    folder.mkdir()
+    with tarfile.open(archive) as members:
+        for member in members:
+            _check(member.name, member.isfile() or member.isdir())
+            path = folder / member.name
+            (path if member.isdir() else path.parent).mkdir(parents=True, exist_ok=True)
+            if content := members.extractfile(member):
+                with content, open(path, "wb") as out:
+                    shutil.copyfileobj(content, out)
+
+
+def _check(name: str, plain: bool) -> None:
+    """ValueError unless the member is a plain file or folder below the place of extraction."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not plain or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"the archive holds an unsafe member, '{name}': not extracted")
 
 
 def _reason(error: BaseException) -> str:

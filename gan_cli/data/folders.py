@@ -40,12 +40,12 @@ class ImageFolder(Dataset):
         test_root: str | None = None,
         test_fraction: float = 0.1,
     ) -> None:
-        _check(image_size, channels)
+        check_shape(image_size, channels)
         if not 0 <= test_fraction < 1:
             raise ValueError(f"test_fraction {test_fraction}: it must lie in [0, 1)")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip = as_range(value_range), flip
-        folders = [_folder(root, "root"), *([_folder(test_root, "test_root")] if test_root else [])]
+        folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
         self._files = [images.scan(folder) for folder in folders]
         self._labels = _labels(self._files, num_classes)
         self._train, self._test = self._split(test_fraction)
@@ -69,12 +69,12 @@ class ImageFolder(Dataset):
         index = self._train[order(seed, start, count, self.size)]
         corner = torch.zeros(count, dtype=torch.int64)
         mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
-        pixels = _cut(self._stores[0], index, corner, corner, mirror, self.image_size)
+        pixels = cut(self._stores[0], index, corner, corner, mirror, self.image_size)
         return self._images(pixels, index, 0)
 
     def test_batch(self, start: int, count: int) -> Images:
         index = self._test[torch.arange(start, start + count) % self.test_size]
-        return self._images(_take(self._stores[-1], index), index, -1)
+        return self._images(take(self._stores[-1], index), index, -1)
 
     def _images(self, pixels: Tensor, index: Tensor, folder: int) -> Images:
         labels = self._labels[folder][index].to(pixels.device) if self._labels else None
@@ -84,7 +84,7 @@ class ImageFolder(Dataset):
         return images.fingerprint(*self._files)
 
     def to(self, device: torch.device) -> "ImageFolder":
-        self._stores = _to(self._stores, device)
+        self._stores = to_device(self._stores, device)
         return self
 
 
@@ -113,13 +113,13 @@ class UnpairedFolder(Dataset):
         flip: bool = True,
         url: str | None = None,
     ) -> None:
-        _check(image_size, channels)
+        check_shape(image_size, channels)
         load_size = round(image_size * 286 / 256) if load_size is None else load_size
         if load_size < image_size:
             raise ValueError(f"load_size {load_size}: it must be at least image_size, which is {image_size}")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip, self._spare = as_range(value_range), flip, load_size - image_size
-        folder = _domains(_folder(root, "root", url))
+        folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
         self._files = [images.scan(folder / name) for name in ("trainA", "trainB", *names)]
         sizes = (load_size, load_size, image_size, image_size)
@@ -138,28 +138,28 @@ class UnpairedFolder(Dataset):
         top, left = (draws[:2] * (self._spare + 1)).long()
         mirror = draws[2] < 0.5 * self.flip
         index = order(seed, start, count, len(store))
-        return scale(_cut(store, index, top, left, mirror, self.image_size), self.value_range)
+        return scale(cut(store, index, top, left, mirror, self.image_size), self.value_range)
 
     def test_batch(self, start: int, count: int) -> Domains:
         position = torch.arange(start, start + count)
-        return Domains(*(scale(_take(s, position % len(s)), self.value_range) for s in self._stores[2:]))
+        return Domains(*(scale(take(s, position % len(s)), self.value_range) for s in self._stores[2:]))
 
     def fingerprint(self) -> str:
         return images.fingerprint(*self._files)
 
     def to(self, device: torch.device) -> "UnpairedFolder":
-        self._stores = _to(self._stores, device)
+        self._stores = to_device(self._stores, device)
         return self
 
 
-def _check(image_size: int, channels: int) -> None:
+def check_shape(image_size: int, channels: int) -> None:
     if image_size < 1:
         raise ValueError(f"image_size {image_size}: it must be at least 1")
     if channels not in (1, 3):
         raise ValueError(f"channels {channels}: images have 1 (grey) or 3 (colour)")
 
 
-def _folder(path: str, key: str, url: str | None = None) -> Path:
+def find_folder(path: str, key: str, url: str | None = None) -> Path:
     """The folder `path`, downloaded if it is not there and there is a `url`."""
     root = Path(path).expanduser()
     if not root.exists() and url:
@@ -208,18 +208,18 @@ def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
     return [torch.tensor([classes.index(name) for name in names]) for names in named]
 
 
-def _take(store: Tensor, index: Tensor) -> Tensor:
+def take(store: Tensor, index: Tensor) -> Tensor:
     return store[index.to(store.device)]
 
 
-def _cut(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
+def cut(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
     """uint8 (N, C, size, size): of each image `index`, the window at (top, left), mirrored where asked."""
     rows = zip(index.tolist(), top.tolist(), left.tolist(), mirror.tolist())
     windows = [(store[i, :, y : y + size, x : x + size], flip) for i, y, x, flip in rows]
     return torch.stack([window.flip(2) if flip else window for window, flip in windows])
 
 
-def _to(stores: list[Tensor], device: torch.device) -> list[Tensor]:
+def to_device(stores: list[Tensor], device: torch.device) -> list[Tensor]:
     """The stores on a GPU, if they take at most half of its free memory; else where they are."""
     if device.type != "cuda":
         return stores

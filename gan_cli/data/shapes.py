@@ -213,9 +213,20 @@ class ShapesStripes(Scenes):
 
 
 class ShapesEdges(Scenes):
-    """Pairs: an outline and its picture. The colour can be told from the kind, but for a little that nothing tells."""
+    """Pairs: an outline and its picture. The kind tells the hue but for a part of the colour wheel that nothing tells:
+    `freedom`, from 0 (one picture to an outline) to 1 (any hue).
+    """
 
     batch_type = Pairs
+
+    def __init__(
+        self, image_size: int = 32, channels: int = 3, num_classes: int | None = None,
+        value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, freedom: float = 0.08,
+    ) -> None:
+        if not 0 <= freedom <= 1:
+            raise ValueError(f"freedom={freedom}: the part of the colour wheel that is free lies in [0, 1]")
+        super().__init__(image_size, channels, num_classes, value_range, size)
+        self.freedom = freedom
 
     def train_batch(self, seed: int, start: int, count: int) -> Pairs:
         return self.pairs(self.train_index(seed, start, count))
@@ -225,6 +236,9 @@ class ShapesEdges(Scenes):
 
     def pairs(self, index: Tensor) -> Pairs:
         scene = factors(index)
-        hue = (scene.kind / len(KINDS) + 0.08 * (scene.hue - 0.5)) % 1
+        hue = (scene.kind / len(KINDS) + self.freedom * (scene.hue - 0.5)) % 1
         scene = scene._replace(hue=hue, ground=torch.full_like(scene.ground, 0.9))
         return Pairs(self.show(outline(scene, self.image_size)), self.show(paint(scene, self.image_size)))
+
+    def fingerprint(self) -> str:
+        return super().fingerprint() + ("" if self.freedom == 0.08 else f"-{self.freedom}")

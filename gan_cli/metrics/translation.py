@@ -39,7 +39,7 @@ class PartnerL1(Metric):
         if partners(data) is None or not game.directions:
             raise ValueError(
                 "the partner metric needs a translation model and a data set with known partners: "
-                "dataset=shapes_stripes"
+                "dataset=shapes_edges or shapes_stripes"
             )
         if data.image_size < WINDOW:
             raise ValueError(f"the partner metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")

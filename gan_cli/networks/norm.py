@@ -12,14 +12,15 @@ LAYERS: dict[str, Callable[[int], nn.Module]] = {
     "layer": lambda channels: nn.GroupNorm(1, channels),      # over channels and pixels of a sample
     "none": lambda channels: nn.Identity(),
     "spectral": lambda channels: nn.Identity(),               # of the weights: see normalise_weights_
+    "instance": nn.InstanceNorm2d,                            # without affine parameters, as CycleGAN has it
 }
 LAYERLESS = ("none", "spectral")
 """The norms without layers: what comes before such a norm needs a bias."""
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
-    """Normalisation of (N, channels, H, W). name: batch, layer (allowed under a gradient penalty), none, or spectral
-    (no layer; `normalise_weights_` does it); else ValueError.
+    """Normalisation of (N, channels, H, W). name: batch, layer (allowed under a gradient penalty), none, spectral
+    (no layer; `normalise_weights_` does it), or instance; else ValueError.
     """
     if name not in LAYERS:
         raise ValueError(f"norm '{name}': choose one of {', '.join(LAYERS)}")

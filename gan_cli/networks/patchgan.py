@@ -1,33 +1,68 @@
 """PatchGAN: a discriminator that scores overlapping patches (Isola et al. 2017; Zhu et al. 2017, appendix).
 """
 
+import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
+from gan_cli.networks.norm import norm_layer, normalise_weights_
 
 
 class Discriminator(nn.Module):
     """image (N, channels, H, W) -> score map (N, 1, h, w): C64-C128-C256-C512 and a 1-channel convolution,
     4x4 kernels.
 
-    n_layers stride-2 layers and two of stride 1: a score sees 16, 34, 70, 142 pixels for n_layers 1, 2, 3,
-    4. Instance normalisation on all but the first and the last layer. ValueError when the map would be
-    empty.
+    n_layers stride-2 layers and two of stride 1: a score sees 16, 34, 70, 142, 286, 574 pixels for n_layers 1 to
+    6, with min(2^i, 8) width channels at layer i. n_layers 0 is the PixelGAN: 1x1 convolutions to width, 2 width
+    and 1 channels; a score sees its pixel. norm, on all but the first and the last layer: instance (CycleGAN),
+    batch (pix2pix; no biases before it), layer, none or spectral. ValueError when the map would be empty.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, n_layers: int = 3) -> None:
+    def __init__(
+        self, image_size: int, channels: int, width: int = 64, n_layers: int = 3, norm: str = "instance"
+    ) -> None:
         super().__init__()
-        least = 3 * 2**n_layers
+        if n_layers < 0:
+            raise ValueError(f"n_layers {n_layers}: 0 scores single pixels, 3 patches of 70")
+        least = 3 * 2**n_layers if n_layers else 1
         if image_size < least:
             raise ValueError(f"image_size {image_size}: n_layers={n_layers} needs {least} pixels or more")
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        kernel, padding = (4, 1) if n_layers else (1, 0)
+        first = nn.Conv2d(channels, width, kernel, 2 if n_layers else 1, padding)
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
         narrow = width
-        for i in range(1, n_layers + 1):
+        for i in range(1, max(n_layers, 1) + 1):
             wide, stride = width * min(2**i, 8), 2 if i < n_layers else 1
-            layers += [nn.Conv2d(narrow, wide, 4, stride, 1), nn.InstanceNorm2d(wide), nn.LeakyReLU(0.2)]
+            convolution = nn.Conv2d(narrow, wide, kernel, stride, padding, bias=norm != "batch")
+            layers += [convolution, norm_layer(norm, wide), nn.LeakyReLU(0.2)]
             narrow = wide
-        self.layers = nn.Sequential(*layers, nn.Conv2d(narrow, 1, 4, 1, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(narrow, 1, kernel, 1, padding))
         normal_(self)
+        normalise_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
+
+
+class PairDiscriminator(Discriminator):
+    """x (N, in_channels, H, W), y (N, channels, H, W) -> score map of their stack (Isola et al. 2017, eq. 1).
+
+    condition: False hides x, the unconditional variant of eq. 2. in_channels None: as many as `channels`.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        in_channels: int | None = None,
+        condition: bool = True,
+        width: int = 64,
+        n_layers: int = 3,
+        norm: str = "batch",
+    ) -> None:
+        seen = channels + (in_channels or channels) * condition
+        super().__init__(image_size, seen, width, n_layers, norm)
+        self.condition = condition
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
+        return self.layers(torch.cat([x, y], 1) if self.condition else y)

@@ -26,6 +26,16 @@ def multiple(image_size: int, of: int, least: int) -> int:
     return image_size
 
 
+def halvings(image_size: int) -> int:
+    """k with image_size = 2^k, 3 <= k <= 10: how often it can be halved. ValueError naming the nearest such sizes."""
+    legal = {2**k: k for k in range(3, 11)}
+    if image_size not in legal:
+        raise ValueError(
+            f"image_size {image_size}: this network works at powers of two; {_nearest(image_size, legal)}"
+        )
+    return legal[image_size]
+
+
 def _nearest(size: int, legal: Collection[int]) -> str:
     below = max((s for s in legal if s < size), default=None)
     above = min((s for s in legal if s > size), default=None)
