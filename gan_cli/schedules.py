@@ -68,3 +68,49 @@ class MomentumRamp:
 
     def __call__(self, iteration: int, iterations: int) -> float:
         return self.start + (self.end - self.start) * min(1.0, iteration / self.length)
+
+
+@dataclass(frozen=True)
+class EpochDecay:
+    """1 - max(0, k - start) / length in epoch k = 1 .. epochs of the run: constant, then a step down after each epoch.
+
+    The two codes of CycleGAN, for 100 + 100 epochs: pytorch-CycleGAN-and-pix2pix steps its scheduler at the start of
+    an epoch and has start 99, length 101, so that epoch 100 is lower already and epoch 200 learns at rate 0; the Torch
+    code (and pix2pixHD) has start 101, length 100, so that epoch 200 learns at .01. ValueError unless epochs and length
+    are 1 or more and start is 0 or more.
+    """
+
+    epochs: int = 200
+    start: int = 99
+    length: int = 101
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.start < 0 or self.length < 1:
+            raise ValueError(
+                f"epochs and length are 1 or more and start is 0 or more, not {self.epochs}, {self.length} and "
+                f"{self.start}"
+            )
+
+    def __call__(self, iteration: int, iterations: int) -> float:
+        epoch = iteration * self.epochs // iterations + 1
+        return max(0.0, 1 - max(0, epoch - self.start) / self.length)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """`first` in the iterations 0 .. length - 1, as if they were a run, then `second` in the others: pix2pixHD trains
+    its enhancer after its global generator, and lets the rate fall in each. ValueError unless length is 1 or more.
+    """
+
+    first: Schedule
+    second: Schedule
+    length: int
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError(f"length is the number of the first stage's iterations, 1 or more, not {self.length}")
+
+    def __call__(self, iteration: int, iterations: int) -> float:
+        if iteration < self.length:
+            return self.first(iteration, self.length)
+        return self.second(iteration - self.length, iterations - self.length)

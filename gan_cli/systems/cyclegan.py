@@ -1,11 +1,13 @@
 """CycleGAN (Zhu, Park, Isola, Efros 2017, arXiv 1703.10593): G: X -> Y and F: Y -> X from unpaired images."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Domains
+from gan_cli.joined import joined
 from gan_cli.objective import Objective
 from gan_cli.pool import ImagePool
 from gan_cli.systems.base import System, Terms, Turn
@@ -14,11 +16,15 @@ from gan_cli.systems.base import System, Terms, Turn
 class CycleGAN(System):
     """L = L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda_cycle (E |F(G(x)) - x| + E |G(F(y)) - y|),  eq. 3.
 
+    lambda_cycle: one weight, or that of the forward cycle x -> G -> F and that of the backward cycle y -> F -> G;
+    lambda_adversarial: of L_GAN. A weight of 0 gives the ablations of section 5.1.4: cycle alone, GAN alone, GAN and
+    one cycle.
+
     One turn of G and F together, then D_Y, then D_X, as in the authors' code; the D losses are halved
     (section 4), and the D's see a history of `pool_size` images. lambda_identity: weight of the identity
     term E |G(y) - y| + E |F(x) - x|, relative to lambda_cycle (section 5.2: 0.5 for paintings -> photos, 0
     elsewhere; the authors' PyTorch code defaults to 0.5 everywhere). G and F map image -> image of the same
-    shape, so x and y have equally many channels.
+    shape, so x and y have equally many channels. ValueError for a negative weight, or not one or two of the cycles.
     """
 
     batch_type: ClassVar[type] = Domains
@@ -32,14 +38,22 @@ class CycleGAN(System):
         D_X: nn.Module,
         D_Y: nn.Module,
         objective: Objective,
-        lambda_cycle: float = 10.0,
+        lambda_cycle: float | Sequence[float] = 10.0,
         lambda_identity: float = 0.0,
         pool_size: int = 50,
+        lambda_adversarial: float = 1.0,
     ) -> None:
         super().__init__()
+        cycles = (lambda_cycle, lambda_cycle) if isinstance(lambda_cycle, (int, float)) else tuple(lambda_cycle)
+        if len(cycles) != 2 or min(*cycles, lambda_identity, lambda_adversarial) < 0:
+            raise ValueError(
+                f"lambda_cycle is one weight, or [forward, backward], and weights are 0 or more, not {lambda_cycle}, "
+                f"lambda_identity {lambda_identity} and lambda_adversarial {lambda_adversarial}"
+            )
         self.G, self.F, self.D_X, self.D_Y = G, F, D_X, D_Y
         self.objective = objective
-        self.lambda_cycle, self.lambda_identity = lambda_cycle, lambda_identity
+        (self.lambda_x, self.lambda_y), self.lambda_identity = cycles, lambda_identity
+        self.lambda_adversarial = lambda_adversarial
         self.pool_x, self.pool_y = ImagePool(pool_size), ImagePool(pool_size)
 
     def turns(self) -> list[Turn]:
@@ -55,18 +69,19 @@ class CycleGAN(System):
         and D_X.
         """
         x, y = batch
-        fake_y, fake_x = self.G(x), self.F(y)
+        identity = bool(self.lambda_identity)
+        fake_y, *same_y = joined(self.G, x, *[y] * identity)
+        fake_x, again_x, *same_x = joined(self.F, y, fake_y, *[x] * identity)
         self.shown_y, self.shown_x = self.pool_y.query(fake_y), self.pool_x.query(fake_x)
         terms = {
-            "G_adversarial": self.objective.g_loss(self.D_Y, fake_y, y)["adversarial"],
-            "F_adversarial": self.objective.g_loss(self.D_X, fake_x, x)["adversarial"],
-            "cycle_x": self.lambda_cycle * l1_loss(self.F(fake_y), x),
-            "cycle_y": self.lambda_cycle * l1_loss(self.G(fake_x), y),
+            "G_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_Y, fake_y, y)["adversarial"],
+            "F_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_X, fake_x, x)["adversarial"],
+            "cycle_x": self.lambda_x * l1_loss(again_x, x),
+            "cycle_y": self.lambda_y * l1_loss(self.G(fake_x), y),
         }
-        if self.lambda_identity:
-            weight = self.lambda_cycle * self.lambda_identity
-            terms["identity_x"] = weight * l1_loss(self.F(x), x)
-            terms["identity_y"] = weight * l1_loss(self.G(y), y)
+        if identity:
+            terms["identity_x"] = self.lambda_identity * self.lambda_x * l1_loss(same_x[0], x)
+            terms["identity_y"] = self.lambda_identity * self.lambda_y * l1_loss(same_y[0], y)
         return terms
 
     def d_y_loss(self, batch: Domains) -> Terms:

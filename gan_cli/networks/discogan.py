@@ -1,0 +1,130 @@
+"""The networks of DiscoGAN (Kim et al. 2017, arXiv 1703.05192; the authors' model.py), at 64 pixels there.
+
+Weights are torch's defaults, as in the code.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from gan_cli.networks.mlp import hidden
+from gan_cli.networks.output import bounded
+from gan_cli.networks.sizes import doublings
+
+BOTTLENECK = 100  # channels of the 1 x 1 map between the extra layers
+
+
+class Judged(NamedTuple):
+    """What a discriminator says of a batch: scores (N,), and its hidden activations for feature matching, each
+    (N, ...), the first ones near the image."""
+
+    score: Tensor
+    features: tuple[Tensor, ...]
+
+
+def _channels(width: int, depth: int) -> list[int]:
+    """Of the maps, from the largest to the smallest: width, 2, 4, 8, 8 ... width."""
+    return [width * min(2**i, 8) for i in range(depth)]
+
+
+class Translator(nn.Module):
+    """image (N, channels, S, S) -> image of the same shape in `value_range` (the paper's: [0, 1]); S = 4 * 2^k or
+    7 * 2^k.
+
+    k convolutions 4x4 of stride 2 and k transposed ones, no biases, batch normalisation but in the first and last
+    layer. extra_layers: to a map of 1 x 1 with 100 channels and back in between (the code's angle_pairing). ValueError
+    for another size.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        width: int = 64,
+        extra_layers: bool = False,
+    ) -> None:
+        super().__init__()
+        start, depth = doublings(image_size)
+        wide = _channels(width, depth)
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        for a, b in itertools.pairwise(wide):
+            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
+        if extra_layers:
+            layers += [
+                nn.Conv2d(wide[-1], BOTTLENECK, start, bias=False), nn.BatchNorm2d(BOTTLENECK), nn.LeakyReLU(0.2),
+                nn.ConvTranspose2d(BOTTLENECK, wide[-1], start, bias=False), nn.BatchNorm2d(wide[-1]), nn.ReLU(),
+            ]  # fmt: skip
+        for a, b in itertools.pairwise(wide[::-1]):
+            layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), bounded(value_range)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Discriminator(nn.Module):
+    """image -> Judged: scores (N,), and the activations of all hidden layers but the first (at 64 pixels, of layers 2,
+    3 and 4).
+
+    As the first half of the translator, then one convolution to a score. ValueError for another size, or one with no
+    hidden layer but the first (8, 14).
+    """
+
+    def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
+        super().__init__()
+        start, depth = doublings(image_size)
+        if depth < 2:
+            raise ValueError(f"image_size {image_size}: DiscoGAN's discriminator needs 16 pixels or more")
+        wide = _channels(width, depth)
+        first = nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
+        others = [
+            nn.Sequential(nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2))
+            for a, b in itertools.pairwise(wide)
+        ]
+        self.hidden = nn.ModuleList([first, *others])
+        self.last = nn.Conv2d(wide[-1], 1, start, bias=False)
+
+    def forward(self, x: Tensor) -> Judged:
+        features = []
+        for layer in self.hidden:
+            x = layer(x)
+            features.append(x)
+        return Judged(self.last(x).flatten(), tuple(features[1:]))
+
+
+class PointTranslator(nn.Module):
+    """point (N, channels, 1, 1) -> point: the generator of the toy experiment, three linear layers (section 3.1; memory
+    - verify), ReLU between them."""
+
+    def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128)) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), *hidden([channels, *widths]),
+            nn.Linear(widths[-1], channels), nn.Unflatten(1, (channels, 1, 1)),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class PointDiscriminator(nn.Module):
+    """point (N, channels, 1, 1) -> Judged: the discriminator of the toy experiment, five linear layers (section 3.1;
+    memory - verify), ReLU between them; the features are those of layers 2, 3 and 4."""
+
+    def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128, 128, 128)) -> None:
+        super().__init__()
+        layers = hidden([channels, *widths])
+        self.hidden = nn.ModuleList([nn.Sequential(*layers[i : i + 2]) for i in range(0, len(layers), 2)])
+        self.last = nn.Linear(widths[-1], 1)
+
+    def forward(self, x: Tensor) -> Judged:
+        x = x.flatten(1)
+        features = []
+        for layer in self.hidden:
+            x = layer(x)
+            features.append(x)
+        return Judged(self.last(x).flatten(), tuple(features[1:]))
