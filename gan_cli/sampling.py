@@ -1,4 +1,4 @@
-"""Pictures from a finished or running run: samples, traversals, translations. The run directory is the model."""
+"""Pictures from a finished or running run: samples and traversals. The run directory is the model."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +12,11 @@ from torch import Tensor
 from gan_cli import build, checkpoint, config, pictures
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
-from gan_cli.logger import clock
 from gan_cli.loop import test_mode
 from gan_cli.overrides import override_run
 from gan_cli.rundir import RunDir
 from gan_cli.systems.base import System
 from gan_cli.trainer import to_device
-
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
 
 class Trained:
@@ -122,7 +119,7 @@ def sample(
         run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules
     )
     _check_label(run, label)
-    folder = _folder(Path(out) if out else run_dir / "generated")
+    folder = folder_for(Path(out) if out else run_dir / "generated")
     value_range = run.value_range
     with run.test_mode(seed) as system:
         game: Any = system
@@ -162,101 +159,10 @@ def generate(game: Any, n: int, label: Tensor | None = None, batch: int = 500) -
     return torch.cat([part.cpu() for part in parts])
 
 
-def translate(
-    run_dir: Path,
-    *,
-    input: str,
-    output: str,
-    direction: str | None = None,
-    checkpoint: str = "last",
-    weights: str = "auto",
-    device: str = "auto",
-    allowed_modules: Sequence[str] = (),
-) -> None:
-    """Every image of folder `input` through the translator of `direction`, to `output` under the same name, as PNG.
-
-    Images keep their size; one that the network cannot take is named, and the others are done.
-    """
-    run = Trained(
-        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules
-    )
-    game: Any = run.game
-    if not game.directions or run.value_range is None:
-        raise GanError(f"{run_dir} holds a {type(game).__name__}, which does not translate images")
-    direction = direction or game.directions[0]
-    if direction not in game.directions:
-        raise GanError(f"direction={direction}: choose one of {', '.join(game.directions)}")
-    files = _images(Path(input))
-    folder = _folder(Path(output))
-    names = _names(files)
-    failed: list[str] = []
-    progress = _Counter(len(files))
-    with run.test_mode(0):
-        for file, name in zip(files, names, strict=True):
-            try:
-                image = read_image(file, run.channels, run.value_range).to(run.device)
-                result = game.translate(image, direction)
-            except (ValueError, OSError) as error:
-                failed.append(f"{file.name}: {' '.join(str(error).split())}")
-                continue
-            pictures.save(folder / name, pictures.to_uint8(result, run.value_range)[0])
-            progress.step()
-    done = len(files) - len(failed)
-    print(
-        f"{done} of {len(files)} images translated {direction} ({run.weights} weights, iteration {run.iteration}) "
-        f"into {folder}"
-    )
-    if failed:
-        raise GanError(
-            f"{len(failed)} images of {input} were not translated: {'; '.join(failed[:3])}"
-            + ("; ..." if len(failed) > 3 else "")
-        )
-
-
-def read_image(file: Path, channels: int, value_range: tuple[float, float]) -> Tensor:
-    """An image file of any size -> (1, channels, H, W) in `value_range`."""
-    from gan_cli.data.images import decode
-
-    low, high = value_range
-    return decode(file, channels)[None].float() / 255 * (high - low) + low
-
-
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise GanError(f"input={folder}: no such folder")
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGES)
-    if not files:
-        raise GanError(f"input={folder}: no images in it ({', '.join(IMAGES)})")
-    return files
-
-
-def _names(files: list[Path]) -> list[str]:
-    """name.png for each; a.jpg beside a.png keeps its old suffix in the name."""
-    stems = [file.stem for file in files]
-    return [f"{file.stem if stems.count(file.stem) == 1 else file.name}.png" for file in files]
-
-
-def _folder(path: Path) -> Path:
+def folder_for(path: Path) -> Path:
+    """The folder `path`, made if it is not there. GanError if it cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GanError(f"cannot make folder {path}: {error.strerror}") from error
     return path
-
-
-class _Counter:
-    """A line every five seconds: how many of how many, and the time left."""
-
-    def __init__(self, total: int) -> None:
-        import time
-
-        self.clock, self.total, self.done = time.perf_counter, total, 0
-        self.start = self.printed = self.clock()
-
-    def step(self) -> None:
-        self.done += 1
-        now = self.clock()
-        if now - self.printed > 5:
-            self.printed = now
-            left = (self.total - self.done) * (now - self.start) / self.done
-            print(f"{self.done}/{self.total} images  left {clock(left)}", flush=True)

@@ -327,11 +327,14 @@ def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatc
 
 
 def test_every_option_is_an_argument_of_its_function():
-    from gan_cli import compare, evaluate, reproduce, sampling
+    from gan_cli import compare, edit, evaluate, export, importing, reproduce, sampling, translation
 
     functions = {
         "sample": [sampling.sample],
-        "translate": [sampling.translate],
+        "translate": [translation.translate],
+        "export": [export.export],
+        "import": [importing.import_],
+        "edit": [edit.edit],
         "evaluate": [evaluate.evaluate, evaluate.evaluate_sources],
         "compare": [compare.compare],
         "reproduce": [reproduce.reproduce],
