@@ -10,16 +10,20 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 from torch.optim import Optimizer
 
-from gan_cli import distributed, draw, precision
+from gan_cli import distributed, draw, kernels_cpu, precision
 from gan_cli.data.base import Dataset
 from gan_cli.errors import GanError
 from gan_cli.metrics.store import Store
 from gan_cli.networks.init import NORMS
 from gan_cli.scoring import Scoring
+from gan_cli.start import without_dynamo
 from gan_cli.systems.base import System
 from gan_cli.trainer import Trainer
+
+INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
 def _instantiate(node: DictConfig, key: str, **options: Any) -> Any:
@@ -124,6 +128,7 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
     game takes samples together.
     """
     optimizers(cfg, game)
+    _refuse_shortcuts(cfg, game)
     share = cfg.trainer.batch_size // distributed.world()
     if share % game.together:
         raise GanError(
@@ -175,13 +180,15 @@ def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
             own = {**shared, **own}
             if "fused" in known:
                 own.setdefault("fused", True)
-            built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
+            with without_dynamo():
+                built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
     return built
 
 
 def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
     """The trainer of `game`, which must be on its device already."""
     settings = cfg.trainer
+    _quicken(cfg, game)
     schedule = _instantiate(settings.schedule, "trainer.schedule") if settings.schedule else None
     momentum = _instantiate(settings.momentum, "trainer.momentum") if settings.momentum else None
     built = Trainer(
@@ -194,9 +201,37 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
         ema_decay=settings.ema_decay,
         schedule=schedule,
         momentum=momentum,
+        prefetch=settings.prefetch,
     )
     if settings.precision == "bfloat16":
         averages = built.ema.copies.values() if built.ema else ()
         for network in (*game.children(), *averages):
             precision.lower(network, built.device, torch.bfloat16)
     return built
+
+
+def _quicken(cfg: DictConfig, game: System) -> None:
+    """The networks as the section `trainer` wants them computed, in place."""
+    settings = cfg.trainer
+    if settings.cpu_kernels and game.device.type == "cpu" and settings.precision == "float32":
+        for network in game.children():
+            kernels_cpu.install(network)
+    if settings.channels_last:
+        game.to(memory_format=torch.channels_last)
+    if settings.compile:
+        for network in game.children():
+            network.compile()
+
+
+def _refuse_shortcuts(cfg: DictConfig, game: System) -> None:
+    """GanError where a way to compute would be wrong for the networks of `game`."""
+    settings = cfg.trainer
+    if settings.channels_last and device(settings.device).type == "cpu":
+        for name, network in game.named_children():
+            if any(isinstance(layer, INSTANCE_NORMS) for layer in network.modules()):
+                raise GanError(
+                    "trainer.channels_last=true: on a CPU torch gives instance normalisation, which network "
+                    f"'{name}' has, wrong gradients in that order; leave it false"
+                )
+    if settings.compile and getattr(getattr(game, "objective", None), "penalty", None) is not None:
+        raise GanError("trainer.compile=true: compiled networks lack the second derivative that loss.penalty takes")

@@ -13,7 +13,7 @@ from gan_cli.errors import GanError, one_line, suggest
 from gan_cli.verbs import VERBS, general_help, parse, verb_help
 
 OPTIONS = ("--help", "--version")
-RUN_VERBS = ("resume", "sample", "translate", "evaluate")
+RUN_VERBS = ("resume", "sample", "translate", "export", "edit", "evaluate")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,8 +78,12 @@ def _dispatch(words: list[str]) -> int:
         return _reproduce(rest)
     if verb == "search":
         return _search(rest)
+    if verb == "bench":
+        return _bench(rest)
     if verb == "demo":
         return _demo(rest)
+    if verb == "import":
+        return _import(rest)
     return _list(rest) if verb == "list" else _completion(rest)
 
 
@@ -127,9 +131,22 @@ def _on_run(verb: str, words: list[str]) -> int:
                 raise GanError(f"{key}={options[key]}: of use only without a run directory")
         evaluate(run_dir, **options)
         return 0
-    from gan_cli import sampling
+    if verb == "translate":
+        from gan_cli.translation import translate
 
-    getattr(sampling, verb)(run_dir, **options)
+        translate(run_dir, **options)
+    elif verb == "export":
+        from gan_cli.export import export
+
+        export(run_dir, **options)
+    elif verb == "edit":
+        from gan_cli.edit import edit
+
+        edit(run_dir, **options)
+    else:
+        from gan_cli.sampling import sample
+
+        sample(run_dir, **options)
     return 0
 
 
@@ -194,6 +211,16 @@ def _search(words: list[str]) -> int:
     return 0
 
 
+def _bench(words: list[str]) -> int:
+    if not words or "=" in words[0]:
+        raise GanError(f"gan bench needs what to measure first: gan bench {VERBS['bench'].usage}")
+    own = [word for word in words[1:] if word.partition("=")[0] in VERBS["bench"].options]
+    from gan_cli.bench import bench
+
+    bench(words[0], [word for word in words[1:] if word not in own], **parse("bench", own))
+    return 0
+
+
 def _demo(words: list[str]) -> int:
     from gan_cli import demos
 
@@ -203,6 +230,17 @@ def _demo(words: list[str]) -> int:
     if "=" in words[0]:
         raise GanError(f"the name of the demo comes first: gan demo NAME {words[0]}")
     demos.show(words[0], **parse("demo", words[1:]))
+    return 0
+
+
+def _import(words: list[str]) -> int:
+    files = [word for word in words if "=" not in word or os.path.exists(word)]
+    if len(files) > 1:
+        raise GanError(f"gan import takes one file before the options, not {len(files)}: G=FILE.pth F=FILE.pth are two")
+    options = parse("import", [word for word in words if word not in files])
+    from gan_cli.importing import import_
+
+    import_(*files, **options)
     return 0
 
 

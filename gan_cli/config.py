@@ -47,6 +47,10 @@ class TrainerSettings:
     evaluate_count: int = 5000
     best_by: str | None = None
     momentum: Any = None
+    cpu_kernels: bool = True
+    prefetch: bool = True
+    channels_last: bool = False
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for key in POSITIVE:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from gan_cli.joined import joined
 from gan_cli.losses import AdversarialLoss, EnergyMargin, MarginLoss, TwoSampleLoss
 from gan_cli.penalties import Critic, Penalty
 
@@ -32,7 +33,7 @@ class Objective:
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, if there is one, "penalty"; real and fake are batches of the same shape.
         """
-        terms = {"adversarial": self.adversarial.d_loss(critic(real), critic(fake))}
+        terms = {"adversarial": self.adversarial.d_loss(*joined(critic, real, fake))}
         if self.penalty is not None:
             terms["penalty"] = self.penalty(critic, real, fake)
         return terms

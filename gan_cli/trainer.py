@@ -11,7 +11,9 @@ from gan_cli import distributed, draw
 from gan_cli.data.base import Batch, Dataset
 from gan_cli.ema import EMA
 from gan_cli.errors import Diverged
+from gan_cli.prefetch import Ahead
 from gan_cli.schedules import Schedule
+from gan_cli.start import without_dynamo
 from gan_cli.systems.base import System, Turn
 
 
@@ -19,7 +21,8 @@ class Trainer:
     """Plays the turns of `system` on the stream of `dataset`.
 
     batch_size: of all processes together. iterations: the run's length, for the schedules. ema_decay 0: no average.
-    schedule: the factor on the learning rates. momentum: the momentum of optimisers that have one.
+    schedule: the factor on the learning rates. momentum: the momentum of optimisers that have one. prefetch: a thread
+    makes the next batch.
     After construction the default random generators belong to the run; `state_dict` holds all that shapes the
     next iteration.
     """
@@ -36,6 +39,7 @@ class Trainer:
         ema_decay: float = 0.0,
         schedule: Schedule | None = None,
         momentum: Schedule | None = None,
+        prefetch: bool = False,
     ) -> None:
         self.system, self.dataset, self.optimizers = system, dataset, optimizers
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
@@ -49,6 +53,7 @@ class Trainer:
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
         self._moving: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
+        self._batches = Ahead(self._batch, batch_size, self.device.type == "cuda") if prefetch else self._batch
         draw.seed(seed, distributed.rank(), distributed.world())
         torch.manual_seed(seed + distributed.rank())
         distributed.broadcast(system)
@@ -77,15 +82,19 @@ class Trainer:
         self._unfreeze(turn.moves)
         terms = turn.loss(batch)
         loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-        for name in turn.moves:
-            self.optimizers[name].zero_grad(set_to_none=True)
+        with without_dynamo():
+            for name in turn.moves:
+                self.optimizers[name].zero_grad(set_to_none=True)
         loss.backward()
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
         for name in turn.moves:
             parameters = self._parameters[name]
             distributed.average_gradients(parameters)
             values[f"{turn.name}/grad_norm/{name}"] = _norm(parameters)
-            self.optimizers[name].step()
+            if turn.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, turn.clip_norm)
+            with without_dynamo():
+                self.optimizers[name].step()
         if turn.after_step is not None:
             turn.after_step()
         return values
@@ -98,10 +107,14 @@ class Trainer:
             self._moving = moves
 
     def _next_batch(self) -> Batch:
-        share = self.batch_size // distributed.world()
-        batch = self.dataset.train_batch(self.seed, self.position + distributed.rank() * share, share)
+        batch = self._batches(self.position)
         self.position += self.batch_size
         return to_device(batch, self.device)
+
+    def _batch(self, position: int) -> Batch:
+        """This process's share of the batch at `position` of the stream."""
+        share = self.batch_size // distributed.world()
+        return self.dataset.train_batch(self.seed, position + distributed.rank() * share, share)
 
     def _set_schedules(self) -> None:
         factor = self.schedule(self.iteration, self.iterations) if self.schedule else 1.0
@@ -142,6 +155,8 @@ class Trainer:
             "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
             "system": self._local_state() if distributed.rank() else {},
         }
+        with without_dynamo():
+            optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
         return {
             "iteration": self.iteration,
             "position": self.position,
@@ -149,7 +164,7 @@ class Trainer:
             "ema": {name: network.state_dict() for name, network in self.ema.copies.items()}
             if self.ema
             else {},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "optimizers": optimizers,
             "processes": distributed.gather(local),
         }
 
@@ -162,7 +177,8 @@ class Trainer:
                 network.load_state_dict(state["ema"][name])
         for name, optimizer in self.optimizers.items():
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-            optimizer.load_state_dict(state["optimizers"][name])
+            with without_dynamo():
+                optimizer.load_state_dict(state["optimizers"][name])
             for group, own in zip(optimizer.param_groups, settings, strict=True):
                 group.update(own)  # the run's config counts, not what the checkpoint remembers of it
         processes, rank = state["processes"], distributed.rank()

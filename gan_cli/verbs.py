@@ -75,10 +75,57 @@ VERBS = {
     ),
     "translate": Verb(
         "RUN_DIR input=DIR output=DIR [key=value] ...",
-        "translate every picture of a folder",
-        options={
-            "input": Option(str, None, "folder of pictures", required=True),
+        "translate pictures",
+        "Outputs keep names and sizes. What a network cannot take is padded by reflection and cropped back or, where\n"
+        "the network has one size, resized and back; the last line says so. Noise i of one seed is the same for all\n"
+        "pictures. Transparency becomes white; 16 bits, colours and greyscale become what the network takes.",
+        {
+            "input": Option(str, None, "folder of pictures, or one picture", required=True),
             "output": Option(str, None, "folder to write to, under the same names", required=True),
+            "direction": Option(str, None, "such as x2y or y2x; the run's first if left out"),
+            "n": Option(int, None, "outputs per picture of a game that draws noise: NAME_0.png, ...; 5 if left out"),
+            "seed": Option(int, 0, "of the noise"),
+            "style": Option(str, None, "picture, or folder of them, to take the style from, where the game can"),
+            "sheet": Option(bool, False, "true: sheet.png with inputs beside outputs as well"),
+            "size": Option(int, None, "pixels that the shorter side gets on the way through the network"),
+            "tile": Option(int, None, "larger pictures go in tiles of so many pixels: needs less memory"),
+            "overlap": Option(int, None, "pixels by which tiles overlap; a quarter of the tile if left out"),
+            **WEIGHTS,
+        },
+    ),
+    "export": Verb(
+        "RUN_DIR [format=onnx|torch|safetensors] [key=value] ...",
+        "write a network of a run for other programs",
+        "Beside the network lies preprocessing.json: what goes in and what comes out. The file is read back and must\n"
+        "give what the run gives.",
+        {
+            "format": Option(str, "onnx", "onnx, torch (a torch.export program) or safetensors (weights alone)"),
+            "network": Option(str, None, "such as generator, G or F; the one that samples or translates if left out"),
+            "direction": Option(str, None, "of a translation, such as x2y"),
+            "seed": Option(int, 0, "of the inputs of the comparison"),
+            "out": Option(str, None, "folder to write to; RUN_DIR/export/NETWORK if left out"),
+            **{key: option for key, option in WEIGHTS.items() if key != "device"},
+        },
+    ),
+    "import": Verb(
+        "FILE.pth [key=value] ...",
+        "make a run of weights of the original CycleGAN and pix2pix code",
+        "The .pth files of pytorch-CycleGAN-and-pix2pix: gan import latest_net_G.pth model=pix2pix, or\n"
+        "gan import G=latest_net_G_A.pth F=latest_net_G_B.pth; one of the two is enough for one direction.",
+        {
+            "model": Option(str, "cyclegan", "cyclegan or pix2pix"),
+            "G": Option(str, None, "weights of x -> y (FILE.pth says the same)"),
+            "F": Option(str, None, "cyclegan: weights of y -> x"),
+            "size": Option(int, 256, "pixels of a side of the pictures that the network was trained on"),
+            "out": Option(str, None, "the new run directory; outputs/imported/NAME if left out"),
+        },
+    ),
+    "edit": Verb(
+        "RUN_DIR [key=value] ...",
+        "paint or load a picture in the browser and see it translated",
+        "A page on this machine alone. Ctrl+C ends it.",
+        {
+            "port": Option(int, 8000, "of http://127.0.0.1:PORT"),
             "direction": Option(str, None, "such as x2y or y2x; the run's first if left out"),
             **WEIGHTS,
         },
@@ -141,6 +188,22 @@ VERBS = {
             "out": Option(str, None, "folder; outputs/search/SETTINGS if left out"),
         },
         ("space.",),
+    ),
+    "bench": Verb(
+        "step|data|start|flops|scaling [key=value] ...",
+        "measure speed: a step beside another code's, the data, the start, several processes",
+        "  gan bench step model=cyclegan dataset.image_size=128 peer=../pytorch-CycleGAN-and-pix2pix\n"
+        "Other overrides are those of `gan train`. Gradients are checked against float64 first, and a side that\n"
+        "breaks the rule is not printed. Peers: docs/SPEED.md.",
+        {
+            "peer": Option(str, None, "step: a checkout of another code, or bare: a hand-written loop"),
+            "rounds": Option(int, 5, "measurements of each side, in turns"),
+            "sides": Option(list, [], "step: these only, such as ours,no_kernels,plain,peer,ours+malloc"),
+            "draws": Option(int, 2, "step: initial weights with which the gradients are checked"),
+            "threads": Option(int, None, "step: of each side; as many as there are cores if left out"),
+            "root": Option(str, None, "data: a folder of images; made for the purpose if left out"),
+            "out": Option(str, "outputs/bench", "folder for the table and the raw times"),
+        },
     ),
     "demo": Verb(
         "[NAME] [key=value] ...",

@@ -37,8 +37,10 @@ CYCLE = (
     "model.D_X.width=2 model.D_Y.width=2 model.G.blocks=1 model.F.blocks=1 "
     "model.D_X.n_layers=1 model.D_Y.n_layers=1"
 )
-SHORT = {"points": POINTS, "pictures": PICTURES, "shapes": SHAPES, "cycle": CYCLE}
+PAIRS = f"{SMALL} model=pix2pix dataset=paired_folder model.generator.width=2 model.discriminator.width=2"
+SHORT = {"pairs": PAIRS, "points": POINTS, "pictures": PICTURES, "shapes": SHAPES, "cycle": CYCLE}
 SHOWN = {
+    "pairs": "model=pix2pix dataset=paired_folder",
     "points": "network=toy dataset=ring",
     "pictures": "network=toy dataset=image_folder",
     "shapes": "dataset=shapes",
@@ -91,10 +93,29 @@ def tiny(here: Path, stack: contextlib.ExitStack) -> None:
         picture(here / f"tiny/{number}.png", size=(3, 5))
 
 
+def odd_halves(here: Path, stack: contextlib.ExitStack) -> None:
+    picture(here / "halves/train/0.png", size=(9, 4))
+
+
+def no_partner(here: Path, stack: contextlib.ExitStack) -> None:
+    for name in ("trainA/0.png", "trainA/1.png", "trainB/0.png"):
+        picture(here / "lonely" / name)
+
+
 def odd_input(here: Path, stack: contextlib.ExitStack) -> None:
     picture(here / "odd/fine.png", size=(32, 32))
     picture(here / "odd/size.png", size=(33, 31))
     (here / "odd/broken.png").write_bytes(b"no picture")
+
+
+def weights(here: Path, stack: contextlib.ExitStack) -> None:
+    stack.callback((here / "foreign.pth").unlink)
+    torch.save({"fc.weight": torch.zeros(2, 2)}, here / "foreign.pth")
+
+
+def pickled(here: Path, stack: contextlib.ExitStack) -> None:
+    stack.callback((here / "code.pth").unlink)
+    torch.save({"fc.weight": Path}, here / "code.pth")
 
 
 def copied(here: Path, name: str) -> Path:
@@ -201,6 +222,10 @@ CASES = [
     Case("log never", "train trainer.log_every=0", ("trainer.log_every must be at least 1",)),
     Case("no pictures in the grid", "train trainer.sample_count=0", ("trainer.sample_count must be at least 1",)),
     Case("unknown precision", "train trainer.precision=float16", ("float32 or bfloat16",)),
+    Case("channels last under instance norm", "train {cycle} trainer.channels_last=true", ("leave it false",)),
+    Case("compiled penalty", "train {shapes} model=wgan_gp trainer.compile=true", ("second derivative",)),
+    Case("unknown benchmark", "bench stap", ("did you mean 'step'",)),
+    Case("benchmark of no known peer", "bench step {shapes} peer=nowhere", ("no such checkout",)),
     Case("learning rate is nan", "train optimizer.lr=nan", ("optimizer.lr must be a positive number",)),
     Case("learning rate of a resumed run is nan", "resume run optimizer.lr=nan", ("lr must be a number, not",)),
     Case("beta above 1", "train {points} optimizer.betas=[0.5,2]", ("optimizer: ", "beta")),
@@ -208,6 +233,26 @@ CASES = [
     Case("range of bytes", "train dataset.value_range=[0,255]", ("value_range [0, 255]", "[-1, 1]")),
     Case("size that the network cannot take", "train {shapes} dataset.image_size=33", ("nearest: 32 and 56",)),
     Case("size that the translator cannot take", "train {cycle} dataset.image_size=33", ("nearest: 32 and 36",)),
+    Case("size that a noisy U-Net cannot take", "train model=pix2pix_noise dataset.image_size=48", ("32 and 64",)),
+    Case("pictures too small for DRIT's critics", "train model=drit network=drit", ("D_X", "needs 64 pixels or more")),
+    Case("DRIT without turns of its critics", "train model=drit model.d_iter=0", ("at least 1", "lambda_content=0")),
+    Case("more than every colour", "train model=pix2pix_noise dataset.freedom=2", ("freedom=2", "[0, 1]")),
+    Case("enhancer too wide", "train model=pix2pixhd model.G2.width=32", ("twice as wide as the enhancer",)),
+    Case("phases without an enhancer", "train model=pix2pixhd model.G2=null", ("phases of G2", "set them to 0")),
+    Case("features that never learn", "train model=pix2pixhd_features model.global_iterations=0", ("E learns while",)),
+    Case("size that the U-Net cannot take", "train model=pix2pix dataset.image_size=48", ("nearest: 32 and 64",)),
+    Case("size that DiscoGAN cannot take", "train model=discogan dataset.image_size=48", ("nearest: 32 and 56",)),
+    Case("pictures too small for DiscoGAN", "train model=discogan dataset.image_size=8", ("needs 16 pixels or more",)),
+    Case("a player that never moves", "train model=discogan model.update_interval=1", ("update_interval 1",)),
+    Case("rate of reconstruction above 1", "train model=recongan model.rate.then=2", ("lies in [0, 1]",)),
+    Case("size that DualGAN cannot take", "train model=dualgan_code dataset.image_size=48", ("nearest: 32 and 64",)),
+    Case("negative weight of a cycle", "train {cycle} model.lambda_cycle=[10,-1]", ("[forward, backward]",)),
+    Case("domains without modes", "train model=discogan metric=[domain_modes]", ("dataset=mixture_domains",)),
+    Case("halves of no archive", "train model=discogan dataset=edges2shoes_halves dataset.url=null "
+         "dataset.root=photos", ("no folder train", "A|B")),
+    Case("faces without attributes", "train model=discogan dataset=celeba_attributes dataset.root=photos",
+         ("there is no photos/list_attr_celeba.txt",)),
+    Case("nothing to learn", "train model=pix2pix model.lambda_L1=0 model.lambda_GAN=0", ("one at least is not 0",)),
     Case("no latent dimension", "train {shapes} model.latent_dim=-1", ("model.generator", "negative")),
     Case("an empty network", "train {shapes} model.generator.width=0", ("model.generator", "one of its sizes is 0")),
     Case("code of a stranger", "train loss._target_=os.system", ("'os.system' is not allowed",)),
@@ -216,6 +261,8 @@ CASES = [
     # -- what does not go together
     Case("game of two domains on digits", "train {cycle} dataset=shapes", ("CycleGAN plays on Domains", "gan list")),
     Case("networks of another game", "train model=cyclegan network=dcgan", ("needs G, F", "leave network=... out")),
+    Case("label maps from a set without", "train model=pix2pixhd dataset=shapes", ("dataset.label_nc",)),
+    Case("wrong number of classes", "train model=pix2pixhd dataset.label_nc=35", ("a scene has 7 classes",)),
     Case("networks without labels", "train {shapes} model=cgan network=dcgan", ("cannot play", "network=")),
     Case("label-needing model, no labels", "train model=cgan dataset.num_classes=null", ("needs labels", "mnist")),
     Case("label-needing model on points", "train model=cgan dataset=ring", ("needs labels", "choose")),
@@ -232,6 +279,11 @@ CASES = [
     Case("text named .jpg", "train {pictures} dataset.root=text", ("text/a.jpg: not an image",), setup=text_as_jpg),
     Case("root is a file", "train {pictures} dataset.root=photos/0.png", ("is a file", "a folder of images")),
     Case("wrong classes", "train {pictures} dataset.root=photos dataset.num_classes=3", ("num_classes=null",)),
+    Case("no label maps", "train model=pix2pixhd dataset=label_maps dataset.root=photos", ("no train_img in photos",)),
+    Case("no pairs", "train model=pix2pix dataset=paired_folder dataset.root=photos", ("no training pairs in photos",)),
+    Case("pairs of odd width", "train {pairs} dataset.root=halves", ("9 pixels wide", "even width"), setup=odd_halves),
+    Case("no partner", "train {pairs} dataset.root=lonely", ("1 images of lonely/trainA", "1.png"), setup=no_partner),
+    Case("pairs: direction", "train {pairs} dataset.root=photos dataset.direction=A2B", ("dataset.direction", "AtoB")),
     Case("no domains", "train model=cyclegan dataset=unpaired_folder dataset.root=photos", ("trainA and trainB",)),
     Case(
         "grey, RGBA, palette, CMYK and 16-bit images",
@@ -250,13 +302,25 @@ CASES = [
         left=("new", "cache"),
     ),
     Case(
-        "odd and broken images to translate",
+        "broken image to translate",
         "translate cycle input=odd output=out",
-        ("2 images of odd were not translated", "broken.png: ", "size.png: "),
+        ("1 image of odd could not be translated", "broken.png: "),
         2,
         odd_input,
         left=("out",),
     ),
+    Case("translations into their inputs", "translate cycle input=photos output=photos", ("would be overwritten",)),
+    Case("several outputs without noise", "translate cycle input=photos output=o n=3", ("draws no noise",)),
+    Case("style for a game without", "translate cycle input=photos output=o style=photos", ("takes no style",)),
+    Case("tiles of four pixels", "translate cycle input=photos output=o tile=4", ("tile=4", "8 or more")),
+    # -- other programs
+    Case("unknown format", "export run format=tflite", ("onnx, torch, safetensors",)),
+    Case("network that makes no picture", "export cycle network=D_X format=torch", ("D_X plays no part",)),
+    Case("nothing to import", "import", ("needs a .pth file",)),
+    Case("foreign weights", "import foreign.pth", ("is not a ResnetGenerator", "it has no model.1.weight"), 2, weights),
+    Case("code in a weights file", "import code.pth", ("holds more than weights",), 2, pickled),
+    Case("page of a noise model", "edit run", ("does not translate",)),
+    Case("no such port", "edit cycle port=70000", ("port=70000", "65535")),
     Case("no images to translate", "translate cycle input=empty output=out", ("no images in it",)),
     # -- scores
     Case("misspelt metric of a training", "train {points} metric=[mods]", ("did you mean 'modes'",)),
@@ -292,10 +356,13 @@ CASES = [
         setup=text_as_jpg,
     ),
     Case("no class probabilities", "evaluate run metric=is extractor=pixels", ("choose extractor=classifier",)),
+    Case("no maps to segment", "evaluate run metric=segmentation", ("dataset=shapes_scene",)),
     Case("comparison of nothing", "compare empty", ("holds no run",)),
     Case("misspelt value to sort by", "compare run sort=mods", ("sort=mods",)),
     Case("experiment that claims nothing", "reproduce quickstart", ("has no `expect`",)),
     Case("misspelt variant", "reproduce ring variant=unroled_5", ("did you mean 'unrolled_5'?",)),
+    Case("odd batch of DRIT", "train model=drit trainer.batch_size=3", ("takes samples by 2", "multiple of 2")),
+    Case("one output for an image", "evaluate cycle metric=translation_diversity", ("model=pix2pix_noise or drit",)),
     Case("packs that do not fill", "train dataset=ring model=pacgan network=toy model.packing=3", ("multiple of 3",)),
     Case("slope of no cost", "train loss=gls_gan loss.adversarial.slope=2", ("needs a slope of at most 1",)),
     Case("seeds that are words", "reproduce ring seeds=a,b", ("whole numbers",)),

@@ -113,7 +113,7 @@ def test_no_graph_through_frozen_generator() -> None:
     )
     train = trainer(system)
     train.iterate()
-    assert seen == [False, False, True]  # D(x), D(G(z)) in D's turn; D(G(z)) in G's
+    assert seen == [False, True]  # D(x) and D(G(z)) in D's turn, in one pass; D(G(z)) in G's
 
 
 def test_the_sum_of_the_terms_is_minimised() -> None:

@@ -44,7 +44,20 @@ class SemiSupervised(NamedTuple):
         """That of `image`: it is not told."""
 
 
-Batch = Images | Pairs | Domains | SemiSupervised
+class LabelMaps(NamedTuple):
+    """maps: int64 (N, 2, H, W), each pixel's class and the number of the instance that it belongs to (the class again,
+    where nobody tells instances apart); image: float32 (N, C, H, W), the picture that they describe.
+    """
+
+    maps: Tensor
+    image: Tensor
+
+    @property
+    def label(self) -> None:
+        """A picture of many classes has none of its own."""
+
+
+Batch = Images | Pairs | Domains | SemiSupervised | LabelMaps
 
 
 class Dataset(ABC):

@@ -19,7 +19,8 @@ class Turn:
     """Train the networks `moves` down `loss`, everything else frozen, `steps` times (0: skip the turn).
 
     name: of the turn, for the log. moves: attribute names of the system's networks. loss: batch -> Terms.
-    after_step: called after each step, such as weight clipping.
+    after_step: called after each step, such as weight clipping. clip_norm: each mover's gradient is scaled down to this
+    norm where it is longer.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Turn:
     loss: Callable[[Any], Terms]
     steps: int = 1
     after_step: Callable[[], None] | None = None
+    clip_norm: float | None = None
 
 
 class System(nn.Module, ABC):
@@ -43,6 +45,8 @@ class System(nn.Module, ABC):
     needs_labels: ClassVar[bool] = False
     directions: ClassVar[tuple[str, ...]] = ()
     """What `translate` can do, the default first; empty for a game that translates nothing."""
+    multimodal: ClassVar[bool] = False
+    """Whether `translate` draws noise, so that the same image gives another output at every call."""
 
     together: int = 1
     """Samples that the game cannot take apart: a batch is a multiple of them."""

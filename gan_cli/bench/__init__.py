@@ -1,0 +1,54 @@
+"""`gan bench`: what a step, the data, the start and several processes cost; see docs/SPEED.md for the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gan_cli.errors import GanError, suggest
+
+KINDS = ("step", "data", "start", "flops", "scaling")
+
+
+def bench(
+    kind: str,
+    words: Sequence[str],
+    *,
+    peer: str | None = None,
+    rounds: int = 5,
+    sides: Sequence[str] = (),
+    draws: int = 2,
+    root: str | None = None,
+    threads: int | None = None,
+    out: str = "outputs/bench",
+) -> None:
+    """Measure `kind` for the game that the overrides `words` describe; the report goes to the terminal and to `out`.
+
+    GanError for a kind or a side that does not exist.
+    """
+    if kind not in KINDS:
+        raise GanError(f"gan bench measures {', '.join(KINDS)}, not '{kind}'{suggest(kind, KINDS)}")
+    for key, value in (("rounds", rounds), ("draws", draws), ("threads", threads or 1)):
+        if value < 1:
+            raise GanError(f"{key} must be at least 1, not {value}")
+    folder = Path(out)
+    if kind == "step":
+        from gan_cli.bench import step
+
+        step.measure(words, folder, peer=peer, rounds=rounds, chosen=sides, draws=draws, threads=threads)
+    elif kind == "data":
+        from gan_cli.bench import data
+
+        data.measure(words, folder, rounds=rounds, root=root)
+    elif kind == "start":
+        from gan_cli.bench import start
+
+        start.measure(words, folder, rounds=rounds)
+    elif kind == "flops":
+        from gan_cli.bench import flops
+
+        flops.measure(words, folder, rounds=rounds)
+    else:
+        from gan_cli.bench import scaling
+
+        scaling.measure(words, folder, rounds=rounds)
