@@ -10,8 +10,8 @@ help:  ## what each target does
 train: .venv/.installed  ## train a small DCGAN on the built-in shapes: minutes on a CPU
 	$(GAN) train experiment=quickstart
 
-test: .venv/.installed  ## run the tests
-	.venv/bin/python -m pytest
+test: .venv/.installed  ## run the tests, one process for each core
+	.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/.installed  ## check style and types
 	.venv/bin/ruff check .
