@@ -44,13 +44,14 @@ class Translator:
         self.own: int = run.cfg.dataset.image_size
         self.classes: int | None = game.label_nc if hasattr(game, "translate_labels") else None
 
-    def read(self, file: Path) -> Tensor:
+    def read(self, file: Path, instances: Path | None = None) -> Tensor:
         """A picture file -> (1, channels, H, W) in `value_range`; of a game on label maps, a file of class ids ->
-        (1, 2, H, W), whole numbers, each class one instance. On the run's device; ValueError if it is broken.
+        (1, 2, H, W), whole numbers, with the ids of the file `instances`, or each class as one instance. On the run's
+        device; ValueError if it is broken.
         """
         if self.classes is None:
             return self.scale(decode(file, self.channels)[None])
-        return read_maps(file, None, self.classes)[None].float().to(self.run.device)
+        return read_maps(file, instances, self.classes)[None].float().to(self.run.device)
 
     def shown(self, image: Tensor) -> Tensor:
         """What `read` gives, as a picture, uint8 (C, H, W)."""
@@ -104,6 +105,7 @@ def translate(
     size: int | None = None,
     tile: int | None = None,
     overlap: int | None = None,
+    instances: str | None = None,
     checkpoint: str = "last",
     weights: str = "auto",
     device: str = "auto",
@@ -113,12 +115,14 @@ def translate(
 
     Pictures keep names and sizes (see `Fit`). A multimodal game gives `n` outputs NAME_0.png, ..., of the seeds
     seed, seed + 1, ...; with `style` there is one per style picture. sheet: pages of inputs beside outputs as well.
+    instances: of a game on label maps, the folder of their instance maps, under the same names.
     A picture that cannot be translated is named at the end, and the others are done.
     """
     run = Trained(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     translator = Translator(run, direction, run_dir)
     fit = Fit(translator.own, size, tile, overlap, labels=translator.classes is not None)
     files = _images(Path(input), "input")
+    partners = _instances(translator, instances, files)
     styles = _styles(translator, style)
     count = _count(translator, n, style)
     names = _names(files, [f"_{i}" for i in range(count)] if not styles else _suffixes(styles))
@@ -130,9 +134,9 @@ def translate(
     progress = _Counter(len(files))
     with run.test_mode(seed):
         shown = [translator.read(file) for file in styles]
-        for file, targets in zip(files, names, strict=True):
+        for file, partner, targets in zip(files, partners, names, strict=True):
             try:
-                image = translator.read(file)
+                image = translator.read(file, partner)
                 if shown:
                     results = [translator(fit, image, seed, one) for one in shown]
                 else:
@@ -171,6 +175,19 @@ def _count(translator: Translator, n: int | None, style: str | None) -> int:
     if n is not None and n > 1 and not translator.multimodal:
         raise GanError(f"n={n}: {name} draws no noise, so all outputs of a picture are the same; leave it out")
     return n or (OUTPUTS if translator.multimodal else 1)
+
+
+def _instances(translator: Translator, folder: str | None, files: list[Path]) -> Sequence[Path | None]:
+    """The instance map of each label map, by name."""
+    if folder is None:
+        return [None] * len(files)
+    if translator.classes is None:
+        raise GanError(f"instances={folder}: {type(translator.game).__name__} takes no label maps; leave it out")
+    by_name = {part.stem: part for part in _images(Path(folder), "instances")}
+    missing = [file.name for file in files if file.stem not in by_name]
+    if missing:
+        raise GanError(f"instances={folder} has no file named as {missing[0]} ({len(missing)} of {len(files)} missing)")
+    return [by_name[file.stem] for file in files]
 
 
 def _styles(translator: Translator, style: str | None) -> list[Path]:

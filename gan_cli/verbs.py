@@ -86,6 +86,7 @@ VERBS = {
             "n": Option(int, None, "outputs per picture of a game that draws noise: NAME_0.png, ...; 5 if left out"),
             "seed": Option(int, 0, "of the noise"),
             "style": Option(str, None, "picture, or folder of them, to take the style from, where the game can"),
+            "instances": Option(str, None, "of label maps: the folder of their instance maps, under the same names"),
             "sheet": Option(bool, False, "true: sheet.png with inputs beside outputs as well"),
             "size": Option(int, None, "pixels that the shorter side gets on the way through the network"),
             "tile": Option(int, None, "larger pictures go in tiles of so many pixels: needs less memory"),

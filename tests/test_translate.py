@@ -288,3 +288,23 @@ def test_a_sheet_overwrites_no_output(runs: Path, photos: Path, capsys: pytest.C
     (photos / "a.jpg").rename(photos / "sheet.jpg")
     assert cli.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "sheet=true"]]) == 2
     assert "would overwrite the output sheet.png" in capsys.readouterr().err
+
+
+def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two things of one class that touch: only the instance map tells them apart, by a boundary."""
+    monkeypatch.chdir(tmp_path)
+    small = "model=pix2pixhd model.G1.width=8 model.G2.width=4 model.D.width=4 hydra.run.dir=run"
+    assert cli.main(["train", *f"{TINY}{small}".split()]) == 0
+    for name in ("labels", "instances"):
+        Path(name).mkdir()
+    ids = np.zeros((32, 32), np.uint8)
+    ids[8:24, 4:28] = 1
+    Image.fromarray(ids).save("labels/a.png")
+    ids[8:24, 16:28] = 2
+    Image.fromarray(ids).save("instances/a.png")
+    for words in ([], ["instances=instances"]):
+        assert cli.main(["translate", "run", "input=labels", f"output=out{len(words)}", *words]) == 0
+    one, two = (np.asarray(Image.open(f"out{i}/a.png")) for i in (0, 1))
+    assert one.shape == two.shape == (32, 32, 3) and not np.array_equal(one, two)
+    Path("instances/a.png").rename("instances/b.png")
+    assert cli.main(["translate", "run", "input=labels", "output=out2", "instances=instances"]) == 2
