@@ -180,18 +180,15 @@ def test_rounds_alternate_and_turn_around(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "| ours | 2 | 1 | 4 | 1 | 100 | 2 | noisy: not to be quoted |" in (tmp_path / "step.md").read_text()
 
 
-def test_children_answer(examples: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """One real process: it plays the peer, is timed twice, and says its memory; a mistake comes back as one line."""
+def test_children_answer(examples: Path) -> None:
+    """One real process: it plays the peer, is timed, and says its memory. A peer of another game is a mistake."""
     base = {"peer": str(examples), "threads": 1, "stream": False}
     with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
         assert child.hear() == {"ready": True}
         assert child.step(2) > 0 and child.peak() > 50
     child.process.wait()
-    broken = {**base, "words": ["model=cyclegan"], "side": "peer"}
-    done = subprocess.run(
-        [sys.executable, "-m", "gan_cli.bench.side"], input=json.dumps(broken), text=True, capture_output=True
-    )
-    assert done.returncode == 2 and "plays GAN, and this model is CycleGAN" in json.loads(done.stdout)["error"]
+    with pytest.raises(GanError, match="plays GAN, and this model is CycleGAN"):
+        side.player({**base, "words": ["model=cyclegan", "model.G.width=2", "model.F.width=2"], "side": "peer"})
 
 
 def test_operations_by_hand() -> None:
@@ -277,11 +274,20 @@ adam.step()
     assert done.returncode == 0, done.stderr
 
 
-def test_two_processes(tmp_path: Path) -> None:
-    """Strong and weak: the same batch and twice the batch; what averaging costs is a part of the whole."""
-    scaling.measure([*DCGAN, "trainer.batch_size=2"], tmp_path, rounds=1)
-    records = [json.loads(line) for line in (tmp_path / "scaling.jsonl").read_text().splitlines()]
-    assert [(r["processes"], r["batch"]) for r in records] == [(1, 2), (2, 2), (2, 4)]
-    assert all(0 <= r["average"] < sum(r["seconds"]) for r in records)
+def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strong and weak: the same batch and twice the batch. What averaging costs is a part of the whole."""
+    found = scaling._play([*DCGAN, "trainer.batch_size=2"], 2, 1)
+    assert len(found["seconds"]) == 1 and 0 < found["average"] < found["seconds"][0]
+    played: list[tuple[str, int]] = []
 
+    def play(words: list[str], world: int, rounds: int) -> dict[str, Any]:
+        played.append((words[-1], world))
+        return {"seconds": [4.0 / world] * rounds, "average": 1.0}
 
+    monkeypatch.setattr(scaling, "_play", play)
+    scaling.measure(DCGAN, tmp_path, rounds=2)
+    assert played == [("trainer.batch_size=4", 1), ("trainer.batch_size=4", 2), ("trainer.batch_size=8", 2)]
+    table = (tmp_path / "scaling.md").read_text()
+    assert "| 1 process | 4 | 4 | 1 | 1 | 12.5 |" in table  # s, images / s, against 1, % of averaging
+    assert "| 2 processes, strong: the same batch | 4 | 2 | 2 | 2 | 25 |" in table
+    assert "| 2 processes, weak: twice the batch | 8 | 2 | 4 | 4 | 25 |" in table
