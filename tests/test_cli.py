@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import gan_cli
-from gan_cli import checkpoint, cli, completion, errors, verbs
+from gan_cli import checkpoint, cli, completion, errors, grammar, verbs
 from gan_cli.errors import Diverged, Interrupted
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -296,9 +296,9 @@ def test_joblib_runs_members_in_processes_of_their_own(tmp_path):
 
 
 def test_options_of_a_verb_are_typed():
-    given = verbs.parse("sample", ["n=16", "label=3", "checkpoint=200"])
+    given = grammar.parse("sample", ["n=16", "label=3", "checkpoint=200"])
     assert given == {"n": 16, "label": 3, "checkpoint": "200"}
-    assert verbs.parse("evaluate", ["metric=[modes,codes]", "modules=mine"])["metric"] == ["modes", "codes"]
+    assert grammar.parse("evaluate", ["metric=[modes,codes]", "modules=mine"])["metric"] == ["modes", "codes"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from pytest import approx
 
-from gan_cli import cli, completion, demos, verbs
+from gan_cli import cli, completion, demos, grammar
 
 PICTURE = b"\x89PNG\r\n\x1a\n"
 FEWER = {  # enough for the theory to show; `gan demo` trains for longer
@@ -233,7 +233,7 @@ def test_the_list_and_the_help_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "  demo " in verbs.general_help()
+    assert "  demo " in grammar.general_help()
 
 
 def test_a_demo_prints_its_table_and_says_where(tmp_path, monkeypatch, capsys) -> None:

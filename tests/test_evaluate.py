@@ -9,7 +9,7 @@ import torch
 from imagefiles import paint, ramp
 from torch import Tensor, nn
 
-from gan_cli import cli, draw, evidence, sources, verbs
+from gan_cli import cli, draw, evidence, grammar, sources
 from gan_cli.data.base import Images
 from gan_cli.data.shapes import ShapesStripes
 from gan_cli.data.standard import Arrays
@@ -198,5 +198,5 @@ def test_each_score_is_recorded_with_its_protocol(
 
 
 def test_options_that_pass_through() -> None:
-    parsed = verbs.parse("evaluate", ["metric=fid", "metric.fid.reference=test", "extractor.weights=w.pth"])
+    parsed = grammar.parse("evaluate", ["metric=fid", "metric.fid.reference=test", "extractor.weights=w.pth"])
     assert parsed == {"metric": ["fid"], "settings": ["metric.fid.reference=test", "extractor.weights=w.pth"]}
