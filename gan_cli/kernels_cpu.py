@@ -166,8 +166,8 @@ class TinyConv2d(nn.Conv2d):
             return super().forward(x)
         columns = unfold(x, self.kernel_size, 1, padding, self.stride)  # (N, C * taps, pixels)
         rows = columns.transpose(1, 2).flatten(0, 1) @ self.weight.flatten(1).T
-        maps = rows.view(len(x), height * width, self.out_channels).transpose(1, 2)
-        return _bias(maps.reshape(len(x), self.out_channels, height, width), self.bias)
+        maps = rows.view(len(x), height * width, self.out_channels).transpose(1, 2).contiguous()
+        return _bias(maps.view(len(x), self.out_channels, height, width), self.bias)
 
 
 class TinyConvTranspose2d(nn.ConvTranspose2d):
@@ -177,6 +177,9 @@ class TinyConvTranspose2d(nn.ConvTranspose2d):
         n, _, height, width = x.shape
         if output_size is not None or n * height * width > ROWS:
             return super().forward(x, output_size)
+        if x.requires_grad:  # the product's gradient comes in channels-last order, which normalisation gets wrong
+            x = x.view_as(x)
+            x.register_hook(Tensor.contiguous)
         rows = x.permute(0, 2, 3, 1).flatten(0, 2) @ self.weight.flatten(1)  # (N * pixels, K * taps)
         columns = rows.view(n, height * width, -1).transpose(1, 2)
         padding = tuple(map(int, self.padding))
