@@ -197,7 +197,7 @@ VERBS = {
             "peer": Option(str, None, "step: a checkout of another code, or bare: a hand-written loop"),
             "rounds": Option(int, 5, "measurements of each side, in turns"),
             "sides": Option(list, [], "step: these only, such as ours,no_kernels,plain,peer,ours+malloc"),
-            "draws": Option(int, 2, "step: initial weights with which the gradients are checked"),
+            "draws": Option(int, 1, "step: initial weights with which the gradients are checked"),
             "threads": Option(int, None, "step: of each side; as many as there are cores if left out"),
             "root": Option(str, None, "data: a folder of images; made for the purpose if left out"),
             "out": Option(str, "outputs/bench", "folder for the table and the raw times"),

@@ -17,7 +17,7 @@ def bench(
     peer: str | None = None,
     rounds: int = 5,
     sides: Sequence[str] = (),
-    draws: int = 2,
+    draws: int = 1,
     root: str | None = None,
     threads: int | None = None,
     out: str = "outputs/bench",

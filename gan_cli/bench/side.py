@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from gan_cli.bench.games import Game, Ours, Player, error, gradients
 from gan_cli.bench.peers import Peer, find
@@ -37,9 +38,8 @@ def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Game]:
 
 
 def check(job: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """NETWORK -> side -> error of its gradients against float64, root mean square over the draws and steps.
-
-    A ReLU whose sign rounding turns moves a gradient by a jump; several draws make the jumps of both sides comparable.
+    """NETWORK -> side -> error of its gradients against float64, root mean square over the draws and steps; of networks
+    whose ReLUs are `Smooth`.
     """
     sides = [side for side in job["sides"] if side in (*SIDES, "peer")]
     squares: dict[str, dict[str, float]] = {}
@@ -53,9 +53,33 @@ def check(job: dict[str, Any]) -> dict[str, dict[str, float]]:
     return {name: {side: (s / job["draws"]) ** 0.5 for side, s in row.items()} for name, row in squares.items()}
 
 
+class Smooth(nn.Softplus):
+    """A leaky ReLU without its kink: slope x + (1 - slope) log(1 + e^x).
+
+    Where rounding turns the sign of a ReLU's input, which happens to every side, the gradient moves by a jump that is a
+    thousand times the rounding that is to be compared.
+    """
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.slope * x + (1 - self.slope) * super().forward(x)
+
+
+def smooth(network: nn.Module) -> None:
+    """Give the network `Smooth` for each ReLU and leaky ReLU, in place."""
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, (nn.ReLU, nn.LeakyReLU)):
+                setattr(parent, name, Smooth(getattr(layer, "negative_slope", 0.0)))
+
+
 def _gradients(job: dict[str, Any], seed: int) -> dict[str, Any]:
     one, _ = player(job, seed)
     for network in one.networks.values():
+        smooth(network)
         for layer in network.modules():
             if "Dropout" in type(layer).__name__:
                 vars(layer)["p"] = 0.0  # masks are drawn in another order by the peer

@@ -142,7 +142,7 @@ def _judge(names: Sequence[str], checked: Mapping[str, Mapping[str, float]]) -> 
             if mine > max(RULE * row["plain"], 1e-6):
                 broken[side] = (
                     f"not printed: {side}, whose gradient of {network} is {mine:.2g} off float64, plain eager's "
-                    f"{row['plain']:.2g} (at most {RULE:g} times that; more draws=N even out single jumps)"
+                    f"{row['plain']:.2g} (at most {RULE:g} times that)"
                 )
     kept = [name for name in names if _side(name) not in broken]
     if not kept:
