@@ -6,9 +6,8 @@ plays one iteration of its training as its own loop does.
 
 from __future__ import annotations
 
-import ast
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,32 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
-from torch.optim import Optimizer
 
 from gan_cli import draw
 from gan_cli.bench.games import Game
+from gan_cli.bench.peer import Peer, adam, copy_weights, definitions
 from gan_cli.errors import GanError
 from gan_cli.penalties import GradientPenalty
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.pix2pix import Pix2Pix
-
-
-class Peer:
-    """compared: the networks whose gradients must be ours; the others get other noise than in our game."""
-
-    file = ""
-    system: type = object
-    compared: tuple[str, ...] = ()
-    networks: dict[str, nn.Module]
-    optimizers: list[Optimizer]
-
-    @classmethod
-    def adopt(cls, root: Path, game: Game) -> None:
-        """Give our game the peer's networks where ours has none like them."""
-
-    def step(self) -> None:
-        raise NotImplementedError
 
 
 def find(path: str, game: Game) -> Callable[[], Peer]:
@@ -58,35 +40,6 @@ def find(path: str, game: Game) -> Callable[[], Peer]:
     kind = fitting[0]
     kind.adopt(root, game)
     return lambda: kind(root, game)  # type: ignore[call-arg]
-
-
-def copy_weights(theirs: nn.Module, ours: nn.Module) -> nn.Module:
-    """`theirs` with our weights. GanError if the two are not the same network."""
-    pairs = list(zip(theirs.parameters(), ours.parameters()))
-    same = len(list(theirs.parameters())) == len(list(ours.parameters()))
-    if not same or any(a.shape != b.shape for a, b in pairs):
-        raise GanError(f"the peer's {type(theirs).__name__} is not the network of this model; see docs/SPEED.md")
-    with torch.no_grad():
-        for a, b in pairs:
-            a.copy_(b)
-    return theirs.to(next(ours.parameters()).device)
-
-
-def adam(networks: Sequence[nn.Module], game: Game, **options: Any) -> Optimizer:
-    settings = game.cfg.optimizer
-    parameters = [p for network in networks for p in network.parameters()]
-    return torch.optim.Adam(parameters, lr=settings.lr, betas=tuple(settings.betas), **options)
-
-
-def definitions(file: Path, names: Sequence[str], namespace: dict[str, Any]) -> dict[str, Any]:
-    """Run only the definitions of the classes and functions `names` of a script, with `namespace` as its globals."""
-    tree = ast.parse(file.read_text())
-    kept = [n for n in tree.body if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and n.name in names]
-    missing = set(names) - {n.name for n in kept}
-    if missing:
-        raise GanError(f"{file} defines no {', '.join(sorted(missing))}; another version than the adapter knows")
-    exec(compile(ast.Module([*kept], []), str(file), "exec"), namespace)
-    return namespace
 
 
 def _options(game: Game, generator: nn.Module, critic: nn.Module, **more: Any) -> SimpleNamespace:

@@ -46,9 +46,8 @@ class DRIT(System):
     content: image, domain -> content; attribute: image, domain -> (mean, log variance | None); generator: content,
     attribute, domain -> image. A domain is "x" or "y"; each of these networks holds both domains' layers and those that
     they share, so that no layer belongs to two networks. D_X, D_Y judge images with an encoded attribute, D2_X, D2_Y
-    those with a random one, all of them
-    networks.multiscale.MultiScale; D_content tells the domain of a content. The first half of a batch is translated,
-    the second is what D2_X and D2_Y take for real (the code's 1 + 1).
+    those with a random one, all of them networks.multiscale.MultiScale; D_content tells the domain of a content. The
+    first half of a batch is translated, the second is what D2_X and D2_Y take for real (the code's 1 + 1).
 
     An iteration is d_iter iterations of the code: D_content moves d_iter times, each on a batch of its own; then come
     the four critics, encoders and generators, and content encoder and generators again. The weights are those of
