@@ -201,7 +201,7 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
         ema_decay=settings.ema_decay,
         schedule=schedule,
         momentum=momentum,
-        prefetch=settings.prefetch,
+        prefetch=game.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
     )
     if settings.precision == "bfloat16":
         averages = built.ema.copies.values() if built.ema else ()

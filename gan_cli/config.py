@@ -48,7 +48,7 @@ class TrainerSettings:
     best_by: str | None = None
     momentum: Any = None
     cpu_kernels: bool = True
-    prefetch: bool = True
+    prefetch: bool | None = None
     channels_last: bool = False
     compile: bool = False
 
