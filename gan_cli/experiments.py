@@ -16,11 +16,12 @@ from gan_cli.paths import conf_dir
 from gan_cli.targets import target
 
 OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` may not say
-# Keys that change where and how a run is watched, and nothing that it learns.
+# Keys that change where a run is computed and how it is watched, and nothing that it learns but for rounding.
 HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
             "trainer.device", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
             "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
-            "trainer.evaluate_count", "trainer.best_by", "trainer.deterministic")  # fmt: skip
+            "trainer.evaluate_count", "trainer.best_by", "trainer.deterministic",
+            "trainer.prefetch", "trainer.cpu_kernels", "trainer.channels_last", "trainer.compile")  # fmt: skip
 
 
 @dataclass(frozen=True)
