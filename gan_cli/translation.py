@@ -133,14 +133,12 @@ def translate(
     ways: Counter[str] = Counter()
     progress = _Counter(len(files))
     with run.test_mode(seed):
-        shown = [translator.read(file) for file in styles]
+        hows: list[tuple[int, Tensor | None]] = [(seed, translator.read(file)) for file in styles]
+        hows = hows or [(seed + i, None) for i in range(count)]
         for file, partner, targets in zip(files, partners, names, strict=True):
             try:
                 image = translator.read(file, partner)
-                if shown:
-                    results = [translator(fit, image, seed, one) for one in shown]
-                else:
-                    results = [translator(fit, image, seed + i) for i in range(count)]
+                results = [translator(fit, image, *how) for how in hows]
             except (ValueError, OSError, RuntimeError) as error:
                 failed.append(f"{file.name}: {' '.join(str(error).split())}")
                 continue
@@ -153,14 +151,22 @@ def translate(
             progress.step()
     pages = sheets.save(folder, rows)
     more = [f"{number} {way}" for way, number in ways.items()] + ([f"{pages} sheets"] if pages else [])
-    each = f", {len(names[0])} outputs each" if len(names[0]) > 1 else ""
+    _report(translator, len(files), len(names[0]), failed, input, folder, more)
+
+
+def _report(
+    translator: Translator, total: int, each: int, failed: list[str], source: str, folder: Path, more: list[str]
+) -> None:
+    """What was done, in a line; GanError that names what was not."""
+    run = translator.run
     print(
-        f"{len(files) - len(failed)} of {len(files)} images translated {translator.direction}{each} ({run.weights} "
-        f"weights, iteration {run.iteration}) into {folder}{''.join(f'; {part}' for part in more)}"
+        f"{total - len(failed)} of {total} images translated {translator.direction}"
+        f"{f', {each} outputs each' if each > 1 else ''} ({run.weights} weights, iteration {run.iteration}) "
+        f"into {folder}{''.join(f'; {part}' for part in more)}"
     )
     if failed:
         raise GanError(
-            f"{len(failed)} {'images' if len(failed) > 1 else 'image'} of {input} could not be translated: "
+            f"{len(failed)} {'images' if len(failed) > 1 else 'image'} of {source} could not be translated: "
             f"{'; '.join(failed[:3])}{'; ...' if len(failed) > 3 else ''}"
         )
 

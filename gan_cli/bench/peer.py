@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gan_cli.bench.games import Game
 from gan_cli.errors import GanError
 
 
-class Peer:
+class Peer(ABC):
     """compared: the networks whose gradients must be ours; the others get other noise than in our game."""
 
     file = ""
@@ -25,11 +26,12 @@ class Peer:
     optimizers: list[Optimizer]
 
     @classmethod
-    def adopt(cls, root: Path, game: Game) -> None:
+    def adopt(cls, root: Path, game: Game) -> None:  # noqa: B027  (most have nothing to give)
         """Give our game the peer's networks where ours has none like them."""
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """One iteration of the peer's own training."""
 
 
 def copy_weights(theirs: nn.Module, ours: nn.Module) -> nn.Module:
