@@ -25,8 +25,8 @@ class Peer(ABC):
     networks: dict[str, nn.Module]
     optimizers: list[Optimizer]
 
-    @classmethod
-    def adopt(cls, root: Path, game: Game) -> None:  # noqa: B027  (most have nothing to give)
+    @classmethod  # noqa: B027
+    def adopt(cls, root: Path, game: Game) -> None:
         """Give our game the peer's networks where ours has none like them."""
 
     @abstractmethod
