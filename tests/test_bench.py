@@ -91,12 +91,12 @@ def job(words: list[str], peer: Path | None, **more: Any) -> dict[str, Any]:
 def test_dcgan_adapter_plays_our_game(examples: Path) -> None:
     """The same weights, images and noise: D's gradients are ours. Another slope of the LeakyReLU is another maths."""
     found = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
-    assert set(found) == {"discriminator", "generator"} and set(found["generator"]) == {"plain", "ours"}
+    assert set(found) == {"discriminator", "generator"} and 0 < found["generator"]["peer"] < 1e-5
     assert 0 < found["discriminator"]["peer"] < 1e-5
     (examples / "dcgan/main.py").write_text(DCGAN_SCRIPT.replace("SLOPE", "0.3"))
     other = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
     kept, broken = step._judge(["ours", "plain", "peer", "peer+malloc"], other)
-    assert kept == ["ours", "plain"] and len(broken) == 1 and "peer, whose gradient of discriminator" in broken[0]
+    assert kept == ["ours", "plain"] and len(broken) == 1 and "peer, whose gradient of " in broken[0]
 
 
 def test_wgan_gp_adapter_plays_our_game(tmp_path: Path) -> None:

@@ -55,6 +55,31 @@ def test_penalty_value_is_the_mean_over_samples_of_a_norm_over_all_values() -> N
     assert penalty.item() == pytest.approx(((5 - 1) ** 2 + 0) / 2)
 
 
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.LayerNorm(5)])
+def test_second_derivative_of_a_critic_with_kinks(norm: nn.Module) -> None:
+    """As torch's own, which goes once more through the whole critic; with nothing but linear layers and kinks the
+    biases take no part, so that pass was for nothing."""
+    torch.manual_seed(0)
+    critic = nn.Sequential(
+        nn.Flatten(), nn.Linear(18, 5), norm, nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 1),
+    ).double()  # fmt: skip
+    x, weights = batches(32)[0], list(critic.parameters())
+
+    def penalty(gradient: Tensor) -> list[Tensor | None]:
+        value = (gradient.norm(dim=1) - 1).square().mean()
+        return list(torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True))
+
+    leaf = x.clone().requires_grad_()
+    (plain,) = torch.autograd.grad(critic(leaf).sum(), leaf, create_graph=True)
+    fast = input_gradient(critic, x)
+    assert (penalty(fast)[1] is None) == isinstance(norm, nn.Identity)  # the first layer's bias
+    torch.testing.assert_close(fast, plain.flatten(1), rtol=0, atol=0)
+    for weight, ours, theirs in zip(weights, penalty(fast), penalty(plain.flatten(1)), strict=True):
+        zero = torch.zeros_like(weight)
+        torch.testing.assert_close(zero if ours is None else ours, zero if theirs is None else theirs)
+
+
 def test_score_map_counts_through_its_sum() -> None:
     x = torch.ones(2, 1, 2, 2)
     torch.testing.assert_close(input_gradient(lambda x: 3 * x, x), torch.full((2, 4), 3.0))

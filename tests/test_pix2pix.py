@@ -263,6 +263,21 @@ def test_losses_by_hand() -> None:
     assert weighted["L1"].item() == pytest.approx(3 * math.log(3), rel=1e-6)
 
 
+@pytest.mark.parametrize("one_fake", [False, True])
+def test_one_image_for_both_turns(one_fake: bool) -> None:
+    """The authors' code: G(x, z) is drawn once, and G learns from the image that D saw."""
+    torch.manual_seed(0)
+    noisy = nn.Sequential(nn.Conv2d(1, 1, 1), NoiseDropout())
+    one = Pix2Pix(noisy, Difference(), Objective(NonSaturating()), one_fake=one_fake)
+    made: list[Tensor] = []
+    noisy.register_forward_hook(lambda _, __, image: made.append(image))
+    one.d_loss(batch())
+    terms = one.g_loss(batch())
+    assert len(made) == (1 if one_fake else 2)
+    assert terms["L1"].item() == pytest.approx(100 * (made[-1] - batch().target).abs().mean().item())
+    assert torch.autograd.grad(terms["L1"], noisy[0].weight)[0].any()
+
+
 def test_turns_and_ablations() -> None:
     def shown(**options: Any) -> tuple[list[tuple[str, tuple[str, ...], int]], list[str]]:
         one = game(**options)

@@ -121,6 +121,50 @@ def test_algorithm_1() -> None:
     assert max(p.abs().max() for p in game.generator.parameters()) > 0.01
 
 
+def counted(game: GAN) -> list[Tensor]:
+    """What G is given from now on."""
+    seen: list[Tensor] = []
+    game.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    return seen
+
+
+@pytest.mark.parametrize("one_fake", [False, True])
+def test_one_fake_for_both_turns(one_fake: bool) -> None:
+    """G's gradient through the kept images is that of drawing the same z again; D's turn gives G none."""
+    game, x = gan(one_fake=one_fake), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(game)
+    d, g = game.turns()
+    game.generator.requires_grad_(False)
+    sum(d.loss(x).values()).backward()  # type: ignore[union-attr]
+    assert all(p.grad is None for p in game.generator.parameters())
+    assert not any(p.requires_grad for p in game.generator.parameters())
+    with torch.no_grad():
+        game.discriminator.layers[1].weight.add_(0.1)  # D has moved
+    game.generator.requires_grad_(True)
+    sum(g.loss(x).values()).backward()  # type: ignore[union-attr]
+    assert len(seen) == (1 if one_fake else 2)
+    found = [p.grad.clone() for p in game.generator.parameters()]  # type: ignore[union-attr]
+    game.generator.zero_grad()
+    fake = game.generator(seen[-1])
+    sum(game.objective.g_loss(game.discriminator, fake, x.image).values()).backward()  # type: ignore[union-attr]
+    for ours, p in zip(found, game.generator.parameters(), strict=True):
+        assert ours.any() or p.dim() == 1
+        torch.testing.assert_close(ours, p.grad)
+    g.loss(x)
+    assert len(seen) == (3 if one_fake else 4)  # nothing is left over: a second call draws
+
+
+def test_one_fake_needs_one_step_of_d() -> None:
+    game, x = gan(Objective(NonSaturating(), critic_steps=2), one_fake=True), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(game)
+    for turn in game.turns():
+        for _ in range(turn.steps):
+            turn.loss(x)
+    assert len(seen) == 3
+    with pytest.raises(ValueError, match="one_fake"):
+        gan(one_fake=True, fakes_per_real=2)
+
+
 def test_gan_losses_by_hand() -> None:
     """G(z) = z, D(x) = sum of x: the fakes' scores are the noise."""
     game = GAN(nn.Unflatten(1, (1, 1, 1)), nn.Flatten(0), Objective(Wasserstein()), latent_dim=1)

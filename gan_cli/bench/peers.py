@@ -93,7 +93,7 @@ class JunyanzCycleGAN(Peer):
 
 
 class JunyanzPix2Pix(Peer):
-    """junyanz/pytorch-CycleGAN-and-pix2pix, models/pix2pix_model.py. It plays both turns on one G(x); we draw two."""
+    """junyanz/pytorch-CycleGAN-and-pix2pix, models/pix2pix_model.py."""
 
     file, system = "models/pix2pix_model.py", Pix2Pix
     compared = ("generator", "discriminator")
@@ -117,10 +117,10 @@ class JunyanzPix2Pix(Peer):
 
 
 class ExampleDCGAN(Peer):
-    """pytorch/examples, dcgan/main.py. It plays both turns on one G(z); we draw two."""
+    """pytorch/examples, dcgan/main.py."""
 
     file, system = "dcgan/main.py", GAN
-    compared = ("discriminator",)
+    compared = ("discriminator", "generator")
 
     def __init__(self, root: Path, game: Game) -> None:
         ours: Any = game.system
@@ -240,19 +240,19 @@ class Bare(Peer):
         self.networks = {"generator": self.G, "discriminator": self.D}
         self.opt_G, self.opt_D = adam([self.G], game, fused=True), adam([self.D], game, fused=True)
         self.optimizers = [self.opt_G, self.opt_D]
-        self.real, self.prior = game.batch[0], _prior(ours)
+        self.real, self.prior, self.one_fake = game.batch[0], _prior(ours), ours.one_fake
         draw.seed(game.cfg.seed)
 
     def step(self) -> None:
         n = len(self.real)
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.one_fake):
             fake = self.G(self.prior(n))
         self.opt_D.zero_grad()
-        (softplus(-self.D(self.real)).mean() + softplus(self.D(fake)).mean()).backward()
+        (softplus(-self.D(self.real)).mean() + softplus(self.D(fake.detach())).mean()).backward()
         self.opt_D.step()
         self.D.requires_grad_(False)
         self.opt_G.zero_grad()
-        softplus(-self.D(self.G(self.prior(n)))).mean().backward()
+        softplus(-self.D(fake if self.one_fake else self.G(self.prior(n)))).mean().backward()
         self.opt_G.step()
         self.D.requires_grad_(True)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Images
 from gan_cli.draw import normal
 from gan_cli.objective import Objective
+from gan_cli.once import Once
 from gan_cli.systems.base import System, Terms, Turn
 
 COLUMNS = 10
@@ -24,7 +25,8 @@ class GAN(System):
 
     generator: z (N, latent_dim) -> image; discriminator: image -> scores. noise: the prior of z,
     draw.Normal or draw.Uniform with its bounds. fakes_per_real: G's turn draws so many samples for each image of a
-    batch (2 in WGAN-GP's CIFAR-10 code).
+    batch (2 in WGAN-GP's CIFAR-10 code). one_fake: in an iteration with one step of D both turns play on the same
+    G(z), as in dcgan.torch; Algorithm 1 draws z anew. ValueError for one_fake with other than one fake per real.
     """
 
     def __init__(
@@ -35,16 +37,20 @@ class GAN(System):
         latent_dim: int = 100,
         noise: Callable[..., Tensor] = normal,
         fakes_per_real: int = 1,
+        one_fake: bool = False,
     ) -> None:
         super().__init__()
         if fakes_per_real < 1:
             raise ValueError(f"fakes_per_real is at least 1, not {fakes_per_real}")
+        if one_fake and fakes_per_real > 1:
+            raise ValueError(f"one_fake: the turns cannot share G(z) with fakes_per_real {fakes_per_real}")
         self.generator = generator
         self.discriminator = discriminator
         self.objective = objective
         self.latent_dim = latent_dim
         self.noise = noise
-        self.fakes_per_real = fakes_per_real
+        self.fakes_per_real, self.one_fake = fakes_per_real, one_fake
+        self.shared = Once()
 
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration)
@@ -54,10 +60,17 @@ class GAN(System):
         ]
 
     def d_loss(self, batch: Images) -> Terms:
-        return self.objective.d_loss(self.discriminator, batch.image, self.generate(len(batch.image)))
+        n = len(batch.image)
+        if self.one_fake and self.objective.steps_at(self.iteration) == 1:
+            fake = self.shared.make(self.generator, lambda: self.generate(n))
+        else:
+            fake = self.generate(n)
+        return self.objective.d_loss(self.discriminator, batch.image, fake)
 
     def g_loss(self, batch: Images) -> Terms:
-        fake = self.generate(self.fakes_per_real * len(batch.image))
+        fake = self.shared.take()
+        if fake is None:
+            fake = self.generate(self.fakes_per_real * len(batch.image))
         return self.objective.g_loss(self.discriminator, fake, batch.image)
 
     def constrain(self) -> None:

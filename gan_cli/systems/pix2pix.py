@@ -8,6 +8,7 @@ from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Pairs
 from gan_cli.objective import Objective
+from gan_cli.once import Once
 from gan_cli.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
 
@@ -16,8 +17,9 @@ class Pix2Pix(System):
     """G* = arg min_G max_D  L_cGAN(G, D) + lambda_L1 E |y - G(x, z)|,  eq. 4;
 
     L_cGAN = E log D(x, y) + E log(1 - D(x, G(x, z))), eq. 1. z is the dropout in G, at test too. D moves first, and
-    its loss is halved (section 3.3; in the authors' Lua code only the printed one is). Differs: G draws z anew for
-    its own turn, as Algorithm 1 of Goodfellow et al. 2014 does; the authors' code plays both turns on one image.
+    its loss is halved (section 3.3; in the authors' Lua code only the printed one is). one_fake: in an iteration with
+    one step of D both turns play on the same G(x, z), as the authors' code does; Algorithm 1 of Goodfellow et al. 2014
+    draws z anew.
 
     generator: x -> y; discriminator: x, y -> scores. lambda_GAN: weight of the adversarial term; 0 is the ablation
     "L1", in which D never moves, and lambda_L1 0 the ablation "cGAN". show: (x, y) -> the picture of y for the sample
@@ -36,6 +38,7 @@ class Pix2Pix(System):
         lambda_L1: float = 100.0,
         lambda_GAN: float = 1.0,
         show: Callable[[Tensor, Tensor], Tensor] | None = None,
+        one_fake: bool = False,
     ) -> None:
         super().__init__()
         if min(lambda_L1, lambda_GAN) < 0 or lambda_L1 + lambda_GAN == 0:
@@ -45,6 +48,7 @@ class Pix2Pix(System):
         self.generator, self.discriminator = generator, discriminator
         self.objective, self.lambda_L1, self.lambda_GAN = objective, lambda_L1, lambda_GAN
         self.show = show or (lambda x, y: y)
+        self.one_fake, self.shared = one_fake, Once()
 
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration) if self.lambda_GAN else 0
@@ -55,12 +59,18 @@ class Pix2Pix(System):
 
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        terms = self.objective.d_loss(self.critic(x), y, self.generator(x))
+        if self.one_fake and self.objective.steps_at(self.iteration) == 1:
+            Gx = self.shared.make(self.generator, lambda: self.generator(x))
+        else:
+            Gx = self.generator(x)
+        terms = self.objective.d_loss(self.critic(x), y, Gx)
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        Gx = self.generator(x)
+        Gx = self.shared.take()
+        if Gx is None:
+            Gx = self.generator(x)
         terms: Terms = {}
         if self.lambda_GAN:
             terms["adversarial"] = self.lambda_GAN * self.objective.g_loss(self.critic(x), Gx, y)["adversarial"]
