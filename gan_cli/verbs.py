@@ -199,6 +199,8 @@ VERBS = {
             "sides": Option(list, [], "step: these only, such as ours,no_kernels,plain,peer,ours+malloc"),
             "draws": Option(int, 1, "step: initial weights with which the gradients are checked"),
             "threads": Option(int, None, "step: of each side; as many as there are cores if left out"),
+            "against": Option(str, None, "start: another command; it is timed too, until it prints the text until="),
+            "until": Option(str, None, "start: what tells that the first iteration of against= is over"),
             "root": Option(str, None, "data: a folder of images; made for the purpose if left out"),
             "out": Option(str, "outputs/bench", "folder for the table and the raw times"),
         },

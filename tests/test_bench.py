@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from gan_cli.bench import bench, data, flops, report, scaling, side, step
+from gan_cli.bench import bench, data, flops, report, scaling, side, start, step
 from gan_cli.bench.games import Game, Ours, error, gradients
+from gan_cli.bench.peer import Peer
 from gan_cli.bench.peers import find
 from gan_cli.cli import main
 from gan_cli.errors import GanError
@@ -113,6 +115,39 @@ def test_wgan_gp_adapter_plays_our_game(tmp_path: Path) -> None:
 def test_bare_loop_plays_our_game() -> None:
     found = side.check(job(DCGAN, None, sides=["plain", "ours"]) | {"peer": "bare", "sides": ["plain", "ours", "peer"]})
     assert all(row["peer"] <= 3 * row["plain"] + 1e-7 for row in found.values()) and "generator" in found
+
+
+def test_peers_play_on_batches_of_their_own_loaders(examples: Path, tmp_path: Path) -> None:
+    """An image folder with a class: each step takes another batch. The bare loop takes ours, in our order."""
+    Path(tmp_path, "faces/all").mkdir(parents=True)
+    for number in range(8):
+        Image.new("RGB", (12, 10), (30 * number, 0, 0)).save(tmp_path / f"faces/all/{number}.png")
+    words = [*DCGAN, "dataset=image_folder", f"dataset.root={tmp_path / 'faces'}", "dataset.image_size=8"]
+    peer, game = side.player({"words": words, "peer": str(examples), "side": "peer", "stream": True})
+    assert isinstance(peer, Peer) and peer.batches is not None
+    one, two, three = (next(peer.batches)[0] for _ in range(3))
+    reds = sorted(torch.cat([one, two])[:, 0, 0, 0].tolist())  # an epoch: every picture once
+    assert reds == pytest.approx([60 * n / 255 - 1 for n in range(8)], abs=0.01) and three.shape == (4, 3, 8, 8)
+    peer.step()
+    bare, game = side.player({"words": DCGAN, "peer": "bare", "side": "peer", "stream": True})
+    assert isinstance(bare, Peer) and bare.batches is not None
+    next(bare.batches)
+    assert torch.equal(next(bare.batches)[0], game.data.train_batch(0, 4, 4)[0])
+    bare.step()
+    fixed, _ = side.player({"words": DCGAN, "peer": str(examples), "side": "peer", "stream": False})
+    assert isinstance(fixed, Peer) and fixed.batches is None
+
+
+def test_start_of_another_command() -> None:
+    said = f"{sys.executable} -c \"import time; print('a'); time.sleep(.2); print('first done'); time.sleep(60)\""
+    found = start._other(said, "first")
+    assert 0.2 < found["first_iteration"] < 30 and found["peak_mb"] > 1
+    with pytest.raises(GanError, match="ended without 'second'; its last line: a"):
+        start._other(f"{sys.executable} -c \"print('a')\"", "second")
+    with pytest.raises(GanError, match="against=/no/such"):
+        start._other("/no/such", "x")
+    with pytest.raises(GanError, match="go together"):
+        start.measure([], Path(), rounds=1, against="x", until=None)
 
 
 def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:

@@ -20,6 +20,8 @@ def bench(
     draws: int = 1,
     root: str | None = None,
     threads: int | None = None,
+    against: str | None = None,
+    until: str | None = None,
     out: str = "outputs/bench",
 ) -> None:
     """Measure `kind` for the game that the overrides `words` describe; the report goes to the terminal and to `out`.
@@ -43,7 +45,7 @@ def bench(
     elif kind == "start":
         from gan_cli.bench import start
 
-        start.measure(words, folder, rounds=rounds)
+        start.measure(words, folder, rounds=rounds, against=against, until=until)
     elif kind == "flops":
         from gan_cli.bench import flops
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,34 @@ from gan_cli.errors import GanError
 
 
 class Peer(ABC):
-    """compared: the networks whose gradients must be ours; the others get other noise than in our game."""
+    """compared: the networks whose gradients must be ours; the others get other noise than in our game. batches: what
+    its own loader gives, or None: one batch, again and again.
+    """
 
     file = ""
     system: type = object
     compared: tuple[str, ...] = ()
     networks: dict[str, nn.Module]
     optimizers: list[Optimizer]
+    batches: Iterator[Any] | None = None
 
     @classmethod  # noqa: B027
     def adopt(cls, root: Path, game: Game) -> None:
         """Give our game the peer's networks where ours has none like them."""
 
+    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+        """Batches without end, as its own loader makes them of the files that our data set reads."""
+        raise GanError(f"stream=true: the adapter for {self.file} has no loader")
+
     @abstractmethod
     def step(self) -> None:
         """One iteration of the peer's own training."""
+
+
+def endless(loader: Iterable[Any]) -> Iterator[Any]:
+    """Epoch after epoch."""
+    while True:
+        yield from loader
 
 
 def copy_weights(theirs: nn.Module, ours: nn.Module) -> nn.Module:

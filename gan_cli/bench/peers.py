@@ -6,8 +6,8 @@ plays one iteration of its training as its own loop does.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+from torch.utils.data import DataLoader
 
 from gan_cli import draw
 from gan_cli.bench.games import Game
-from gan_cli.bench.peer import Peer, adam, copy_weights, definitions
+from gan_cli.bench.junyanz import JunyanzCycleGAN, JunyanzPix2Pix
+from gan_cli.bench.peer import Peer, adam, copy_weights, definitions, endless
 from gan_cli.errors import GanError
 from gan_cli.penalties import GradientPenalty
-from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.systems.gan import GAN
-from gan_cli.systems.pix2pix import Pix2Pix
+from gan_cli.trainer import to_device
 
 
 def find(path: str, game: Game) -> Callable[[], Peer]:
@@ -40,80 +41,6 @@ def find(path: str, game: Game) -> Callable[[], Peer]:
     kind = fitting[0]
     kind.adopt(root, game)
     return lambda: kind(root, game)  # type: ignore[call-arg]
-
-
-def _options(game: Game, generator: nn.Module, critic: nn.Module, **more: Any) -> SimpleNamespace:
-    """The options of pytorch-CycleGAN-and-pix2pix that its models read."""
-    first = next(m for m in generator.modules() if isinstance(m, nn.Conv2d))
-    convolutions = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
-    settings = game.cfg.optimizer
-    shared = {
-        "gpu_ids": [game.device.index or 0] if game.device.type == "cuda" else [],
-        "isTrain": True, "checkpoints_dir": "", "name": "", "preprocess": "resize_and_crop", "direction": "AtoB",
-        "input_nc": game.data.channels, "output_nc": game.data.channels, "ngf": first.out_channels,
-        "ndf": convolutions[0].out_channels, "netD": "n_layers", "n_layers_D": len(convolutions) - 2,
-        "init_type": "normal", "init_gain": 0.02, "lr": settings.lr, "beta1": settings.betas[0],
-    }  # fmt: skip
-    return SimpleNamespace(**shared, **more)
-
-
-def _model(root: Path, module: str, name: str, options: SimpleNamespace) -> Any:
-    sys.path.insert(0, str(root.resolve()))
-    try:
-        return getattr(__import__(f"models.{module}", fromlist=[name]), name)(options)
-    except ImportError as error:
-        raise GanError(f"peer={root}: {error}; install what it needs") from error
-    finally:
-        sys.path.pop(0)
-
-
-class JunyanzCycleGAN(Peer):
-    """junyanz/pytorch-CycleGAN-and-pix2pix, models/cycle_gan_model.py; its G_A is our G, its D_A our D_Y."""
-
-    file, system = "models/cycle_gan_model.py", CycleGAN
-    compared = ("G", "F", "D_X", "D_Y")
-
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
-        blocks = sum(type(m).__name__ == "Block" for m in ours.G.modules())
-        options = _options(
-            game, ours.G, ours.D_X, netG=f"resnet_{blocks}blocks", norm="instance", no_dropout=True, gan_mode="lsgan",
-            pool_size=ours.pool_x.size, lambda_A=ours.lambda_x, lambda_B=ours.lambda_y,
-            lambda_identity=ours.lambda_identity,
-        )  # fmt: skip
-        self.model = _model(root, "cycle_gan_model", "CycleGANModel", options)
-        names = {"G": "netG_A", "F": "netG_B", "D_Y": "netD_A", "D_X": "netD_B"}
-        self.networks = {k: copy_weights(getattr(self.model, name), getattr(ours, k)) for k, name in names.items()}
-        self.optimizers = self.model.optimizers
-        self.inputs: dict[str, Any] = {"A": game.batch[0], "B": game.batch[1], "A_paths": [], "B_paths": []}
-
-    def step(self) -> None:
-        self.model.set_input(self.inputs)
-        self.model.optimize_parameters()
-
-
-class JunyanzPix2Pix(Peer):
-    """junyanz/pytorch-CycleGAN-and-pix2pix, models/pix2pix_model.py."""
-
-    file, system = "models/pix2pix_model.py", Pix2Pix
-    compared = ("generator", "discriminator")
-
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
-        depth = len(ours.generator.down)
-        options = _options(
-            game, ours.generator, ours.discriminator, netG=f"unet_{2**depth}", norm="batch", no_dropout=False,
-            gan_mode="vanilla", lambda_L1=ours.lambda_L1,
-        )  # fmt: skip
-        self.model = _model(root, "pix2pix_model", "Pix2PixModel", options)
-        names = {"generator": "netG", "discriminator": "netD"}
-        self.networks = {k: copy_weights(getattr(self.model, name), getattr(ours, k)) for k, name in names.items()}
-        self.optimizers = self.model.optimizers
-        self.inputs: dict[str, Any] = {"A": game.batch[0], "B": game.batch[1], "A_paths": [], "B_paths": []}
-
-    def step(self) -> None:
-        self.model.set_input(self.inputs)
-        self.model.optimize_parameters()
 
 
 class ExampleDCGAN(Peer):
@@ -137,12 +64,22 @@ class ExampleDCGAN(Peer):
         self.real, self.prior = game.batch[0], _prior(ours)
         draw.seed(game.cfg.seed)
 
+    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+        """Its loader with its defaults: ImageFolder, two workers."""
+        from torchvision import datasets, transforms
+
+        size = game.data.image_size
+        steps = [transforms.Resize(size), transforms.CenterCrop(size), *_normalised(3)]
+        folder = datasets.ImageFolder(str(game.cfg.dataset.root), transforms.Compose(steps))
+        return endless(DataLoader(folder, game.cfg.trainer.batch_size, shuffle=True, num_workers=2))
+
     def step(self) -> None:
         """The body of its loop."""
-        criterion, n = nn.BCELoss(), len(self.real)
-        label = torch.full((n,), 1.0, device=self.real.device)
+        real = next(self.batches)[0].to(self.real.device) if self.batches else self.real
+        criterion, n = nn.BCELoss(), len(real)
+        label = torch.full((n,), 1.0, device=real.device)
         self.D.zero_grad()
-        output = self.D(self.real)
+        output = self.D(real)
         loss = criterion(output, label)
         loss.backward()
         output.mean().item()
@@ -201,14 +138,23 @@ class PyTorchGANWGANGP(Peer):
         self.weight = ours.objective.penalty.weight
         draw.seed(game.cfg.seed)
 
+    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+        """Its loader: torchvision's MNIST, unpacked under our data set's root."""
+        from torchvision import datasets, transforms
+
+        steps = [transforms.Resize(game.data.image_size), *_normalised(1)]
+        digits = datasets.MNIST(str(game.cfg.dataset.root), transform=transforms.Compose(steps))
+        return endless(DataLoader(digits, game.cfg.trainer.batch_size, shuffle=True))
+
     def step(self) -> None:
         """Its loop over `n_critic` batches, of which one also trains G."""
         for _ in range(self.steps):
+            real = next(self.batches)[0] if self.batches else self.real
             self.opt_D.zero_grad()
-            z = self.prior(len(self.real))
+            z = self.prior(len(real))
             fake = self.G(z)
-            real_scores, fake_scores = self.D(self.real), self.D(fake)
-            penalty = self.penalty(self.D, self.real.data, fake.data)
+            real_scores, fake_scores = self.D(real), self.D(fake)
+            penalty = self.penalty(self.D, real.data, fake.data)
             loss = -real_scores.mean() + fake_scores.mean() + self.weight * penalty
             loss.backward()
             self.opt_D.step()
@@ -243,18 +189,30 @@ class Bare(Peer):
         self.real, self.prior, self.one_fake = game.batch[0], _prior(ours), ours.one_fake
         draw.seed(game.cfg.seed)
 
+    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+        """Our own batches."""
+        count = game.cfg.trainer.batch_size
+        return (game.data.train_batch(game.cfg.seed, start, count) for start in itertools.count(0, count))
+
     def step(self) -> None:
-        n = len(self.real)
+        real = to_device(next(self.batches), self.real.device)[0] if self.batches else self.real
+        n = len(real)
         with torch.set_grad_enabled(self.one_fake):
             fake = self.G(self.prior(n))
         self.opt_D.zero_grad()
-        (softplus(-self.D(self.real)).mean() + softplus(self.D(fake.detach())).mean()).backward()
+        (softplus(-self.D(real)).mean() + softplus(self.D(fake.detach())).mean()).backward()
         self.opt_D.step()
         self.D.requires_grad_(False)
         self.opt_G.zero_grad()
         softplus(-self.D(fake if self.one_fake else self.G(self.prior(n)))).mean().backward()
         self.opt_G.step()
         self.D.requires_grad_(True)
+
+
+def _normalised(channels: int) -> list[Any]:
+    from torchvision import transforms
+
+    return [transforms.ToTensor(), transforms.Normalize([0.5] * channels, [0.5] * channels)]
 
 
 def _prior(game: Any) -> Callable[[int], Tensor]:

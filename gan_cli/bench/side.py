@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +32,10 @@ def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Game]:
     if job["side"] == "peer":
         if peer is None:
             raise GanError("the side 'peer' needs peer=PATH")
-        return peer(), game
+        one = peer()
+        if job.get("stream"):
+            one.batches = one.feed(Path(job["peer"]), game)
+        return one, game
     if job["side"] == "exact":
         return Ours(game, kernels=False, join=False, exact=True), game
     return Ours(game, **SIDES[job["side"]], stream=job.get("stream", False)), game

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -40,9 +42,17 @@ sys.exit(cli.main(["train", *sys.argv[2:]]))
 """
 
 
-def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
-    """`gan train WORDS` several times, and once more with the clock on every import."""
-    runs = [_start(words) for _ in range(rounds)]
+def measure(words: Sequence[str], folder: Path, *, rounds: int, against: str | None, until: str | None) -> None:
+    """`gan train WORDS` several times, and once more with the clock on every import; in turns with the command
+    `against`, whose first iteration is over when it prints `until`.
+    """
+    if (against is None) != (until is None):
+        raise GanError("against='COMMAND' and until='TEXT' go together: the text says when its first iteration is over")
+    runs, others = [], []
+    for _ in range(rounds):
+        runs.append(_start(words))
+        if against and until:
+            others.append(_other(against, until))
     split = _imports(words)
     names = (("cli", "command line is there"), ("trainer", "torch and the trainer are imported"))
     rows: list[list[object]] = []
@@ -52,8 +62,14 @@ def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
     rows += [[f"import {name} (of the above)", seconds, None, None] for name, seconds in split.items()]
     peak = report.spread([run["peak_mb"] for run in runs])
     rows.append(["peak memory, MB", peak["median"], peak["min"], peak["max"]])
+    for key, name in (("first_iteration", "against: first iteration is finished"), ("peak_mb", "against: peak, MB")):
+        if others:
+            told = report.spread([other[key] for other in others])
+            rows.append([name, told["median"], told["min"], told["max"]])
     table = report.table(("from the start of the process", "s, median", "min", "max"), rows)
-    report.write(folder, "start", f"start: gan train {' '.join(words)}", table, [{"runs": runs, "imports": split}])
+    title = f"start: gan train {' '.join(words)}" + (f", against {against}" if against else "")
+    record = {"words": list(words), "runs": runs, "imports": split, "against": against, "others": others}
+    report.write(folder, "start", title, table, [record])
 
 
 def _start(words: Sequence[str], *options: str) -> dict[str, float]:
@@ -73,6 +89,37 @@ def _run(words: Sequence[str], *options: str) -> subprocess.CompletedProcess[str
         why = " ".join(reason).removeprefix("gan: ")
         raise GanError(f"gan train {' '.join(words)} came to no first iteration; {why}")
     return done
+
+
+def _other(command: str, until: str) -> dict[str, float]:
+    """Seconds until it prints a line with `until`, and MB at its peak by then, where the system tells. It is killed."""
+    began, seen = time.perf_counter(), []
+    try:
+        process = subprocess.Popen(
+            shlex.split(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise GanError(f"against={command}: {error}") from None
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if until in line:
+                return {"first_iteration": time.perf_counter() - began, "peak_mb": _peak(process.pid)}
+            seen.append(line.rstrip())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    raise GanError(f"against={command}: it ended without {until!r}; its last line: {next(reversed(seen), 'none')}")
+
+
+def _peak(pid: int) -> float:
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    except OSError:
+        found = None
+    return int(found[1]) * 1.024e-3 if found else float("nan")
 
 
 def _imports(words: Sequence[str]) -> dict[str, float]:
