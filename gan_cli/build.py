@@ -15,7 +15,8 @@ from torch.optim import Optimizer
 
 from gan_cli import distributed, draw, kernels_cpu, precision
 from gan_cli.data.base import Dataset
-from gan_cli.errors import GanError
+from gan_cli.errors import GanError, reading
+from gan_cli.graphs import GraphedTrainer
 from gan_cli.metrics.store import Store
 from gan_cli.networks.init import NORMS
 from gan_cli.scoring import Scoring
@@ -128,7 +129,7 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
     game takes samples together.
     """
     optimizers(cfg, game)
-    _refuse_shortcuts(cfg, game)
+    refuse_shortcuts(cfg, game)
     share = cfg.trainer.batch_size // distributed.world()
     if share % game.together:
         raise GanError(
@@ -136,7 +137,9 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
             f"choose a multiple of {game.together * distributed.world()}"
         )
     count = min(2 * game.together, share)
-    understudy, batch = copy.deepcopy(game), data.train_batch(cfg.seed, 0, count)
+    with reading("dataset"):
+        batch = data.train_batch(cfg.seed, 0, count)
+    understudy = copy.deepcopy(game)
     try:
         with draw.fork(cfg.seed):
             for turn in understudy.turns():
@@ -180,6 +183,8 @@ def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
             own = {**shared, **own}
             if "fused" in known:
                 own.setdefault("fused", True)
+            if cfg.trainer.cuda_graphs and "capturable" in known:
+                own.setdefault("capturable", True)
             with without_dynamo():
                 built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
     return built
@@ -191,7 +196,7 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
     _quicken(cfg, game)
     schedule = _instantiate(settings.schedule, "trainer.schedule") if settings.schedule else None
     momentum = _instantiate(settings.momentum, "trainer.momentum") if settings.momentum else None
-    built = Trainer(
+    built = (GraphedTrainer if settings.cuda_graphs else Trainer)(
         game,
         data,
         optimizers(cfg, game),
@@ -223,7 +228,7 @@ def _quicken(cfg: DictConfig, game: System) -> None:
             network.compile()
 
 
-def _refuse_shortcuts(cfg: DictConfig, game: System) -> None:
+def refuse_shortcuts(cfg: DictConfig, game: System) -> None:
     """GanError where a way to compute would be wrong for the networks of `game`."""
     settings = cfg.trainer
     if settings.channels_last and device(settings.device).type == "cpu":
@@ -233,5 +238,9 @@ def _refuse_shortcuts(cfg: DictConfig, game: System) -> None:
                     "trainer.channels_last=true: on a CPU torch gives instance normalisation, which network "
                     f"'{name}' has, wrong gradients in that order; leave it false"
                 )
+    if settings.cuda_graphs and device(settings.device).type == "cpu":
+        raise GanError("trainer.cuda_graphs=true: a graph is recorded on a GPU, and this is the CPU; leave it false")
+    if settings.cuda_graphs and settings.compile:
+        raise GanError("trainer.cuda_graphs=true: compiled networks are not recorded; leave trainer.compile false")
     if settings.compile and getattr(getattr(game, "objective", None), "penalty", None) is not None:
         raise GanError("trainer.compile=true: compiled networks lack the second derivative that loss.penalty takes")

@@ -51,6 +51,7 @@ class TrainerSettings:
     prefetch: bool | None = None
     channels_last: bool = False
     compile: bool = False
+    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         for key in POSITIVE:

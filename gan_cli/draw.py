@@ -59,6 +59,11 @@ def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
     return _rows(sampler, n, (), device)
 
 
+def generators(device: torch.device) -> list[torch.Generator]:
+    """The generator that was drawn from on `device`, if any."""
+    return [generator for place, generator in _generators.items() if place == device]
+
+
 @dataclass(frozen=True)
 class Normal:
     """The prior N(0, 1) of a game's noise."""

@@ -6,7 +6,8 @@ Anything else that reaches the command line is a defect of this program, and is 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MOST_NAMED = 16  # names in one error line; half as many beside a guess
 
@@ -29,6 +30,15 @@ class Interrupted(GanError):
     def __init__(self, message: str, status: int = 130) -> None:
         super().__init__(message)
         self.status = status
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """A ValueError while `what` is read, such as a broken picture, becomes a GanError."""
+    try:
+        yield
+    except ValueError as error:
+        raise GanError(f"{what}: {one_line(error)}") from error
 
 
 def suggest(word: str, options: Iterable[str]) -> str:

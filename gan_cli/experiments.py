@@ -21,7 +21,8 @@ HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extr
             "trainer.device", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
             "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
             "trainer.evaluate_count", "trainer.best_by", "trainer.deterministic",
-            "trainer.prefetch", "trainer.cpu_kernels", "trainer.channels_last", "trainer.compile")  # fmt: skip
+            "trainer.prefetch", "trainer.cpu_kernels", "trainer.channels_last", "trainer.compile",
+            "trainer.cuda_graphs")  # fmt: skip
 
 
 @dataclass(frozen=True)

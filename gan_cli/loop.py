@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli import checkpoint, distributed, draw
 from gan_cli.config import TrainerSettings
 from gan_cli.data.base import Dataset
-from gan_cli.errors import Diverged, Interrupted
+from gan_cli.errors import Diverged, Interrupted, reading
 from gan_cli.logger import Logger, Progress
 from gan_cli.monitor import Monitor
 from gan_cli.rundir import RunDir
@@ -120,7 +120,7 @@ class Loop:
         rate = self.progress.rate(done)
         self.progress.show(done, rate, values)
         rates = {
-            f"learning_rate/{name}": optimizer.param_groups[0]["lr"]
+            f"learning_rate/{name}": float(optimizer.param_groups[0]["lr"])
             for name, optimizer in self.trainer.optimizers.items()
         }
         self.warn(self.monitor.saturated(done, values))
@@ -132,7 +132,8 @@ class Loop:
         if not self.logger:
             return {}
         system, done = self.trainer.system, self.trainer.iteration
-        batch = to_device(self.data.test_batch(0, self.settings.sample_count), self.trainer.device)
+        with reading("dataset"):
+            batch = to_device(self.data.test_batch(0, self.settings.sample_count), self.trainer.device)
         with self.averaged(), test_mode(system, self.seed):
             named = system.sample(batch)
             diversity = self.monitor.diversity(batch, named) if done else {}

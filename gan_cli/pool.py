@@ -34,6 +34,11 @@ class ImagePool(nn.Module):
         shown = [self._one(image, k, slot) for image, k, slot in zip(images.split(1), keep, slots.split(1))]
         return torch.cat(shown)
 
+    @property
+    def full(self) -> bool:
+        """Whether its size stays as it is from now on."""
+        return len(self.images) >= self.size
+
     def _one(self, image: Tensor, keep: Tensor, slot: Tensor) -> Tensor:
         if len(self.images) < self.size:
             self.images = torch.cat([self.images, image]) if len(self.images) else image.clone()

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from gan_cli import distributed, draw
 from gan_cli.data.base import Batch, Dataset
 from gan_cli.ema import EMA
-from gan_cli.errors import Diverged
+from gan_cli.errors import Diverged, reading
 from gan_cli.prefetch import Ahead
 from gan_cli.schedules import Schedule
 from gan_cli.start import without_dynamo
@@ -114,7 +114,8 @@ class Trainer:
     def _batch(self, position: int) -> Batch:
         """This process's share of the batch at `position` of the stream."""
         share = self.batch_size // distributed.world()
-        return self.dataset.train_batch(self.seed, position + distributed.rank() * share, share)
+        with reading("dataset"):
+            return self.dataset.train_batch(self.seed, position + distributed.rank() * share, share)
 
     def _set_schedules(self) -> None:
         factor = self.schedule(self.iteration, self.iterations) if self.schedule else 1.0
@@ -176,11 +177,12 @@ class Trainer:
             for name, network in self.ema.copies.items():
                 network.load_state_dict(state["ema"][name])
         for name, optimizer in self.optimizers.items():
-            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            saved = state["optimizers"][name]
+            pairs = zip(optimizer.param_groups, saved["param_groups"], strict=True)
+            # The run's config counts, not what the checkpoint remembers of it.
+            groups = [{**own, "params": group["params"]} for own, group in pairs]
             with without_dynamo():
-                optimizer.load_state_dict(state["optimizers"][name])
-            for group, own in zip(optimizer.param_groups, settings, strict=True):
-                group.update(own)  # the run's config counts, not what the checkpoint remembers of it
+                optimizer.load_state_dict({**saved, "param_groups": groups})
         processes, rank = state["processes"], distributed.rank()
         local = processes[rank] if rank < len(processes) else processes[0]
         self.system.load_state_dict(local["system"], strict=False)
@@ -204,5 +206,5 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 def _norm(parameters: list[nn.Parameter]) -> Tensor:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
-        return torch.zeros(())
+        return parameters[0].new_zeros(())
     return torch.stack(torch._foreach_norm(gradients)).norm()

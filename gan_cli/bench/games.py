@@ -66,6 +66,7 @@ class Game:
         self.data = build.dataset(self.cfg)
         self.data.to(self.device)
         build.match(self.cfg, self.system, self.data)
+        build.refuse_shortcuts(self.cfg, self.system)
         count = self.cfg.trainer.batch_size
         self.batch = to_device(self.data.train_batch(self.cfg.seed, 0, count), self.device)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_cli.bench.games import Game, Ours, Player, error, gradients
 from gan_cli.bench.peers import Peer, find
 from gan_cli.errors import GanError
+from gan_cli.graphs import WARM
 
 SIDES: dict[str, dict[str, bool]] = {  # name: what Ours gets
     "ours": {},
@@ -101,10 +102,12 @@ def peak() -> float:
 
 
 def serve(job: dict[str, Any], answer: Any) -> None:
-    """Two iterations to warm up; then each line with a number N is answered by the seconds of N iterations."""
+    """Two iterations to warm up, more where they are recorded first; then each line with a number N is answered by the
+    seconds of N iterations.
+    """
     one, game = player(job)
     on_gpu = game.device.type == "cuda"
-    for _ in range(2):
+    for _ in range(2 + WARM * game.cfg.trainer.cuda_graphs):
         one.step()
     answer({"ready": True})
     for line in sys.stdin:

@@ -72,5 +72,16 @@ class System(nn.Module, ABC):
         return {}
 
     @property
+    def capturable(self) -> bool:
+        """Whether this iteration's kernels could be recorded and replayed in the place of later ones (graphs.py).
+
+        They can if Python decides nothing in a loss that it may decide otherwise in a later iteration of the same turns
+        (names, `moves`, `steps`) on batches of the same shapes, nothing waits for a tensor's value (`int(t)`, `if t`,
+        boolean indices), every tensor is made on the device, and what is kept from one iteration to the next is
+        written in place. A game where that is not so, or not yet, says False.
+        """
+        return True
+
+    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device

@@ -64,6 +64,11 @@ class CycleGAN(System):
             Turn("D_X", ("D_X",), self.d_x_loss, steps, lambda: self.objective.constrain(self.D_X)),
         ]
 
+    @property
+    def capturable(self) -> bool:
+        """Once the pools are full: until then they grow."""
+        return self.pool_x.full and self.pool_y.full
+
     def g_loss(self, batch: Domains) -> Terms:
         """Also puts this iteration's fakes, without their graphs, through the pools, for the turns of D_Y
         and D_X.

@@ -120,6 +120,7 @@ class ReconGAN(OneWayGAN):
     second generator leads back, and no discriminator sees A."""
 
     samplers: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
+    capturable = False  # r is a number of the iteration
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
 
     def __init__(
@@ -161,6 +162,7 @@ class DiscoGAN(OneWayGAN):
     """
 
     samplers: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
+    capturable = False  # r is a number of the iteration
     discriminators: ClassVar[tuple[str, ...]] = ("D_A", "D_B")
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
 

@@ -82,6 +82,11 @@ class EBGAN(GAN):
         need_autoencoder(discriminator)
         self.lambda_pt = lambda_pt
 
+    @property
+    def capturable(self) -> bool:
+        """If the margin stays as it is."""
+        return self.objective.at(self.iteration) == self.objective
+
     def d_loss(self, batch: Images) -> Terms:
         x = batch.image
         return self.objective.at(self.iteration).d_loss(self.discriminator, x, self.generate(len(x)))

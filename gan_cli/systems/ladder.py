@@ -20,6 +20,7 @@ class LadderGame(System):
 
     batch_type = SemiSupervised
     samplers: ClassVar[tuple[str, ...]] = ()
+    capturable = False  # Ladder.track counts in Python; so does the margin of EBGANLadder
 
     def __init__(self, discriminator: Ladder, objective: Objective) -> None:
         super().__init__()

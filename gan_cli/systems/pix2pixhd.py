@@ -74,6 +74,11 @@ class Pix2PixHD(System):
         fixed = self.iteration < self.global_iterations + self.fixed_iterations
         return ("G2",) if fixed else ("G1", "G2")
 
+    @property
+    def capturable(self) -> bool:
+        """Once the pool is full: until then it grows. The phases show in what moves."""
+        return self.pool.full
+
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration)
         return [

@@ -28,6 +28,7 @@ class Pix2PixHDLabels(Pix2PixHD):
     """
 
     batch_type: ClassVar[type] = LabelMaps
+    capturable = False  # the map is checked, and its instances are counted, in Python
 
     def __init__(
         self,
