@@ -57,6 +57,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     # and it would ask for one before a network's own settings, whose names `check` knows better.
     args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
     args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
+    # Of values that name many files by a range in braces, Hydra would make a mapping.
+    args.overrides = [re.sub(r"^([^='\"]+=)([^'\"]*\{\d+\.\.\d+\}[^'\"]*)$", r'\1"\2"', o) for o in args.overrides]
     # What concerns a sweep as a whole is no part of a run's config: Hydra keeps it in hydra.sweeper.
     args.overrides = [re.sub(r"^\+?sweep\.", SWEEPER, re.sub(r"^\+?(?=sweep=)", "+", o)) for o in args.overrides]
     if args.config_dir and not Path(args.config_dir).is_dir():

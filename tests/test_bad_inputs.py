@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ import torch
 from PIL import Image
 
 from gan_cli import checkpoint, cli
+from gan_cli.data import mirror
 
 SMALL = (
     "trainer.iterations=2 trainer.batch_size=4 trainer.sample_count=4 trainer.log_every=1 trainer.device=cpu "
@@ -31,6 +33,8 @@ SMALL = (
 TOY = "network=toy model.generator.widths=[8] model.discriminator.widths=[8]"
 POINTS = f"{SMALL} {TOY} dataset=ring"
 PICTURES = f"{SMALL} {TOY} dataset=image_folder dataset.image_size=8"
+SHARDS = f"{SMALL} {TOY} dataset=webdataset dataset.image_size=8"
+TABLES = f"{SMALL} {TOY} dataset=huggingface"
 SHAPES = f"{SMALL} dataset.size=64"
 CYCLE = (
     f"{SMALL} model=cyclegan dataset=shapes_stripes dataset.size=8 model.G.width=2 model.F.width=2 "
@@ -38,11 +42,16 @@ CYCLE = (
     "model.D_X.n_layers=1 model.D_Y.n_layers=1"
 )
 PAIRS = f"{SMALL} model=pix2pix dataset=paired_folder model.generator.width=2 model.discriminator.width=2"
-SHORT = {"pairs": PAIRS, "points": POINTS, "pictures": PICTURES, "shapes": SHAPES, "cycle": CYCLE}
+SHORT = {
+    "pairs": PAIRS, "points": POINTS, "pictures": PICTURES, "shards": SHARDS, "tables": TABLES, "shapes": SHAPES,
+    "cycle": CYCLE,
+}  # fmt: skip
 SHOWN = {
     "pairs": "model=pix2pix dataset=paired_folder",
     "points": "network=toy dataset=ring",
     "pictures": "network=toy dataset=image_folder",
+    "shards": "network=toy dataset=webdataset",
+    "tables": "network=toy dataset=huggingface",
     "shapes": "dataset=shapes",
     "cycle": "model=cyclegan",
 }  # in the table
@@ -79,6 +88,51 @@ def half_broken(here: Path, stack: contextlib.ExitStack) -> None:
 def text_as_jpg(here: Path, stack: contextlib.ExitStack) -> None:
     (here / "text").mkdir()
     (here / "text/a.jpg").write_text("not a picture")
+
+
+def tarred(here: Path, files: dict[str, bytes]) -> Path:
+    """The archive tars/0.tar."""
+    (here / "tars").mkdir()
+    with tarfile.open(here / "tars/0.tar", "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return here / "tars/0.tar"
+
+
+def whole_shard(here: Path, stack: contextlib.ExitStack) -> None:
+    tarred(here, {f"{n}.png": (here / f"photos/{n}.png").read_bytes() for n in range(5)})
+
+
+def cut_shard(here: Path, stack: contextlib.ExitStack) -> None:
+    whole_shard(here, stack)
+    whole = (here / "tars/0.tar").read_bytes()
+    (here / "tars/0.tar").write_bytes(whole[:1200])
+
+
+def text_in_shard(here: Path, stack: contextlib.ExitStack) -> None:
+    tarred(here, {"a.jpg": b"not a picture"})
+
+
+def empty_shard(here: Path, stack: contextlib.ExitStack) -> None:
+    tarred(here, {})
+
+
+def torn_in_shard(here: Path, stack: contextlib.ExitStack) -> None:
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "jpeg")
+    tarred(here, {"a.jpg": file.getvalue()[:-500]})
+
+
+def no_patience(here: Path, stack: contextlib.ExitStack) -> None:
+    patch = stack.enter_context(pytest.MonkeyPatch.context())
+    patch.setattr(mirror, "WAITS", ())
+    patch.setenv("no_proxy", "*")
+
+
+def no_library(here: Path, stack: contextlib.ExitStack) -> None:
+    stack.enter_context(pytest.MonkeyPatch.context()).setitem(sys.modules, "datasets", None)
 
 
 def every_mode(here: Path, stack: contextlib.ExitStack) -> None:
@@ -223,6 +277,7 @@ CASES = [
     Case("no pictures in the grid", "train trainer.sample_count=0", ("trainer.sample_count must be at least 1",)),
     Case("unknown precision", "train trainer.precision=float16", ("float32 or bfloat16",)),
     Case("channels last under instance norm", "train {cycle} trainer.channels_last=true", ("leave it false",)),
+    Case("graph without a GPU", "train {shapes} trainer.cuda_graphs=true trainer.device=cpu", ("recorded on a GPU",)),
     Case("compiled penalty", "train {shapes} model=wgan_gp trainer.compile=true", ("second derivative",)),
     Case("unknown benchmark", "bench stap", ("did you mean 'step'",)),
     Case("benchmark of no known peer", "bench step {shapes} peer=nowhere", ("no such checkout",)),
@@ -279,6 +334,23 @@ CASES = [
     Case("text named .jpg", "train {pictures} dataset.root=text", ("text/a.jpg: not an image",), setup=text_as_jpg),
     Case("root is a file", "train {pictures} dataset.root=photos/0.png", ("is a file", "a folder of images")),
     Case("wrong classes", "train {pictures} dataset.root=photos dataset.num_classes=3", ("num_classes=null",)),
+    Case("no folder of shards", "train {shards} dataset.root=photo", ("no folder photo", "did you mean photos")),
+    Case("no shards in it", "train {shards} dataset.root=photos", ("no shards in photos", ".tar")),
+    Case("a shard that is not there", "train {shards} dataset.root=a-{{0..1}}.tar", ("there is no shard a-0.tar",)),
+    Case("shards by a command", "train {shards} dataset.root=pipe:cat", ("pipe:cat", "files or http(s)")),
+    Case("half of a shard", "train {shards} dataset.root=tars", ("tars/0.tar: no whole",), 2, cut_shard, ("cache",)),
+    Case("text in a shard", "train {shards} dataset.root=tars", ("a.jpg: not an image",), 2, text_in_shard, ("cache",)),
+    Case("empty shard", "train {shards} dataset.root=tars", ("no images in tars/0.tar",), 2, empty_shard, ("cache",)),
+    Case("half of a picture in a shard", "train {shards} dataset.root=tars", ("tars/0.tar/a.jpg: image file is trunc",),
+         2, torn_in_shard, ("cache",)),
+    Case("label-needing model, shards without", "train {shards} dataset.root=tars model=cgan", ("needs labels",), 2,
+         whole_shard, ("cache",)),
+    Case("shards without labels", "train {shards} dataset.root=tars dataset.num_classes=2",
+         ("no label .cls beside it", "num_classes=null"), 2, whole_shard, ("cache",)),
+    Case("shards behind a URL, none there", "train {shards} dataset.root=http://127.0.0.1:9/a.tar",
+         ("cannot download http://127.0.0.1:9/a.tar (Connection refused)",), 2, no_patience, ("cache",)),
+    Case("tables without their library", "train {tables} dataset.root=photos",
+         ("pip install 'gan-cli[streams]'",), 2, no_library),
     Case("no label maps", "train model=pix2pixhd dataset=label_maps dataset.root=photos", ("no train_img in photos",)),
     Case("no pairs", "train model=pix2pix dataset=paired_folder dataset.root=photos", ("no training pairs in photos",)),
     Case("pairs of odd width", "train {pairs} dataset.root=halves", ("9 pixels wide", "even width"), setup=odd_halves),

@@ -252,7 +252,7 @@ def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr(data, "MADE", 6)
     bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], rounds=1, out=str(tmp_path / "out"))
     records = [json.loads(line) for line in (tmp_path / "out/data.jsonl").read_text().splitlines()]
-    assert [r["path"].partition(" ")[0].rstrip(",") for r in records] == ["PIL", "first", "mapped", "in", "in"]
+    assert [r["path"].partition(" ")[0].rstrip(",") for r in records] == ["PIL", "first", "mapped", "in", "in", "tar"]
     assert all(r["images"] == 6 and r["rate"] > 0 for r in records)
     assert "images / s" in capsys.readouterr().out
 

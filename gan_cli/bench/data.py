@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,9 @@ from torch import Tensor
 from gan_cli.bench import report
 from gan_cli.bench.games import settings
 from gan_cli.data import cache, images
-from gan_cli.data.base import Batch, scale
+from gan_cli.data.base import Batch, Dataset, scale
 from gan_cli.data.folders import ImageFolder
+from gan_cli.data.streams import WebDataset
 from gan_cli.prefetch import Ahead
 
 MADE = 512  # pictures of the folder that is made where none is given, 218 x 178 as CelebA's
@@ -70,6 +72,9 @@ def _paths(source: Path, size: int, batch: int, total: int, store: Path) -> Iter
     yield "mapped cache", lambda: _epoch(mapped, batch, total)
     yield "in memory", lambda: _epoch(held, batch, total)
     yield "in memory, batches made ahead", lambda: _epoch(held, batch, total, ahead=True)
+    with _cache(store):
+        packed = WebDataset(str(_archive(source, files.names, store / "archives")), image_size=size, flip=True)
+    yield "tar archives, decoded each time by as many threads as cores", lambda: _epoch(packed, batch, total)
 
 
 def _picture(file: Path, size: int) -> Tensor:
@@ -80,7 +85,7 @@ def _folder(source: Path, size: int) -> ImageFolder:
     return ImageFolder(str(source), image_size=size, flip=True, test_fraction=0.0)
 
 
-def _epoch(data: ImageFolder, batch: int, total: int, ahead: bool = False) -> float:
+def _epoch(data: Dataset, batch: int, total: int, ahead: bool = False) -> float:
     def make(position: int) -> Batch:
         return data.train_batch(0, position, batch)
 
@@ -89,6 +94,16 @@ def _epoch(data: ImageFolder, batch: int, total: int, ahead: bool = False) -> fl
     for position in range(0, total, batch):
         batches(position)
     return time.perf_counter() - start
+
+
+def _archive(source: Path, names: Sequence[str], folder: Path) -> Path:
+    """The pictures in two tar archives, in `folder`."""
+    folder.mkdir(parents=True)
+    for half in range(2):
+        with tarfile.open(folder / f"{half}.tar", "w") as archive:
+            for number, name in enumerate(names[half::2]):
+                archive.add((source / name).resolve(), f"{number:06d}{Path(name).suffix.lower()}")
+    return folder
 
 
 @contextmanager

@@ -74,15 +74,16 @@ def load(*jobs: Job) -> list[Tensor]:
 
 
 @contextmanager
-def exclusive(folder: Path, stale: str) -> Iterator[None]:
+def exclusive(folder: Path, stale: str, quiet: bool = False) -> Iterator[None]:
     """Make `folder` and hold it alone; what matches `stale` in it is left from a killed process, and goes.
 
-    The lock dies with its process. A folder that cannot be locked is not cleaned; names in use are unique.
+    The lock dies with its process. A folder that cannot be locked is not cleaned; names in use are unique. quiet: wait
+    for another process without a word.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if _lock(handle, folder):
+        if _lock(handle, folder, quiet):
             for path in folder.glob(stale):
                 remove(path)
         yield
@@ -90,11 +91,12 @@ def exclusive(folder: Path, stale: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _lock(handle: int, folder: Path) -> bool:
+def _lock(handle: int, folder: Path, quiet: bool) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for another process that fills {folder}", flush=True)
+        if not quiet:
+            print(f"waiting for another process that fills {folder}", flush=True)
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:  # some network file systems
         return False

@@ -1,6 +1,7 @@
 """Image files: which of a folder's files they are, and what pixels they hold."""
 
 import hashlib
+import io
 import os
 import struct
 from pathlib import Path
@@ -69,16 +70,19 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
-def read(file: Path, channels: int) -> Image.Image:
-    """The picture of mode L (channels 1) or RGB (3), upright, transparency on white, 8 bits."""
+def read(file: Path | str, channels: int, content: bytes | None = None) -> Image.Image:
+    """The picture of mode L (channels 1) or RGB (3), upright, transparency on white, 8 bits.
+
+    content: the bytes of an image that is no file of its own; `file` names it. ValueError if it is broken.
+    """
     try:
-        with Image.open(file) as image:
+        with Image.open(file if content is None else io.BytesIO(content)) as image:
             picture = _on_white(_eight_bits(ImageOps.exif_transpose(image)))
             return picture if channels == 3 else picture.convert("L")
     except (*_BROKEN, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, Image.UnidentifiedImageError) or not reason:
-            reason = "not an image" if file.stat().st_size else "empty file"
+            reason = "not an image" if content or (content is None and Path(file).stat().st_size) else "empty file"
         raise ValueError(f"{file}: {' '.join(reason.split())}") from error
 
 
