@@ -11,7 +11,9 @@ class FeatureBank(nn.Module):
     """The newest `size` feature vectors of each class; K-means centres of them are the styles of that class
     (Wang et al. 2018, arXiv 1711.11585, section 3.4; encode_features.py: K = 10).
 
-    Everything is in buffers, so that a checkpoint can draw styles without the training set.
+    Everything is in buffers, so that a checkpoint can draw styles without the training set. Differs: the paper encodes
+    all instances of the training set once E is trained; here they are the newest `size` of each class that were seen
+    while E still moved.
     """
 
     features: Tensor

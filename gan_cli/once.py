@@ -6,9 +6,11 @@ from torch import Tensor, nn
 
 
 class Once:
-    """`make` gives the sample without its graph; `take` gives it with the graph, once, or None if there is none.
+    """`make` gives the sample without its graph; `take` gives it with the graph, once, or None if there is none. `keep`
+    is for a sample whose own network moves first: it gives it with the graph, and `take` without.
 
-    The graph holds the network's weights as they were: in between they must not move. A copy of this object is empty.
+    The graph that `make` keeps holds the network's weights as they were: in between they must not move. A copy of this
+    object is empty.
     """
 
     def __init__(self) -> None:
@@ -23,6 +25,12 @@ class Once:
         for parameter in frozen:
             parameter.requires_grad_(False)
         return self._kept.detach()
+
+    def keep(self, draw: Callable[[], Tensor]) -> Tensor:
+        """draw(), which asks the network that moves in this turn, or none."""
+        made = draw()
+        self._kept = made.detach()
+        return made
 
     def take(self) -> Tensor | None:
         kept, self._kept = self._kept, None

@@ -153,6 +153,10 @@ def test_networks_of_the_code() -> None:
     assert judged.score.shape == (2,)
     assert [tuple(f.shape) for f in judged.features] == [(2, 8, 16, 16), (2, 16, 8, 8), (2, 32, 4, 4)]   # layers 2 to 4
     assert all(((f < 0).any() and f.min() > 0.2 * -10) for f in judged.features)          # after LeakyReLU
+    angles = Discriminator(64, 3, width=4, matched_from=3)(x).features
+    assert [tuple(f.shape) for f in angles] == [(2, 16, 8, 8), (2, 32, 4, 4)]             # layers 3 and 4
+    with pytest.raises(ValueError, match="matched_from 5: at 64 pixels the hidden layers are 1 to 4"):
+        Discriminator(64, 3, matched_from=5)
     for size, extra_layers in ((64, True), (32, False), (28, True)):
         image = Translator(size, 3, width=4, extra_layers=extra_layers)(torch.rand(2, 3, size, size))
         assert image.shape == (2, 3, size, size) and image.min() >= 0 and image.max() <= 1

@@ -12,8 +12,9 @@ from gan_cli import draw
 from gan_cli.data.base import Images, Pairs
 from gan_cli.data.shapes import ShapesEdges
 from gan_cli.losses import LeastSquares, Wasserstein
-from gan_cli.metrics.multimodal import TranslationDiversity, mean_pairwise, outlines
+from gan_cli.metrics.multimodal import TranslationDiversity, mean_pairwise
 from gan_cli.metrics.pixels import symmetric
+from gan_cli.metrics.translation import outlines
 from gan_cli.networks import conditional, multiscale, unet_noise
 from gan_cli.objective import Objective
 from gan_cli.systems.base import Terms, Turn
@@ -83,6 +84,69 @@ def test_networks_of_the_cifar_experiment() -> None:
     assert sum(p.numel() for p in D.parameters()) == convolutions + 2 * (256 + 512)
 
 
+def counted(network: nn.Module) -> list[Any]:
+    """What the network gives from now on."""
+    seen: list[Any] = []
+    network.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    return seen
+
+
+def test_g_plays_on_the_images_that_d_saw() -> None:
+    """One pass of G for both turns, the mode-seeking term by the noises of that pass; D's turn gives G no gradient."""
+    G = conditional.Generator(8, 1, 4, latent_dim=2, width=2)
+    game = MSGAN(G, Stub(lambda x, y: x.flatten(1).mean(1) * y), Objective(Wasserstein()), num_classes=4, latent_dim=2)
+    draw.seed(5)
+    z = draw.normal(4, 2).chunk(2)
+    draw.seed(5)
+    seen, batch = counted(G), Images(torch.zeros(2, 1, 8, 8), LABELS)
+    d, g = game.turns()
+    G.requires_grad_(False)
+    assert not d.loss(batch)["adversarial"].requires_grad and len(seen) == 1
+    G.requires_grad_(True)
+    terms = g.loss(batch)
+    fakes = seen[0].chunk(2)
+    scores = [(fake.flatten(1).mean(1) * LABELS).mean().item() for fake in fakes]
+    assert len(seen) == 1 and terms["adversarial"].item() == pytest.approx(-sum(scores), rel=1e-5)
+    expected = 1 / ((fakes[0] - fakes[1]).abs().mean() / (z[0] - z[1]).abs().mean() + 1e-5)
+    assert terms["mode_seeking"].item() == pytest.approx(expected.item(), rel=1e-5)
+    sum(terms.values()).backward()
+    assert all(p.grad is not None for p in G.parameters())
+    g.loss(batch)
+    assert len(seen) == 2  # nothing is left over
+
+
+def test_msgan_draws_anew_for_several_steps_of_d() -> None:
+    game = MSGAN(
+        Stub(lambda z, y: (z + y[:, None])[:, :, None, None]), Stub(lambda x, y: x.flatten() * y),
+        Objective(Wasserstein(), critic_steps=2), num_classes=4, latent_dim=1,
+    )  # fmt: skip
+    seen = counted(game.generator)
+    for turn in game.turns():
+        for _ in range(turn.steps):
+            turn.loss(BATCH)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("torch_defaults", [False, True])
+def test_weights_of_the_authors_networks(torch_defaults: bool) -> None:
+    """torch's: U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)) of weights and biases, in every convolution; or N(0, .02)."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"width": 16, "torch_defaults": torch_defaults}
+    layers = [
+        layer
+        for network in (conditional.Generator(32, 3, 10, **options), conditional.Discriminator(32, 3, 10, **options))
+        for layer in network.modules()
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
+    ]
+    assert len(layers) == 8
+    for layer in layers:
+        bound = (layer.weight[0].numel()) ** -0.5  # torch counts a transposed convolution's fan likewise
+        std = bound / math.sqrt(3) if torch_defaults else 0.02
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
+        assert (layer.bias is not None) == torch_defaults
+        assert layer.bias is None or 0 < layer.bias.abs().max() <= bound
+
+
 # pix2pix with noise
 
 
@@ -121,6 +185,33 @@ def test_d_loss_of_pix2pix_with_noise() -> None:
     expected = sum(2 * (k * real - 1).square().mean() for k in (1, 2))
     expected += sum((k * z).square().mean() for z in (z1, z2) for k in (1, 2))
     assert noisy().d_loss(PAIRS)["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_d_sees_what_g_made_before_it_moved() -> None:
+    """D's turn takes the images of G's, without their graph; a second step of D draws anew."""
+    game = noisy()
+    seen = counted(game.generator)
+    z1, z2 = (z.flatten().double() for z in drawn(2, 1))
+    g, d = game.turns()
+    g.loss(PAIRS)
+    game.generator.formula = lambda x, z: 100 * x  # G has moved
+    real = torch.tensor([0.5, 3.0])
+    expected = sum(2 * (k * real - 1).square().mean() for k in (1, 2))
+    expected += sum((k * z).square().mean() for z in (z1, z2) for k in (1, 2))
+    assert d.loss(PAIRS)["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5) and len(seen) == 1
+    assert d.loss(PAIRS)["adversarial"].item() > 1000 and len(seen) == 2
+
+
+def test_xavier_weights_of_bicyclegan() -> None:
+    """N(0, .02^2 2 / (fan_in + fan_out)) and biases 0, in the U-Net and in both critics."""
+    torch.manual_seed(0)
+    for network in (unet_noise.UNet(16, 3, width=16), multiscale.PairCritics(16, 3, width=32, n_layers=1)):
+        for layer in network.modules():
+            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+                std = 0.02 * math.sqrt(2 / (16 * (layer.in_channels + layer.out_channels)))
+                n = layer.weight.numel()
+                assert abs(layer.weight.std().item() / std - 1) < 4 / math.sqrt(2 * n)
+                assert layer.bias is not None and not layer.bias.any()
 
 
 def test_translate_draws_and_sample_shows_it() -> None:

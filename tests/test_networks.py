@@ -168,6 +168,18 @@ def test_normal_initial_weights(build: Callable[[], nn.Module]) -> None:
             assert abs(layer.weight.mean() - 1) < 0.02 and 0.01 < layer.weight.std() < 0.03 and not layer.bias.any()
 
 
+def test_infogans_convolutions_are_cut_at_two_deviations() -> None:
+    """A normal cut at 2 std has .880 of its deviation; linear and transposed layers are not cut."""
+    torch.manual_seed(0)
+    first, second = (layer for layer in infogan.Trunk(28, 1).modules() if isinstance(layer, nn.Conv2d))
+    for layer in (first, second):
+        assert layer.weight.abs().max() <= 0.04
+    assert second.weight.std().item() == pytest.approx(0.880 * 0.02, rel=0.02)
+    whole = [*infogan.Trunk(28, 1).modules(), *infogan.Generator(28, 1).modules()]
+    for layer in (layer for layer in whole if isinstance(layer, (nn.Linear, nn.ConvTranspose2d))):
+        assert layer.weight.numel() < 1e4 or layer.weight.abs().max() > 0.05
+
+
 def test_wgan_gp_initial_weights() -> None:
     """Stride-2 5x5 convolution 64 -> 128: variance 4 / (64 * 25 + 128 * 25 / 4); its transpose, mirrored."""
     torch.manual_seed(0)

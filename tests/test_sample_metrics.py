@@ -574,6 +574,45 @@ def test_partner_in_units_of_minus_one_to_one(value_range, factor) -> None:
     assert values["ssim_identity"] < values["ssim_x2y"] < 1
 
 
+def test_partner_compares_outlines() -> None:
+    """Another brightness has the same outlines; a step of height 2 between columns is 2 on one of 15 columns."""
+
+    class Data:
+        image_size, value_range = 16, (-1.0, 1.0)
+
+        def test_pairs(self, start: int, count: int) -> Pairs:
+            x = torch.full((count, 1, 16, 16), -0.5)
+            y = torch.where(torch.arange(16) < 8, -1.0, 1.0).expand(count, 1, 16, 16)
+            return Pairs(x, y)
+
+    class Given(Translator):
+        def translate(self, image: Tensor, direction: str) -> Tensor:
+            return image + 0.25
+
+    values = PartnerL1()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), game=Given(0), data=Data()))
+    assert values["outline_x2y"] == values["outline_identity"] == pytest.approx(2 / 15)
+    assert values["x2y"] == pytest.approx(1.0)
+    assert PartnerL1.better["outline_x2y"] == PartnerL1.better["outline_y2x"] == "lower"
+
+
+def test_partner_with_the_style_of_the_partner() -> None:
+    """transfer(image, style) gives the style: no error at all; translate knows nothing of it."""
+
+    class Styled(Translator):
+        def transfer(self, image: Tensor, style: Tensor, direction: str) -> Tensor:
+            assert direction in ("x2y", "y2x")
+            return style
+
+    data, game = ShapesStripes(16), Styled(0.03)
+    both = [PartnerL1(style=style) for style in (False, True)]
+    free, given = (metric(evidence(torch.zeros(60, 1), torch.zeros(60, 1), game=game, data=data)) for metric in both)
+    assert given["x2y"] == given["y2x"] == given["outline_x2y"] == 0 < free["x2y"]
+    assert given["identity"] == free["identity"] > 0
+    both[1].check(game, data)
+    with pytest.raises(ValueError, match=r"style=true .* model=drit"):
+        both[1].check(Translator(0), data)
+
+
 def test_partner_of_known_scenes_and_of_paired_data() -> None:
     class Perfect(Translator):
         """Knows the answers of the batch that it is asked for."""

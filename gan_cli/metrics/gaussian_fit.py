@@ -49,10 +49,11 @@ class Line:
 @dataclass
 class GaussianFit(Metric):
     """mu and sigma of a generator mu + sigma z, the divergences between the data and N(mu, sigma^2), and, of an f-GAN,
-    its learned bound F. GAN's divergence is `js` less log 4.
+    its learned bound F: at most its divergence D_f, and for the same mu and sigma the nearer the higher. GAN's
+    divergence is `js` less log 4.
     """
 
-    better: ClassVar = {"bound": None, "mu": None, "sigma": None, **dict.fromkeys(DIVERGENCES, "lower")}
+    better: ClassVar = {"bound": "higher", "mu": None, "sigma": None, **dict.fromkeys(DIVERGENCES, "lower")}
 
     def check(self, game: Any, data: Any) -> None:
         if not hasattr(data, "log_density"):

@@ -12,7 +12,7 @@ from gan_cli.metrics.base import Evidence, Metric
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.pixels import finite, symmetric
-from gan_cli.metrics.translation import partners
+from gan_cli.metrics.translation import outlines, partners
 
 BATCH = 25
 Distance = Callable[[Tensor, Tensor], Tensor]  # (N, ...) twice -> (N,)
@@ -21,13 +21,6 @@ Distance = Callable[[Tensor, Tensor], Tensor]  # (N, ...) twice -> (N,)
 def l1_each(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of each pair, (N,), in units of the images' range [-1, 1]."""
     return (a.double() - b.double()).abs().flatten(1).mean(1)
-
-
-def outlines(images: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, 1, H - 1, W - 1): length of the brightness's gradient by forward differences."""
-    grey = images.double().mean(1, keepdim=True)
-    across, down = grey.diff(dim=3)[:, :, :-1], grey.diff(dim=2)[:, :, :, :-1]
-    return torch.hypot(across, down)
 
 
 def mean_pairwise(outputs: Tensor, distance: Distance) -> Tensor:

@@ -14,7 +14,7 @@ from gan_cli.networks.output import bounded
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim), y (N,) -> image: a DCGAN generator of [z, one-hot y]."""
+    """z (N, latent_dim), y (N,) -> image: a DCGAN generator of [z, one-hot y]; its arguments are those of dcgan."""
 
     def __init__(
         self,
@@ -25,10 +25,13 @@ class Generator(nn.Module):
         latent_dim: int = 100,
         width: int = 64,
         norm: str = "batch",
+        torch_defaults: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.body = dcgan.Generator(image_size, channels, value_range, latent_dim + num_classes, width, norm)
+        self.body = dcgan.Generator(
+            image_size, channels, value_range, latent_dim + num_classes, width, norm, torch_defaults
+        )
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return self.body(torch.cat([z, one_hot(y, self.num_classes).to(z.dtype)], dim=1))
@@ -40,11 +43,17 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
+        self,
+        image_size: int,
+        channels: int,
+        num_classes: int,
+        width: int = 64,
+        norm: str = "batch",
+        torch_defaults: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.body = dcgan.Discriminator(image_size, channels + num_classes, width, norm)
+        self.body = dcgan.Discriminator(image_size, channels + num_classes, width, norm, torch_defaults)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         planes = one_hot(y, self.num_classes).to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])

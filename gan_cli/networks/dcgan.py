@@ -20,6 +20,7 @@ class Generator(nn.Module):
     """z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
 
     width: channels of the last hidden layer (ngf); each layer before has twice as many. norm: see norm_layer.
+    torch_defaults: torch's initial weights, and biases in all convolutions, as MSGAN's code trains.
     """
 
     def __init__(
@@ -30,19 +31,21 @@ class Generator(nn.Module):
         latent_dim: int = 100,
         width: int = 64,
         norm: str = "batch",
+        torch_defaults: bool = False,
     ) -> None:
         super().__init__()
         start, k = doublings(image_size)
         widths = [width * 2**i for i in reversed(range(k))]
-        bias = norm in LAYERLESS
+        bias = torch_defaults or norm in LAYERLESS
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=bias)]
         for wide, narrow in itertools.pairwise(widths):
             layers += [norm_layer(norm, wide), nn.ReLU()]
             layers += [nn.ConvTranspose2d(wide, narrow, 4, 2, 1, bias=bias)]
         layers += [norm_layer(norm, width), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), bounded(value_range)]
+        layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=torch_defaults), bounded(value_range)]
         self.layers = nn.Sequential(*layers)
-        normal_(self)
+        if not torch_defaults:
+            normal_(self)
         normalise_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -51,18 +54,22 @@ class Generator(nn.Module):
 
 class Discriminator(nn.Module):
     """image (N, channels, image_size, image_size) -> scores (N,). width: channels of the first layer (ndf).
+    torch_defaults: as the generator's.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, image_size: int, channels: int, width: int = 64, norm: str = "batch", torch_defaults: bool = False
+    ) -> None:
         super().__init__()
         start, k = doublings(image_size)
         widths = [width * 2**i for i in range(k)]
-        bias = norm in LAYERLESS
+        bias = torch_defaults or norm in LAYERLESS
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias), nn.LeakyReLU(0.2)]
         for narrow, wide in itertools.pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias), norm_layer(norm, wide), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=False))
-        normal_(self)
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=torch_defaults))
+        if not torch_defaults:
+            normal_(self)
         normalise_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:

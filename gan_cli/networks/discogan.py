@@ -67,18 +67,20 @@ class Translator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> Judged: scores (N,), and the activations of all hidden layers but the first (at 64 pixels, of layers 2,
-    3 and 4).
+    """image -> Judged: scores (N,), and the activations of the hidden layers from number `matched_from` on: at 64
+    pixels those of layers 2, 3 and 4, or of 3 and 4 in angle_pairing.py.
 
     As the first half of the translator, then one convolution to a score. ValueError for another size, or one with no
-    hidden layer but the first (8, 14).
+    hidden layer but the first (8, 14), or a number that no hidden layer has.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
+    def __init__(self, image_size: int, channels: int, width: int = 64, matched_from: int = 2) -> None:
         super().__init__()
         start, depth = doublings(image_size)
         if depth < 2:
             raise ValueError(f"image_size {image_size}: DiscoGAN's discriminator needs 16 pixels or more")
+        if not 1 <= matched_from <= depth:
+            raise ValueError(f"matched_from {matched_from}: at {image_size} pixels the hidden layers are 1 to {depth}")
         wide = _channels(width, depth)
         first = nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
         others = [
@@ -87,13 +89,14 @@ class Discriminator(nn.Module):
         ]
         self.hidden = nn.ModuleList([first, *others])
         self.last = nn.Conv2d(wide[-1], 1, start, bias=False)
+        self.matched_from = matched_from
 
     def forward(self, x: Tensor) -> Judged:
         features = []
         for layer in self.hidden:
             x = layer(x)
             features.append(x)
-        return Judged(self.last(x).flatten(), tuple(features[1:]))
+        return Judged(self.last(x).flatten(), tuple(features[self.matched_from - 1 :]))
 
 
 class PointTranslator(nn.Module):

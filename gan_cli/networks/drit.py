@@ -65,7 +65,7 @@ class Content(nn.Module):
 
 class Bend(nn.Module):
     """Pre-activation residual block that halves the picture: lrelu, conv3, lrelu, conv3, mean of 2 x 2; beside it mean
-    of 2 x 2, 1 x 1. Slope .2 (memory - verify).
+    of 2 x 2, 1 x 1. Slope .2.
     """
 
     def __init__(self, before: int, after: int) -> None:

@@ -1,5 +1,5 @@
 """InfoGAN's MNIST networks (Chen et al. 2016, table 1), at any multiple of 4 pixels; N(0, .02) initial
-weights.
+weights, those of the trunk's convolutions cut at two standard deviations (custom_ops.py).
 
 Batch normalisation before the activation, as the authors' code has it.
 """
@@ -55,7 +55,7 @@ class Trunk(nn.Module):
             nn.Flatten(),
             nn.Linear(128 * quarter**2, 1024, bias=False), nn.BatchNorm1d(1024), nn.LeakyReLU(leak),
         )  # fmt: skip
-        normal_(self)
+        normal_(self, cut=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -8,18 +8,31 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def normal_(network: nn.Module, std: float = 0.02) -> None:
-    """Weights N(0, std), biases 0; batch normalisation gamma N(1, std), beta 0 (dcgan.torch, InfoGAN,
-    CycleGAN code).
+def normal_(network: nn.Module, std: float = 0.02, cut: bool = False) -> None:
+    """Weights N(0, std), biases 0; batch normalisation gamma N(1, std), beta 0 (dcgan.torch, InfoGAN, CycleGAN code).
+
+    cut: weights of convolutions, but not of transposed ones, are drawn again beyond two std (InfoGAN code).
     """
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
-            nn.init.normal_(layer.weight, 0.0, std)
+            if cut and isinstance(layer, nn.Conv2d):
+                nn.init.trunc_normal_(layer.weight, 0.0, std, -2 * std, 2 * std)
+            else:
+                nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
         elif isinstance(layer, NORMS):
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
+
+
+def xavier_(network: nn.Module, gain: float = 0.02) -> None:
+    """Convolutions: weights N(0, gain^2 2 / (fan_in + fan_out)), biases 0 (BicycleGAN code)."""
+    for layer in network.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            nn.init.xavier_normal_(layer.weight, gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def uniform_(network: nn.Module, bound: float) -> None:

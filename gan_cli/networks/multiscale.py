@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.networks import patchgan
+from gan_cli.networks.init import xavier_
 
 
 class MultiScale(nn.Module):
@@ -31,7 +32,8 @@ class MultiScale(nn.Module):
 
 class PairCritics(MultiScale):
     """PatchGANs of (source, image) side by side in the channels; each has half the width of the one before (the
-    discriminators of BicycleGAN and of MSGAN's pix2pix). ValueError where the image is too small for the last.
+    discriminators of BicycleGAN and of MSGAN's pix2pix; Xavier weights of gain .02 and slope .2, as their code has).
+    ValueError where the image is too small for the last.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, n_layers: int = 3, scales: int = 2) -> None:
@@ -44,6 +46,7 @@ class PairCritics(MultiScale):
             patchgan.Discriminator(image_size >> k, 2 * channels, width=max(1, width >> k), n_layers=n_layers)
             for k in range(scales)
         )
+        xavier_(self)
 
     def forward(self, source: Tensor, image: Tensor, scale: int = 0) -> Tensor:  # type: ignore[override]
         return super().forward(torch.cat([source, image], dim=1), scale)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gan_cli.networks.init import xavier_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
 
@@ -19,7 +20,8 @@ class UNet(nn.Module):
 
     image_size = 2^k, 8 or more: k halvings to one pixel and k doublings, 4 x 4 kernels of stride 2, `width` channels
     and twice as many each time up to 8 `width`; z is put beside the input of each halving. Instance normalisation
-    but for the first, the last and the innermost layer, no dropout, Xavier weights. H and W are multiples of
+    but for the first, the last and the innermost layer, no dropout, slope .2 on the way down, Xavier weights of gain
+    .02, all as BicycleGAN's code. H and W are multiples of
     image_size, else ValueError.
     """
 
@@ -49,10 +51,7 @@ class UNet(nn.Module):
             for k in reversed(range(depth))
         )
         self.last = bounded(value_range)
-        for layer in self.modules():
-            if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-                nn.init.xavier_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        xavier_(self)
 
     @staticmethod
     def _half(before: int, after: int, first: bool, norm: bool) -> nn.Sequential:

@@ -198,8 +198,10 @@ class DRIT(System):
         return self.generator(self.content(image, source), self.prior(len(image)), target)
 
     def transfer(self, image: Tensor, style: Tensor, direction: str = "x2y") -> Tensor:
-        """The content of `image` with the attribute (its mean) of `style`, images of the target domain; as many of
-        these, or one.
+        """The content of `image` with the attribute of `style`, images of the target domain; as many of these, or one.
+
+        Differs: the mean of the attribute's posterior, so that the same pictures give the same one; the code's
+        test_forward_transfer draws from it.
         """
         source, target = ROUTES[direction]
         z = self.attribute(style, target)[0].expand(len(image), -1)

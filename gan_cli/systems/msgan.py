@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Images
 from gan_cli.draw import normal
 from gan_cli.objective import Objective, Terms
+from gan_cli.once import Once
 from gan_cli.regularizers import mode_seeking
 from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.systems.sums import total
@@ -17,9 +18,9 @@ from gan_cli.systems.sums import total
 class MSGAN(ConditionalGAN):
     """The conditional GAN with  lambda_ms / (d_I(G(z1|y), G(z2|y)) / d_z(z1, z2))  in G's loss.
 
-    Both images go to D and both count for G, so D counts each real twice. lambda_ms 0: the same game without the term;
-    the baseline with a single image is model=cgan. Differs: G's turn draws its own noise; the code shows G the fakes
-    of D's turn again.
+    Both images go to D and both count for G, so D counts each real twice. In an iteration with one step of D both turns
+    play on the same images, as in the code. lambda_ms 0: the same game without the term; the baseline with a single
+    image is model=cgan.
     """
 
     def __init__(
@@ -33,23 +34,30 @@ class MSGAN(ConditionalGAN):
         lambda_ms: float = 1.0,
     ) -> None:
         super().__init__(generator, discriminator, objective, num_classes, latent_dim, noise)
-        self.lambda_ms = lambda_ms
+        self.lambda_ms, self.shared_z = lambda_ms, Once()
 
     def d_loss(self, batch: Images) -> Terms:
         x, y = batch.image, batch.label
-        _, fakes = self.pairs(y)
-        return total(self.objective.d_loss(self.critic(y), x, fake) for fake in fakes)
+        if self.objective.steps_at(self.iteration) == 1:
+            z = self.shared_z.keep(lambda: self.prior(2 * len(x)))
+            fakes = self.shared.make(self.generator, lambda: self.twice(z, y))
+        else:
+            fakes = self.twice(self.prior(2 * len(x)), y)
+        return total(self.objective.d_loss(self.critic(y), x, fake) for fake in fakes.chunk(2))
 
     def g_loss(self, batch: Images) -> Terms:
         x, y = batch.image, batch.label
-        z, fakes = self.pairs(y)
-        terms = total(self.objective.g_loss(self.critic(y), fake, x) for fake in fakes)
+        z, fakes = self.shared_z.take(), self.shared.take()
+        if z is None or fakes is None:
+            z = self.prior(2 * len(x))
+            fakes = self.twice(z, y)
+        (z1, z2), (fake1, fake2) = z.chunk(2), fakes.chunk(2)
+        terms = total(self.objective.g_loss(self.critic(y), fake, x) for fake in (fake1, fake2))
         if self.lambda_ms:
-            terms["mode_seeking"] = self.lambda_ms * mode_seeking(fakes[0], fakes[1], z[0], z[1])
+            terms["mode_seeking"] = self.lambda_ms * mode_seeking(fake1, fake2, z1, z2)
         return terms
 
-    def pairs(self, y: Tensor | None) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Labels (n,) -> (z1, z2), (G(z1|y), G(z2|y)), made in one pass."""
+    def twice(self, z: Tensor, y: Tensor | None) -> Tensor:
+        """z1 and z2 (2 n, latent_dim), labels (n,) -> G(z1|y) and G(z2|y), (2 n, C, H, W), made in one pass."""
         assert y is not None
-        z = self.prior(2 * len(y))
-        return z.chunk(2), self.generator(z, torch.cat([y, y])).chunk(2)
+        return self.generator(z, torch.cat([y, y]))

@@ -9,6 +9,7 @@ from torch.nn.functional import l1_loss
 from gan_cli.data.base import Pairs
 from gan_cli.draw import normal
 from gan_cli.objective import Objective
+from gan_cli.once import Once
 from gan_cli.regularizers import mode_seeking
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.sums import at_scales, total
@@ -19,8 +20,8 @@ class Pix2PixNoise(System):
 
     generator: source (N, C, H, W), z (N, latent_dim) -> image of the same shape, so both sides have equally many
     channels; discriminator: source, image, scale -> scores, a networks.multiscale.PairCritics. G moves before D, as in
-    the authors' code; both images of a pair go to D, and only the first to the L1 term. lambda_ms 0: no mode seeking.
-    Differs: D's turn draws its own noise, and so sees what the moved G makes.
+    the authors' code, and D sees what G made before it moved; both images of a pair go to D, and only the first to the
+    L1 term. lambda_ms 0: no mode seeking.
     """
 
     batch_type: ClassVar[type] = Pairs
@@ -39,7 +40,7 @@ class Pix2PixNoise(System):
     ) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        self.objective = objective
+        self.objective, self.shared = objective, Once()
         self.latent_dim, self.lambda_L1, self.lambda_ms = latent_dim, lambda_L1, lambda_ms
 
     def turns(self) -> list[Turn]:
@@ -51,23 +52,24 @@ class Pix2PixNoise(System):
 
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        z, fakes = self.pairs(x)
+        z = self.prior(2 * len(x))
+        (z1, z2), (fake1, fake2) = z.chunk(2), self.shared.keep(lambda: self.twice(x, z)).chunk(2)
         critics = at_scales(self.discriminator, x)
-        terms = total(self.objective.g_loss(D, fake, y) for D in critics for fake in fakes)
-        terms["L1"] = self.lambda_L1 * l1_loss(fakes[0], y)
+        terms = total(self.objective.g_loss(D, fake, y) for D in critics for fake in (fake1, fake2))
+        terms["L1"] = self.lambda_L1 * l1_loss(fake1, y)
         if self.lambda_ms:
-            terms["mode_seeking"] = self.lambda_ms * mode_seeking(fakes[0], fakes[1], z[0], z[1])
+            terms["mode_seeking"] = self.lambda_ms * mode_seeking(fake1, fake2, z1, z2)
         return terms
 
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        _, fakes = self.pairs(x)
+        made = self.shared.take()
+        fakes = (self.twice(x, self.prior(2 * len(x))) if made is None else made).chunk(2)
         return total(self.objective.d_loss(D, y, fake) for D in at_scales(self.discriminator, x) for fake in fakes)
 
-    def pairs(self, x: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Sources (n, C, H, W) -> (z1, z2), (G(x, z1), G(x, z2)), made in one pass."""
-        z = self.prior(2 * len(x))
-        return z.chunk(2), self.generator(torch.cat([x, x]), z).chunk(2)
+    def twice(self, x: Tensor, z: Tensor) -> Tensor:
+        """Sources (n, C, H, W), z1 and z2 (2 n, latent_dim) -> G(x, z1) and G(x, z2), (2 n, C, H, W), in one pass."""
+        return self.generator(torch.cat([x, x]), z)
 
     def prior(self, n: int) -> Tensor:
         """z ~ N(0, I), (n, latent_dim)."""
