@@ -134,6 +134,8 @@ def test_peers_play_on_batches_of_their_own_loaders(examples: Path, tmp_path: Pa
     next(bare.batches)
     assert torch.equal(next(bare.batches)[0], game.data.train_batch(0, 4, 4)[0])
     bare.step()
+    found = side.check({"words": words, "peer": str(examples), "draws": 1, "sides": ["plain", "peer"], "stream": True})
+    assert found["discriminator"]["peer"] < 1e-5  # on one batch all the same
     fixed, _ = side.player({"words": DCGAN, "peer": str(examples), "side": "peer", "stream": False})
     assert isinstance(fixed, Peer) and fixed.batches is None
 

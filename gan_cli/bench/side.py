@@ -44,8 +44,9 @@ def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Game]:
 
 def check(job: dict[str, Any]) -> dict[str, dict[str, float]]:
     """NETWORK -> side -> error of its gradients against float64, root mean square over the draws and steps; of networks
-    whose ReLUs are `Smooth`.
+    whose ReLUs are `Smooth`, all on one batch.
     """
+    job = {**job, "stream": False}
     sides = [side for side in job["sides"] if side in (*SIDES, "peer")]
     squares: dict[str, dict[str, float]] = {}
     for draw in range(job["draws"]):
