@@ -152,19 +152,6 @@ def test_start_of_another_command() -> None:
         start.measure([], Path(), rounds=1, against="x", until=None)
 
 
-def test_differences_without_a_kink() -> None:
-    """sqrt(d^2 + w^2), through nn.L1Loss too; outside it is |d|."""
-    d = torch.tensor([0.0, 3 * side.WIDTH, 1.0], dtype=torch.float64, requires_grad=True)
-    zero = torch.zeros(3, dtype=torch.float64)
-    with side.SmoothL1():
-        loss = nn.L1Loss()(d, zero)
-    (slope,) = torch.autograd.grad(loss, d)
-    expected = [0.0, 3 / 10**0.5 / 3, 1 / (1 + side.WIDTH**2) ** 0.5 / 3]
-    torch.testing.assert_close(slope, torch.tensor(expected, dtype=torch.float64))
-    assert loss.item() == pytest.approx((side.WIDTH * (1 + 10**0.5) + (1 + side.WIDTH**2) ** 0.5) / 3)
-    assert nn.L1Loss()(d, zero).item() == pytest.approx((3 * side.WIDTH + 1) / 3)
-
-
 def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:
     game = Game(DCGAN)
     ours = Ours(game)

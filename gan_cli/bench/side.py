@@ -12,15 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss
-from torch.overrides import TorchFunctionMode
 
 from gan_cli.bench.games import Game, Ours, Player, error, gradients
 from gan_cli.bench.peers import Peer, find
 from gan_cli.errors import GanError
 from gan_cli.graphs import WARM
 
-WIDTH = 0.01  # of values in [-1, 1]
 SIDES: dict[str, dict[str, bool]] = {  # name: what Ours gets
     "ours": {},
     "no kernels": {"kernels": False},
@@ -47,7 +44,7 @@ def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Game]:
 
 def check(job: dict[str, Any]) -> dict[str, dict[str, float]]:
     """NETWORK -> side -> error of its gradients against float64, root mean square over the draws and steps; of networks
-    whose ReLUs are `Smooth` and games whose L1 terms are, all on one batch.
+    whose ReLUs are `Smooth`, all on one batch.
     """
     job = {**job, "stream": False}
     sides = [side for side in job["sides"] if side in (*SIDES, "peer")]
@@ -77,15 +74,6 @@ class Smooth(nn.Softplus):
         return self.slope * x + (1 - self.slope) * super().forward(x)
 
 
-class SmoothL1(TorchFunctionMode):
-    """Inside, l1_loss is the mean of sqrt(d^2 + WIDTH^2): the sign of a difference near 0 is such a jump too."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is l1_loss:
-            return (args[0] - args[1]).square().add(WIDTH**2).sqrt().mean()
-        return func(*args, **(kwargs or {}))
-
-
 def smooth(network: nn.Module) -> None:
     """Give the network `Smooth` for each ReLU and leaky ReLU, in place."""
     for parent in list(network.modules()):
@@ -101,8 +89,7 @@ def _gradients(job: dict[str, Any], seed: int) -> dict[str, Any]:
         for layer in network.modules():
             if "Dropout" in type(layer).__name__:
                 vars(layer)["p"] = 0.0  # masks are drawn in another order by the peer
-    with SmoothL1():
-        found = gradients(one)
+    found = gradients(one)
     if isinstance(one, Peer):  # the others get other noise
         found = {step: value for step, value in found.items() if step.partition("/")[0] in one.compared}
     return found
