@@ -18,6 +18,7 @@ WINDOW = TILE + KERNEL - 1
 CHANNELS = 128  # of a 3x3 layer, from which Winograd pays
 WEIGHTS = 2**18  # of a layer, from which reading them costs more than the products with few pixels
 ROWS = 64  # pixels of a batch up to which a map is tiny
+PIXELS = 2**16  # of a batch in one call: float32 sums of a weight's gradient over more of them lose digits
 
 
 def _polynomial(roots: list[float]) -> list[float]:
@@ -145,6 +146,10 @@ class SplitConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        parts = x.split(max(1, PIXELS // (x.shape[2] * x.shape[3])))
+        return torch.cat([self._shifted(part) for part in parts]) if len(parts) > 1 else self._shifted(x)
+
+    def _shifted(self, x: Tensor) -> Tensor:
         size, outputs = self.kernel_size[1], self.out_channels
         columns = self.weight.permute(0, 3, 1, 2).reshape(outputs * size, self.in_channels, self.kernel_size[0], 1)
         maps = conv2d(x, columns).unflatten(1, (outputs, size)).unbind(2)
