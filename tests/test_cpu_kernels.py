@@ -58,6 +58,21 @@ def errors(got: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
     return [float((g.double() - e).norm() / e.norm()) for g, e in zip(got, exact) if e.norm() > 1e-6 * largest]
 
 
+def test_columns_take_few_pixels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps of 260 pixels, 600 at a time: two pictures and one; output and gradients are those of all at once."""
+    torch.manual_seed(0)
+    layer = install(convolution(16, 3, 7)).double()
+    x = torch.randn(3, 16, 20, 13, dtype=torch.float64)
+    direction = torch.randn(3, 3, 14, 7, dtype=torch.float64)
+    whole = gradients(layer, x, direction)
+    seen: list[int] = []
+    monkeypatch.setattr(kernels_cpu, "PIXELS", 600)
+    monkeypatch.setattr(kernels_cpu, "conv2d", lambda x, *rest: seen.append(len(x)) or conv2d(x, *rest))
+    for mine, theirs in zip(gradients(layer, x, direction), whole, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+    assert seen == [2, 1]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_equals_the_direct_convolution(name: str) -> None:
     """In float64 to 1e-12, output and gradients; in float32 at most 3 times the largest of the direct one's errors.
