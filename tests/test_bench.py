@@ -232,7 +232,7 @@ def test_operations_by_hand() -> None:
     """G: 5 -> 6 -> 7 -> 64 and D: 64 -> 3 -> 1, batch 4: a layer's product is 2 n a b, each of its gradients as much;
     what is frozen gets none for its weights, the first layer none for its input."""
     words = ["model=sgan", "network=mlp", "dataset.image_size=8", "dataset.channels=1", "trainer.batch_size=4"]
-    words += ["model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
+    words += ["model.one_fake=false", "model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
     critic_node = "{_target_: gan_cli.networks.mlp.ReLUDiscriminator, image_size: 8, channels: 1, widths: [3]}"
     words += ["~model.discriminator", f"+model.discriminator={critic_node}"]
     found = flops.count(Game(words))
