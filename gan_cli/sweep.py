@@ -8,11 +8,9 @@ import json
 import os
 import re
 import shlex
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
@@ -20,18 +18,18 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from gan_cli import cells, compose, hydra_app, journal
+from gan_cli import cells, compose, hydra_app
 from gan_cli.cells import Cell, Grid, Members, SweepSettings
 from gan_cli.compose import SWEEPER, Composer
 from gan_cli.config import check, command_line_modules
 from gan_cli.errors import GanError, Interrupted
 from gan_cli.runs import goes_on
-from gan_cli.slots import Ended, Job, Slots, go_on, noted
+from gan_cli.slots import Job, Slots, go_on, noted
+from gan_cli.sweep_report import Progress, report
 
 RECORD = "sweep.json"
 OURS = "gan_cli."  # where the sweeper and the launcher lie that are no plugins of Hydra
 NOT_OF_CELLS = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
-SHOWN = 64  # cells in the table at the end; of more, those that are not ok
 
 
 def run(args: argparse.Namespace, composer: Composer) -> int:
@@ -41,16 +39,10 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise GanError("a sweep runs its members itself: start `gan train -m` without torchrun")
-    master = composer.compose(args.overrides, RunMode.MULTIRUN)
-    folder = Path(master.hydra.sweep.dir)
-    args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]  # as resolved here
-    if not master.hydra.sweeper._target_.startswith(OURS):  # a plugin, which draws cells of its own
-        try:
-            hydra_app.hydra_main(args, composer, member_task)
-        finally:
-            failures = report(folder)
-        return 1 if failures else 0
-    asked = cells.settings(master.hydra.sweeper)
+    sweeper = composer.compose(_of_sweep(args), RunMode.MULTIRUN).hydra.sweeper
+    if not sweeper._target_.startswith(OURS):
+        return _by_sweeper(args, composer)
+    asked = cells.settings(sweeper)
     grid = cells.grid(args.overrides, asked, composer)
     drawn = grid.drawn(asked.draw, asked.seed)
     for label, member in grid.one_at_a_time():
@@ -59,6 +51,10 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
             check(hydra_app.without_hydra(cfg), command_line_modules(member))
         except GanError as error:
             raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
+    # Hydra would leave swept groups and `asked.base` out of what all cells share: overrides may set keys of theirs.
+    master = composer.compose([*grid.cell(0)[1], *_of_sweep(args)], RunMode.MULTIRUN)
+    folder = Path(master.hydra.sweep.dir)
+    args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]  # as resolved here
     with _claimed(folder):
         record(folder, args)
         plan = planned(folder, grid, drawn, asked, composer, _hydras(args.overrides))
@@ -66,9 +62,20 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
             if master.hydra.launcher._target_.startswith(OURS):
                 in_slots(folder, plan, len(drawn), asked, args)
             else:
-                by_plugin(plan, args, composer)
+                by_plugin(plan, master, composer)
         finally:
             failures = report(folder)
+    return 1 if failures else 0
+
+
+def _by_sweeper(args: argparse.Namespace, composer: Composer) -> int:
+    """By a sweeper that is a plugin, which draws cells of its own."""
+    folder = Path(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweep.dir)
+    args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]
+    try:
+        hydra_app.hydra_main(args, composer, member_task)
+    finally:
+        failures = report(folder)
     return 1 if failures else 0
 
 
@@ -141,9 +148,8 @@ def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSetting
         raise Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", 128 + received[0])
 
 
-def by_plugin(plan: Iterator[Cell], args: argparse.Namespace, composer: Composer) -> None:
+def by_plugin(plan: Iterator[Cell], master: DictConfig, composer: Composer) -> None:
     """By a launcher of Hydra's or a plugin's: basic, joblib, submitit_local, submitit_slurm, ray."""
-    master = composer.compose(args.overrides, RunMode.MULTIRUN)
     hydra_app.without_hydra(master)  # for ${hydra:...}
     base = Path(master.hydra.sweep.dir)
     jobs = [
@@ -175,63 +181,9 @@ def member_task(cfg: DictConfig) -> None:
         raise SystemExit(error.status) from error  # ends the sweep
 
 
-# -- what is said
-
-
-class Progress:
-    """A line for each cell that ends, with the rate and the time left of the sweep. total: cells of the sweep."""
-
-    def __init__(self, total: int, slots: Slots) -> None:
-        self.left, self.slots, self.finished = total, slots, 0
-        self.begin = time.monotonic()
-        gpus = f", {len(slots.gpus)} GPUs" if slots.gpus else ""
-        print(f"{total} cells; {slots.count} side by side, {slots.threads} threads each{gpus}", flush=True)
-
-    def passed(self, cell: Cell) -> None:
-        self.left -= 1
-        failed = journal.failure(cell.folder)
-        why = f"failed before: {failed['error']}; sweep.retry=true tries again" if failed else "done before"
-        print(f"{cell.folder.name}: {why}", flush=True)
-
-    def ended(self, found: Sequence[Ended]) -> None:
-        from gan_cli.logger import clock
-
-        for one in found:
-            self.left, self.finished = self.left - 1, self.finished + 1
-            rate = self.finished / max(time.monotonic() - self.begin, 1e-9)
-            outcome = f"failed: {journal.failure(one.job.folder).get('error', '?')}" if one.status else "ok"
-            print(
-                f"{one.job.folder.name}: {outcome} ({clock(one.seconds)}); {len(self.slots.running)} running, "
-                f"{self.left} to go, {3600 * rate:.3g} an hour, left {clock(self.left / rate)}",
-                flush=True,
-            )
-
-
-def report(folder: Path) -> int:
-    """Print each cell of a sweep with its outcome; returns how many have failed."""
-    jobs = sorted({*cells.member_folders(folder), *(p.parent for p in folder.glob("*/.hydra"))},
-                  key=lambda job: journal.by_number(job.name))  # fmt: skip
-    if not jobs:
-        return 0
-    said = {job: _outcome(job) for job in jobs}
-    print(f"\n{folder}: {sum(text == 'ok' for text in said.values())} of {len(jobs)} ok")
-    names = {job: str(job.relative_to(folder)) for job in jobs}
-    width = max(map(len, names.values()))
-    for job, text in said.items():
-        if len(jobs) <= SHOWN or text != "ok":
-            print(f"  {names[job]:<{width}}  {text}")
-    return sum(text.startswith("failed") for text in said.values())
-
-
-def _outcome(job: Path) -> str:
-    note: dict[str, Any] = journal.failure(job)
-    if note:
-        return f"failed ({note.get('status')}): {note.get('error')}"
-    try:
-        done, total = cells.progress(job)
-    except GanError:
-        return "ok" if goes_on(job) else "not begun"
-    return "ok" if done >= total else f"stopped after iteration {done} of {total}"
+def _of_sweep(args: argparse.Namespace) -> list[str]:
+    """The overrides that concern no cell: Hydra's own settings, and the grid's."""
+    return [override for override in args.overrides if re.match(r"[+~]*(hydra\b|sweep=)", override)]
 
 
 def _hydras(overrides: Sequence[str]) -> list[str]:

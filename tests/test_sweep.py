@@ -104,6 +104,15 @@ def test_the_command_line_takes_the_place_of_an_axis():
     assert "experiment=ebgan_pt_mnist" in grid_of("sweep=ebgan_mnist_grid", "experiment=ebgan_pt_mnist")[0].fixed
 
 
+@pytest.mark.parametrize("words", ["sweep=ebgan_mnist_grid", "dataset=mnist,fashion_mnist network=mlp"])
+def test_an_override_may_set_what_only_the_cells_have(words, capsys, tmp_path):
+    """dataset.root is no key of the default data set."""
+    line = f"train -m {words} dataset.root={tmp_path}/none sweep.draw=2 hydra.sweep.dir={tmp_path}/sweep"
+    assert "trainer.iterations" in mistake(capsys, *line.split(), "trainer.iterations=nonsense")
+    assert cli.main(line.split()) == 1
+    assert capsys.readouterr().out.count(f"{tmp_path}/none") >= 2  # each cell misses the files
+
+
 def test_draws_are_distinct_seeded_and_begin_with_the_shorter_ones():
     grid = Grid((), tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
     short, long = grid.drawn(24, seed=0), grid.drawn(48, seed=0)
