@@ -32,13 +32,14 @@ def reproduce(
     seed before the next. A finished run is not repeated, a stopped one goes on. changes: further overrides of `gan
     train`. The result file NAME.json goes to `out`, else to docs/results where that exists, else beside the runs;
     whatever stops the work, it holds what is done. GanError for an experiment that does not exist, and for one without
-    variants that claims nothing.
+    variants that has neither claims nor metrics.
     """
     experiment = compose_experiment(name, changes)
     claims.claims(experiment.expect, f"{name}: expect")
     chosen = _variants(name, changes, variant or ()) or {"": experiment}
-    if not experiment.expect and "" in chosen:
-        raise GanError(f"experiment '{name}' has no `expect`: nothing to reproduce{suggest(name, claiming())}")
+    if not (experiment.expect or experiment.evaluate) and "" in chosen:
+        guess = suggest(name, claiming())
+        raise GanError(f"experiment '{name}' has no `expect` and no `evaluate`: nothing to reproduce{guess}")
     altered = compose.slug(",".join(experiment.altering())) if experiment.altering() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else ledger.RESULTS if ledger.RESULTS.is_dir() and not altered else folder

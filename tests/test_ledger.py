@@ -313,7 +313,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
     [
         (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
         (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
-        (["dcgan_mnist"], "experiment 'dcgan_mnist' has no `expect`: nothing to reproduce"),
+        (["quickstart"], "experiment 'quickstart' has no `expect` and no `evaluate`: nothing to reproduce"),
         (["ring", "seed=3"], "seed=3: `gan reproduce` chooses it itself"),
         (["ring", "-m"], "gan reproduce trains one experiment"),
         (["ring", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
