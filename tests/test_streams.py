@@ -25,9 +25,10 @@ from processes import gan, start, state
 
 from gan_cli.compose import Composer, arguments
 from gan_cli.data import images, mirror, shards
+from gan_cli.data.drawn import BlockOrder
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.mirror import Mirror
-from gan_cli.data.streams import BlockOrder, WebDataset
+from gan_cli.data.streams import WebDataset
 from gan_cli.errors import GanError
 from gan_cli.trainer import Trainer
 

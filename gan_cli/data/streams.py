@@ -6,91 +6,23 @@ and 271). Here a run that was killed must end with the same bits, so a batch is 
 archives, whose layout stays theirs, are looked things up in. For that Python's own `tarfile` is enough.
 """
 
-import os
-from bisect import bisect_right
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from gan_cli.data import images
-from gan_cli.data.base import Dataset, Images, as_range, mix, order, scale, uniform
-from gan_cli.data.folders import AUGMENT, check_shape
+from gan_cli.data.base import Images
+from gan_cli.data.drawn import DrawnImages
 from gan_cli.data.images import Files
 from gan_cli.data.mirror import Mirror
 from gan_cli.data.shards import Shards, cache_folder, expand
 
-BLOCKS = 0xB10C  # the stream of random numbers that tells blocks apart
 
-
-class Epoch(NamedTuple):
-    """blocks: the numbers of the archives in each. ends: the first position of the epoch after each block."""
-
-    blocks: list[Tensor]
-    ends: list[int]
-
-
-class BlockOrder:
-    """Positions of an endless shuffled stream -> (archive, sample in it), of archives with `counts` samples.
-
-    Each epoch permutes the archives and deals them into blocks of at most `together`; a block's samples come in random
-    order before those of the next. So each sample comes once in an epoch, the order depends on nothing but the seed and
-    the position, and no more than a block's archives are in use.
-    """
-
-    def __init__(self, counts: Tensor, together: int) -> None:
-        if together < 1:
-            raise ValueError(f"shuffle_shards {together}: it must be at least 1")
-        self.counts, self.size = counts, int(counts.sum())
-        self._blocks = -(-len(counts) // together)
-        self._epoch = lru_cache(maxsize=4)(self._deal)
-
-    def __call__(self, seed: int, start: int, count: int) -> Tensor:
-        """int64 (count, 2): archive and sample."""
-        parts = []
-        while count > 0:
-            part = self._within_block(seed, start, count)
-            parts.append(part)
-            start, count = start + len(part), count - len(part)
-        return torch.cat(parts)
-
-    def after(self, seed: int, position: int) -> tuple[int, ...]:
-        """The archives of the next block, in the second half of one; none in the first half."""
-        epoch, offset = divmod(position, self.size)
-        plan = self._epoch(seed, epoch)
-        block = bisect_right(plan.ends, offset)
-        if 2 * (plan.ends[block] - offset) > int(self.counts[plan.blocks[block]].sum()):
-            return ()
-        last = block + 1 == self._blocks
-        return tuple((self._epoch(seed, epoch + 1).blocks[0] if last else plan.blocks[block + 1]).tolist())
-
-    def _within_block(self, seed: int, start: int, count: int) -> Tensor:
-        """As __call__, but to the end of the block at most."""
-        epoch, offset = divmod(start, self.size)
-        plan = self._epoch(seed, epoch)
-        block = bisect_right(plan.ends, offset)
-        archives = plan.blocks[block]
-        ends = self.counts[archives].cumsum(0)
-        total = int(ends[-1])
-        first = plan.ends[block] - total
-        key = int(mix(mix(torch.tensor([seed]), stream=BLOCKS + epoch), stream=block)[0])
-        drawn = order(key, offset - first, min(count, plan.ends[block] - offset), total)
-        which = torch.searchsorted(ends, drawn, right=True)
-        return torch.stack([archives[which], drawn - (ends - self.counts[archives])[which]], dim=1)
-
-    def _deal(self, seed: int, epoch: int) -> Epoch:
-        total = len(self.counts)
-        archives = order(seed, epoch * total, total, total)
-        blocks = list(archives.tensor_split(self._blocks))
-        ends = torch.stack([self.counts[block].sum() for block in blocks]).cumsum(0)
-        return Epoch(blocks, ends.tolist())
-
-
-class WebDataset(Dataset):
+class WebDataset(DrawnImages):
     """The pictures in the tar archives `root`, laid out as for WebDataset: centre cropped to squares and resized.
 
     root: a folder of *.tar, or a pattern of paths or http(s) URLs such as `shards-{000000..000146}.tar`. test_shards:
@@ -105,8 +37,6 @@ class WebDataset(Dataset):
     short is found, by a ValueError, when it is drawn.
     """
 
-    value_range: tuple[float, float]
-
     def __init__(
         self,
         root: str,
@@ -120,19 +50,14 @@ class WebDataset(Dataset):
         shuffle_shards: int = 16,
         cache_gb: float = 100.0,
     ) -> None:
-        check_shape(image_size, channels)
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip = as_range(value_range), flip
+        super().__init__(image_size, channels, num_classes, value_range, flip)
         kind = label if num_classes is not None else None
         mirror = Mirror(cache_folder() / "files", round(cache_gb * 1e9))
         self._train = Shards(expand(root, "root"), kind, 2 * max(shuffle_shards, 1), mirror)
         self._test = Shards(expand(test_shards, "test_shards"), kind, 4, mirror) if test_shards else self._train
-        self._order = BlockOrder(self._train.counts, shuffle_shards)
+        self.count(self._train.counts, self._test.counts, shuffle_shards)
         self._check_labels()
         self._check_room(2 * shuffle_shards, cache_gb)
-        self._ends = self._test.counts.cumsum(0)
-        self.size, self.test_size = self._order.size, int(self._ends[-1])
-        self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
 
     def _check_labels(self) -> None:
         highest = max(self._train.highest, self._test.highest)
@@ -154,27 +79,14 @@ class WebDataset(Dataset):
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         if any(self._train.remote):
             self._train.fetch_ahead(self._order.after(seed, start))
-        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
-        return self._images(self._train, self._order(seed, start, count), mirror)
+        return super().train_batch(seed, start, count)
 
-    def test_batch(self, start: int, count: int) -> Images:
-        index = torch.arange(start, start + count) % self.test_size
-        which = torch.searchsorted(self._ends, index, right=True)
-        where = torch.stack([which, index - (self._ends - self._test.counts)[which]], dim=1)
-        return self._images(self._test, where, torch.zeros(count, dtype=torch.bool))
-
-    def _images(self, shards: Shards, where: Tensor, mirror: Tensor) -> Images:
+    def pictures(self, where: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
+        shards = self._test if held_out else self._train
         opened = {number: shards.open(number) for number in where[:, 0].unique().tolist()}
         drawn = [(opened[number], sample) for number, sample in where.tolist()]
-
-        def pixels(index: int) -> Tensor:
-            shard, sample = drawn[index]
-            picture = images.to_tensor(images.resize_crop(shard.read(sample, self.channels), self.image_size))
-            return picture.flip(2) if mirror[index] else picture
-
-        image = scale(torch.stack(list(self._threads.map(pixels, range(len(drawn))))), self.value_range)
         labels = [int(shard.rows[sample, 2]) for shard, sample in drawn]
-        return Images(image, None if self.num_classes is None else torch.tensor(labels))
+        return [partial(shard.read, sample, self.channels) for shard, sample in drawn], labels
 
     def fingerprint(self) -> str:
         parts = [self._train, *([self._test] if self._test is not self._train else [])]

@@ -6,24 +6,22 @@ resumed one would see other batches. A mapped table can be read anywhere.
 
 import hashlib
 import importlib
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from gan_cli.data import images
-from gan_cli.data.base import Dataset, Images, as_range, scale, uniform
-from gan_cli.data.folders import AUGMENT, check_shape
-from gan_cli.data.streams import BlockOrder
+from gan_cli.data.drawn import DrawnImages
 
 ROWS, TOGETHER = 1 << 16, 16  # of each run of rows, and runs whose rows are mixed (BlockOrder)
 
 
-class HuggingFace(Dataset):
+class HuggingFace(DrawnImages):
     """The pictures in the column `image` of the split `split` of `root`: centre cropped to squares and resized.
 
     root: what `datasets.load_dataset` takes, a name on the hub or a folder of Parquet files, or a folder that
@@ -34,8 +32,6 @@ class HuggingFace(Dataset):
     Memory, whatever the size of the data: a batch, and 8 bytes for each of the million rows that are mixed. The library
     fetches and converts the whole set to the disk at the first use. Raises FileNotFoundError and ValueError.
     """
-
-    value_range: tuple[float, float]
 
     def __init__(
         self,
@@ -50,15 +46,11 @@ class HuggingFace(Dataset):
         image: str = "image",
         label: str = "label",
     ) -> None:
-        check_shape(image_size, channels)
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip = as_range(value_range), flip
+        super().__init__(image_size, channels, num_classes, value_range, flip)
         self._columns = (image, label)[: 1 if num_classes is None else 2]
         self._train = self._table(root, split)
         self._test = self._table(root, test_split) if test_split else self._train
-        self.size, self.test_size = len(self._train), len(self._test)
-        self._order = BlockOrder(torch.tensor([min(ROWS, self.size - n) for n in range(0, self.size, ROWS)]), TOGETHER)
-        self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
+        self.count(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)
 
     def _table(self, root: str, split: str) -> Any:
         """The columns of one split, its pictures as bytes. ValueError for what is no picture or no label."""
@@ -75,32 +67,23 @@ class HuggingFace(Dataset):
             _check_labels(table.data.column(self._columns[1]), where, self.num_classes)
         return table.select_columns(list(self._columns)).cast_column(self._columns[0], library.Image(decode=False))
 
-    def train_batch(self, seed: int, start: int, count: int) -> Images:
-        where = self._order(seed, start, count)
-        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
-        return self._images(self._train, where[:, 0] * ROWS + where[:, 1], mirror)
-
-    def test_batch(self, start: int, count: int) -> Images:
-        index = torch.arange(start, start + count) % self.test_size
-        return self._images(self._test, index, torch.zeros(count, dtype=torch.bool))
-
-    def _images(self, table: Any, index: Tensor, mirror: Tensor) -> Images:
-        rows = table[index.tolist()]
-
-        def pixels(place: int) -> Tensor:
-            cell = rows[self._columns[0]][place]
-            name = cell["path"] if cell["bytes"] is None else f"row {int(index[place])}"
-            picture = images.read(name, self.channels, cell["bytes"])
-            decoded = images.to_tensor(images.resize_crop(picture, self.image_size))
-            return decoded.flip(2) if mirror[place] else decoded
-
-        image = scale(torch.stack(list(self._threads.map(pixels, range(len(index))))), self.value_range)
-        return Images(image, None if self.num_classes is None else torch.tensor(rows[self._columns[1]]))
+    def pictures(self, where: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
+        index = (where[:, 0] * ROWS + where[:, 1]).tolist()
+        rows = (self._test if held_out else self._train)[index]
+        cells = zip(rows[self._columns[0]], index)
+        named = [(cell["path"] if cell["bytes"] is None else f"row {row}", cell["bytes"]) for cell, row in cells]
+        labels = [] if self.num_classes is None else rows[self._columns[1]]
+        return [partial(images.read, name, self.channels, content) for name, content in named], labels
 
     def fingerprint(self) -> str:
         tables = [self._train, *([self._test] if self._test is not self._train else [])]
         text = repr([(len(table), str(table.features), table.data.nbytes) for table in tables])
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _runs(rows: int) -> Tensor:
+    """How many rows each run of ROWS has: of the last one, the rest."""
+    return torch.tensor([min(ROWS, rows - begin) for begin in range(0, rows, ROWS)])
 
 
 def _load(root: str, split: str) -> tuple[Any, Any]:
