@@ -76,7 +76,7 @@ def _bold(verdict: str) -> str:
 def _section(result: dict[str, Any]) -> str:
     name, runs = result["experiment"], result["runs"]
     found = standings(result)
-    command = f"gan reproduce {name}" if found else f"gan train experiment={name}"
+    command = f"gan reproduce {name}" if found or result.get("evaluate") else f"gan train experiment={name}"
     lines = [f"## {name}", "", f"{result['title']}.", "", f"    {command}", ""]
     if found:
         head = ["value", "better", "paper", "tolerance", "ours: median", "", "source"]
