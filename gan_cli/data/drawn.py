@@ -86,7 +86,7 @@ class DrawnImages(Dataset):
     """Pictures in parts (archives, runs of rows): centre cropped to squares and resized, half of the training ones
     mirrored where `flip`. As many threads decode as there are cores.
 
-    A subclass calls both initialisers; `pictures` opens what it has.
+    A subclass says in its `__init__` what there is, by `count`, and opens it in `pictures`.
     """
 
     value_range: tuple[float, float]
