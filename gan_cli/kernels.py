@@ -6,14 +6,17 @@ twice, and no gradient is infinite where x_i = y_j. RBF and RationalQuadratic ar
 every discrepancy and the witness cancel: with it, those of codes close together would drown in its rounding error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
+Orders = Callable[[Tensor, range], list[Tensor]]
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -34,6 +37,39 @@ def root(t: Tensor) -> Tensor:
     return torch.where(positive, torch.where(positive, t, 1.0).sqrt(), 0.0)
 
 
+class _Radial(torch.autograd.Function):
+    """Derivative n, elementwise, of a kernel that is a function of r2 alone: `orders` gives any range of derivatives.
+
+    All orders have the same exponentials, so three are computed at once: the value, what the loss's gradient takes and
+    what a gradient penalty's does. `known` are the derivatives n, n + 1, ... that are there already.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, r2: Tensor, orders: Orders, n: int, *known: Tensor) -> Tensor:
+        value, *slopes = known or orders(r2, range(n, n + 3 if ctx.needs_input_grad[0] else n + 1))
+        ctx.orders, ctx.n = orders, n
+        ctx.save_for_backward(r2, *slopes)
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        r2, *slopes = ctx.saved_tensors
+        return gradient * _Radial.apply(r2, ctx.orders, ctx.n + 1, *slopes), *[None] * (len(ctx.needs_input_grad) - 1)
+
+
+def _sums(scales: Iterable[tuple[Tensor, Tensor | float, Callable[[int], float]]], orders: range) -> list[Tensor]:
+    """Derivatives of a sum over scales, each of which has  c(n) (v + 1) q^n  for n > 0, and v for n = 0: (v, q, c)."""
+    sums: list[Tensor] = []
+    for v, q, c in scales:
+        sums = sums or [torch.zeros_like(v) for _ in orders]
+        for n in range(orders.stop):
+            if n:
+                v = (v.add_(1) if n == 1 else v).mul_(q)
+            if n in orders:
+                sums[n - orders.start].add_(v, alpha=c(n))
+    return sums
+
+
 @dataclass(frozen=True)
 class RBF:
     """sum_s exp(-|x - y|^2 / (2 s^2)), less its value at x = y. sigmas: the bandwidths s; 1, 2, 4, 8, 16 in Li et al.
@@ -45,8 +81,12 @@ class RBF:
         _positive("sigmas", self.sigmas)
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        r2 = squared_distances(x, y)
-        return reduce(torch.add, ((r2 * (-0.5 / s**2)).expm1() for s in self.sigmas))
+        return _Radial.apply(squared_distances(x, y), self.derivatives, 0)
+
+    def derivatives(self, r2: Tensor, orders: range) -> list[Tensor]:
+        """By r2: sum_s (-1 / (2 s^2))^n exp(-r2 / (2 s^2)), less 1 each for n = 0."""
+        rates = [-0.5 / s**2 for s in self.sigmas]
+        return _sums((((r2 * rate).expm1_(), rate, lambda n: 1.0) for rate in rates), orders)
 
 
 @dataclass(frozen=True)
@@ -60,8 +100,21 @@ class RationalQuadratic:
         _positive("alphas", self.alphas)
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        r2 = squared_distances(x, y)
-        return reduce(torch.add, ((-a * torch.log1p(r2 * (0.5 / a))).expm1() for a in self.alphas))
+        return _Radial.apply(squared_distances(x, y), self.derivatives, 0)
+
+    def derivatives(self, r2: Tensor, orders: range) -> list[Tensor]:
+        """By r2: sum_a prod_{k<n} (-(a + k) / (2a)) (1 + r2 / (2a))^(-a - n), less 1 each for n = 0."""
+
+        def scale(a: float) -> tuple[Tensor, Tensor, Callable[[int], float]]:
+            u = r2 * (0.5 / a)
+            coefficient = partial(self._coefficient, a)
+            return u.log1p().mul_(-a).expm1_(), u.add_(1).reciprocal_(), coefficient
+
+        return _sums(map(scale, self.alphas), orders)
+
+    @staticmethod
+    def _coefficient(a: float, n: int) -> float:
+        return prod(-(a + k) / (2 * a) for k in range(n))
 
 
 class Distance:

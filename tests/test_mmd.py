@@ -133,6 +133,31 @@ def test_gradients_are_finite(kernel: kernels.Kernel, k: object, far: float) -> 
                 assert second is None or second.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("kernel", "plain"),
+    [
+        (RBF((0.5, 3.0)), lambda r2: sum(torch.exp(-r2 / (2 * s**2)) - 1 for s in (0.5, 3.0))),
+        (RationalQuadratic((0.2, 5.0)), lambda r2: sum((1 + r2 / (2 * a)) ** -a - 1 for a in (0.2, 5.0))),
+    ],
+)
+def test_derivatives_of_every_order(kernel: RBF | RationalQuadratic, plain: Callable[[Tensor], Tensor]) -> None:
+    """The sums that share their exponentials, and autograd through them four times (an unrolled step of a critic with a
+    penalty takes three), against autograd of the formula."""
+    x = (3 * normal(9, 1)).requires_grad_()
+    origin = torch.zeros(1, 1, dtype=torch.float64)
+    r2 = x.detach().square().requires_grad_()
+    by_r2, by_x, ours = plain(r2), plain(x.square()), kernel(x, origin)
+    orders = kernel.derivatives(r2.detach(), range(5))
+    torch.testing.assert_close(orders[0], by_r2.detach())
+    for n in range(1, 5):
+        (by_r2,) = torch.autograd.grad(by_r2.sum(), r2, create_graph=True)
+        (by_x,) = torch.autograd.grad(by_x.sum(), x, create_graph=True)
+        (ours,) = torch.autograd.grad(ours.sum(), x, create_graph=True)
+        torch.testing.assert_close(orders[n], by_r2.detach())
+        torch.testing.assert_close(kernel.derivatives(r2.detach(), range(n, n + 1)), [orders[n]])
+        torch.testing.assert_close(ours, by_x)
+
+
 def test_small_codes_keep_their_digits() -> None:
     """Codes some 1e-4 apart: MMD^2 of about 1e-8 in float32 as in float64, where 1 - k would be all rounding."""
     x, y = 1e-4 * normal(64, 8), 1e-4 * normal(64, 8, seed=1) + 1e-4
