@@ -128,7 +128,8 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
     A copy of the game plays its first turns on two samples, or one where a process gets no more; on two packs where the
     game takes samples together.
     """
-    optimizers(cfg, game)
+    understudy = copy.deepcopy(game)
+    understudy.optimizers = optimizers(cfg, understudy)
     refuse_shortcuts(cfg, game)
     share = cfg.trainer.batch_size // distributed.world()
     if share % game.together:
@@ -139,7 +140,6 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
     count = min(2 * game.together, share)
     with reading("dataset"):
         batch = data.train_batch(cfg.seed, 0, count)
-    understudy = copy.deepcopy(game)
     try:
         with draw.fork(cfg.seed):
             for turn in understudy.turns():

@@ -45,6 +45,7 @@ class Trainer:
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
         self.schedule, self.momentum = schedule, momentum
         self.device = system.device
+        system.optimizers = optimizers
         self.iteration = 0  # finished ones
         self.position = 0  # samples taken from the data stream, by all processes together
         self.base_lr = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}

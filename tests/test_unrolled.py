@@ -1,17 +1,22 @@
 """The unrolled game: gradients through D's future steps."""
 
+import copy
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gan_cli import draw
 from gan_cli.data.base import Images
 from gan_cli.losses import NonSaturating, Wasserstein
 from gan_cli.objective import Objective
-from gan_cli.penalties import GradientPenalty
+from gan_cli.penalties import Critic, GradientPenalty
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.unrolled import UnrolledGAN
-from gan_cli.unroll import unroll
+from gan_cli.unroll import plain, steps_of, unroll
 
 
 class Slope(nn.Module):
@@ -33,7 +38,7 @@ def test_steps_by_hand() -> None:
     network, x_f = Slope(2.0), torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
     objective, real = Objective(Wasserstein()), torch.ones(1, dtype=torch.float64)
     for steps in (0, 1, 4):
-        D_K = unroll(network, lambda D: objective.d_loss(D, real, x_f), steps, lr=0.1)
+        D_K = unroll(network, lambda D: objective.d_loss(D, real, x_f), steps, plain(0.1))
         w_K = 2.0 - steps * 0.1 * (3.0 - 1.0)
         loss = objective.g_loss(D_K, x_f, real)["adversarial"]
         assert loss.item() == pytest.approx(-w_K * 3)
@@ -49,10 +54,91 @@ def test_gradient_against_finite_differences() -> None:
     objective = Objective(NonSaturating())
 
     def surrogate(x: Tensor) -> Tensor:
-        D_K = unroll(network, lambda D: objective.d_loss(D, real, x), steps=3, lr=0.3)
+        D_K = unroll(network, lambda D: objective.d_loss(D, real, x), 3, plain(0.3))
         return objective.g_loss(D_K, x, real)["adversarial"]
 
     assert torch.autograd.gradcheck(surrogate, (fake,))
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "adam": partial(torch.optim.Adam, lr=0.02, betas=(0.5, 0.9)),
+    "adam_decay": partial(torch.optim.Adam, lr=0.02, weight_decay=0.1),
+    "adamw": partial(torch.optim.AdamW, lr=0.02, weight_decay=0.1),
+    "sgd": partial(torch.optim.SGD, lr=0.1),
+    "sgd_momentum": partial(torch.optim.SGD, lr=0.1, momentum=0.7, weight_decay=0.1),
+}
+
+
+def critic(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+
+
+@pytest.mark.parametrize("build", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("past", [0, 3])
+def test_steps_are_those_that_the_optimizer_takes(build: Callable[..., Optimizer], past: int) -> None:
+    """After `past` steps of its own and K unrolled ones D is where the optimizer takes it, and the gradient
+    through the K steps is that of finite differences; the optimizer's state is as before."""
+    network, objective = critic(0), Objective(NonSaturating())
+    optimizer = build(network.parameters())
+    real, fake = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        sum(objective.d_loss(network, real, fake.detach()).values()).backward()
+        optimizer.step()
+
+    for _ in range(past):
+        step()
+    state = copy.deepcopy(optimizer.state_dict())
+
+    def D_3(x: Tensor) -> Critic:
+        return unroll(network, lambda D: objective.d_loss(D, real, x), 3, steps_of(optimizer, network))
+
+    ahead = D_3(fake)(real)
+    assert torch.autograd.gradcheck(lambda x: objective.g_loss(D_3(x), x, real)["adversarial"], (fake,))
+    torch.testing.assert_close(optimizer.state_dict(), state, rtol=0, atol=0)
+    for _ in range(3):
+        step()
+    torch.testing.assert_close(ahead, network(real), rtol=1e-6, atol=1e-7)
+
+
+def test_a_weight_that_never_had_a_gradient() -> None:
+    """The third input is 0 in every sample: Adam's v is 0 for its weights, and sqrt(v) has no infinite gradient."""
+    torch.manual_seed(0)
+    network, objective = nn.Linear(3, 1), Objective(NonSaturating())
+    optimizer = torch.optim.Adam(network.parameters())
+    real = torch.tensor([[1.0, 2.0, 0.0]])
+    fake = torch.tensor([[0.5, -1.0, 0.0]], requires_grad=True)
+    D_2 = unroll(network, lambda D: objective.d_loss(D, real, fake), 2, steps_of(optimizer, network))
+    objective.g_loss(D_2, fake, real)["adversarial"].backward()
+    assert fake.grad is not None and fake.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (torch.optim.RMSprop, "this network's optimizer is RMSprop"),
+        (partial(torch.optim.Adam, amsgrad=True), "optimizer.amsgrad is set"),
+        (partial(torch.optim.SGD, lr=0.1, momentum=0.5, nesterov=True), "optimizer.nesterov is set"),
+    ],
+)
+def test_other_optimizers_are_refused(build: Callable[..., Optimizer], message: str) -> None:
+    network = critic(0)
+    with pytest.raises(ValueError, match=message):
+        steps_of(build(network.parameters()), network)
+
+
+def test_the_game_looks_at_d_s_own_steps() -> None:
+    """unroll_lr unset: the steps are those of the optimizer that the trainer gave the game."""
+    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3)
+    game.optimizers = {"discriminator": torch.optim.SGD(game.discriminator.parameters(), lr=0.1)}
+    other = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3, unroll_lr=0.1)
+    values = []
+    for one in (game, other):
+        draw.seed(3)
+        values.append(one.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
+    assert values[0] == values[1]
 
 
 def networks() -> tuple[nn.Module, nn.Module]:
@@ -64,7 +150,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
 
 def test_k_0_is_the_plain_game() -> None:
     values = []
-    for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0})):
+    for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0, "unroll_lr": 0.1})):
         game = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)
         draw.seed(3)
         values.append(game.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
@@ -72,7 +158,7 @@ def test_k_0_is_the_plain_game() -> None:
 
 
 def test_d_keeps_its_weights_and_running_statistics() -> None:
-    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=4)
+    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=4, unroll_lr=0.1)
     game.discriminator.requires_grad_(False)                                  # as the trainer does in G's turn
     before = {name: value.clone() for name, value in game.discriminator.state_dict().items()}
     sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
@@ -85,7 +171,7 @@ def test_d_keeps_its_weights_and_running_statistics() -> None:
 def test_unrolls_penalties_too() -> None:
     objective = Objective(Wasserstein(), GradientPenalty(0.1))
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
-    game = UnrolledGAN(networks()[0], discriminator, objective, latent_dim=3, unroll_steps=2)
+    game = UnrolledGAN(networks()[0], discriminator, objective, latent_dim=3, unroll_steps=2, unroll_lr=0.1)
     sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
     assert all(p.grad.isfinite().all() for p in game.generator.parameters())
 

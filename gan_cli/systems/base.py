@@ -1,12 +1,14 @@
 """What a game is made of: turns that return named loss terms."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gan_cli.data.base import Images
 from gan_cli.objective import Terms
@@ -52,6 +54,8 @@ class System(nn.Module, ABC):
     """Samples that the game cannot take apart: a batch is a multiple of them."""
     iteration: int = 0
     """Finished iterations; the trainer sets it before it asks for turns."""
+    optimizers: Mapping[str, Optimizer] = MappingProxyType({})
+    """The trainer's, by the network that each moves, for a game that looks at the steps they will take."""
 
     @abstractmethod
     def turns(self) -> list[Turn]:

@@ -9,15 +9,15 @@ from gan_cli.draw import normal
 from gan_cli.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.unroll import unroll
+from gan_cli.unroll import Step, plain, steps_of, unroll
 
 
 class UnrolledGAN(GAN):
     """G minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K), where theta_D^K is D after K further steps on the same
     samples (eq. 6 to 10); the gradient goes through these steps. D itself learns as ever, and K = 0 is the plain game.
 
-    unroll_steps: K. unroll_lr: eta of the K steps, which are plain gradient steps as in eq. 7; the authors' notebook
-    unrolls Adam.
+    unroll_steps: K. unroll_lr: eta of plain gradient steps, as eq. 7 has them. Without it they are the steps that D's
+    own optimiser will take, from its state of now (Adam's moments and rate), as in the authors' notebook.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class UnrolledGAN(GAN):
         latent_dim: int = 100,
         noise: Callable[..., Tensor] = normal,
         unroll_steps: int = 5,
-        unroll_lr: float = 0.1,
+        unroll_lr: float | None = None,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
         if unroll_steps < 0:
@@ -37,7 +37,10 @@ class UnrolledGAN(GAN):
 
     def g_loss(self, batch: Images) -> Terms:
         x, fake = batch.image, self.generate(len(batch.image))
-        D_K = unroll(
-            self.discriminator, lambda D: self.objective.d_loss(D, x, fake), self.unroll_steps, self.unroll_lr
-        )
+        D_K = unroll(self.discriminator, lambda D: self.objective.d_loss(D, x, fake), self.unroll_steps, self._step())
         return self.objective.g_loss(D_K, fake, x)
+
+    def _step(self) -> Step:
+        if self.unroll_lr is not None:
+            return plain(self.unroll_lr)
+        return steps_of(self.optimizers["discriminator"], self.discriminator)
