@@ -436,6 +436,11 @@ CASES = [
     Case("odd batch of DRIT", "train model=drit trainer.batch_size=3", ("takes samples by 2", "multiple of 2")),
     Case("one output for an image", "evaluate cycle metric=translation_diversity", ("model=pix2pix_noise or drit",)),
     Case("packs that do not fill", "train dataset=ring model=pacgan network=toy model.packing=3", ("multiple of 3",)),
+    Case(
+        "unrolling an optimiser without written steps",
+        "train dataset=ring model=unrolled network=toy optimizer=rmsprop",
+        ("RMSprop", "optimizer=adam"),
+    ),
     Case("slope of no cost", "train loss=gls_gan loss.adversarial.slope=2", ("needs a slope of at most 1",)),
     Case("seeds that are words", "reproduce ring seeds=a,b", ("whole numbers",)),
     # -- runs
