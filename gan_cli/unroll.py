@@ -40,7 +40,7 @@ class AdamSteps:
             state: dict[str, Any] = optimizer.state.get(parameter, {})
             self.m[name] = state.get("exp_avg", torch.zeros_like(parameter))
             self.v[name] = state.get("exp_avg_sq", torch.zeros_like(parameter))
-            self.t[name] = state.get("step", torch.zeros(()))
+            self.t[name] = state.get("step", parameter.new_zeros(()))
 
     def __call__(self, w: Weights, gradients: Weights) -> Weights:
         return {name: self._step(name, value, gradients[name]) for name, value in w.items()}

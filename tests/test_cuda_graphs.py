@@ -334,6 +334,7 @@ def test_capturable_games_wait_for_no_value(name: str, no_gradients: None) -> No
     mode = FakeTensorMode()
     with mode:
         pretend(game, mode)
+        game.optimizers = build.optimizers(cfg, game)
         there = type(batch)(*(part if part is None else mode.from_tensor(part).to("cuda") for part in batch))  # type: ignore[arg-type]
 
         def play() -> None:
