@@ -150,7 +150,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
 
 def test_k_0_is_the_plain_game() -> None:
     values = []
-    for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0, "unroll_lr": 0.1})):
+    for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0})):
         game = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)
         draw.seed(3)
         values.append(game.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())

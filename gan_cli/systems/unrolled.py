@@ -36,6 +36,8 @@ class UnrolledGAN(GAN):
         self.unroll_steps, self.unroll_lr = unroll_steps, unroll_lr
 
     def g_loss(self, batch: Images) -> Terms:
+        if not self.unroll_steps:
+            return super().g_loss(batch)
         x, fake = batch.image, self.generate(len(batch.image))
         D_K = unroll(self.discriminator, lambda D: self.objective.d_loss(D, x, fake), self.unroll_steps, self._step())
         return self.objective.g_loss(D_K, fake, x)
