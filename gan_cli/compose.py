@@ -125,11 +125,12 @@ class Composer:
 
     def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
         """`no key ...` with the nearest key at its level or, failing that, the key of that name elsewhere."""
-        others = [o for o in overrides if o.lstrip("+~").partition("=")[0].partition("@")[0] != key]
+        keys = {override: override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
         groups = self.loader.list_groups("")
-        try:
-            cfg = self.loader.load_configuration(self.config_name, others, run_mode=RunMode.MULTIRUN)
-        except (HydraException, OmegaConfBaseException):
+        others = [override for override in overrides if keys[override] != key]
+        choices = [override for override in others if "." not in keys[override]]  # a second wrong key is left out
+        cfg = self._composed(others) or self._composed(choices)
+        if cfg is None:
             return f"no key '{key}'{suggest(key, groups)}"
         group, name = (*key.split("."), "")[:2]
         if group == "metric" and name in self.loader.get_group_options(group) and name not in cfg.metric:
@@ -139,6 +140,12 @@ class Composer:
             nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]
             return f"no group '{key}'{suggest(key, nested or groups)}"
         return _nearest_key(cfg, key, groups)
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig | None:
+        try:
+            return self.loader.load_configuration(self.config_name, list(overrides), run_mode=RunMode.MULTIRUN)
+        except (HydraException, OmegaConfBaseException):
+            return None
 
 
 def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:

@@ -119,6 +119,7 @@ MISTAKES = {
     "train model=dcgn": "no model 'dcgn'; did you mean 'dcgan'?",
     "train experiment=nothing": "no experiment 'nothing'",
     "train trainer.itrations=3": "no key 'trainer.itrations'; did you mean 'trainer.iterations'?",
+    "train trainer.itrations=3 trainer.batchsize=3": "no key 'trainer.itrations'; did you mean 'trainer.iterations'?",
     "train model.generator.widht=3": "did you mean 'model.generator.width'?",
     "train model=wgan_gp loss.penalty.wieght=3": "did you mean 'loss.penalty.weight'?",
     "train lr=1e-3": "did you mean 'optimizer.lr'?",

@@ -507,6 +507,18 @@ def test_spectral_features() -> None:
     assert network(x).shape == (3, 5) and torch.linalg.matrix_norm(last.weight, 2).item() == pytest.approx(1, rel=0.05)
 
 
+def test_toy_features_under_spectral_normalisation() -> None:
+    """The slope is at most the gain of each hidden layer; by default the weights are plain."""
+    torch.manual_seed(0)
+    network = features.ToyFeatures(1, 2, features=5, widths=[8, 8], norm="spectral", gain=3.0).eval()
+    x = torch.randn(64, 2, 1, 1)
+    slopes = torch.pdist(network(x)) / torch.pdist(x.flatten(1))
+    assert 1 < slopes.max() <= 3.0**2 * 1.05
+    drawn = features.ToyFeatures(1, 2, features=5, widths=[8, 8])
+    weights = [name for name, _ in network.named_parameters() if name.endswith("weight.original")]
+    assert len(weights) == 3 and all(name.endswith(("weight", "bias")) for name, _ in drawn.named_parameters())
+
+
 @pytest.mark.parametrize("size", [28, 32, 64])
 def test_convolutions_at_three_sizes(size: int) -> None:
     x, z = torch.rand(2, 1, size, size), torch.rand(2, 7)

@@ -11,18 +11,29 @@ from gan_cli.networks.norm import normalise_weights_
 
 
 class ToyFeatures(nn.Module):
-    """Points -> features (N, features): networks.mlp.ToyDiscriminator with a vector for its score."""
+    """Points -> features (N, features): networks.mlp.ToyDiscriminator with a vector for its score.
+
+    norm: none or spectral; gain: of each hidden layer, as SpectralFeatures has it.
+    """
 
     def __init__(
-        self, image_size: int, channels: int, features: int = 16, widths: Sequence[int] = (512, 512, 512)
+        self,
+        image_size: int,
+        channels: int,
+        features: int = 16,
+        widths: Sequence[int] = (512, 512, 512),
+        norm: str = "none",
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         layers = hidden([channels * image_size**2, *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], features))
         he_(self)
+        normalise_weights_(self, norm)
+        self.gain = gain ** len(widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return self.gain * self.layers(x)
 
 
 class SpectralFeatures(sngan.Discriminator):
