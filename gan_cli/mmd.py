@@ -4,14 +4,14 @@ A critic's outputs are features (N, d); a single score (N,) counts as one featur
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from gan_cli.kernels import Kernel, biased_mmd2, off_diagonal_mean, root, squared_distances, unbiased_mmd2, witness
 from gan_cli.penalties import Critic, between, input_gradient
-
-ACTIVATIONS = (nn.ReLU, nn.LeakyReLU)
+from gan_cli.seen import Seen
 
 
 def rows(h: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class WitnessPenalty:
     target: float = 1.0
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        h_real, h_fake = rows(critic(real.detach())), rows(critic(fake.detach()))
+        h_real, h_fake = rows(critic(real)), rows(critic(fake))
 
         def w(t: Tensor) -> Tensor:
             return witness(self.kernel, rows(critic(t)), h_real, h_fake)
@@ -99,25 +99,14 @@ class ActivationPenalty:
     """The critic's L2 penalty of Binkowski's code: weight * the sum, over real and generated samples and over the
     critic's layers, of the mean square of a layer's activations; the outputs are those of the last layer.
 
-    ValueError for a critic that is a function, as that of a conditional game: it shows no layers.
+    watches: the layers. ValueError for a critic that is a function, as that of a conditional game: it shows no layers.
     """
 
     weight: float = 1.0
+    watches: ClassVar = (nn.ReLU, nn.LeakyReLU)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        if not isinstance(critic, nn.Module):
-            raise ValueError("loss.penalty looks into the layers of a critic, and this game's critic is a function")
-        squares: list[Tensor] = []
-
-        def look(layer: nn.Module, inputs: object, output: Tensor) -> None:
-            squares.append(output.float().square().mean())
-
-        layers = [critic, *(layer for layer in critic.modules() if isinstance(layer, ACTIVATIONS))]
-        hooks = [layer.register_forward_hook(look) for layer in layers]
-        try:
-            critic(real.detach())
-            critic(fake.detach())
-        finally:
-            for hook in hooks:
-                hook.remove()
+        seen = critic if isinstance(critic, Seen) else Seen(critic, real, fake, watch=self.watches)
+        shares = [len(h) / len(real) for h in seen.activations]  # 2 where both batches were in one pass
+        squares = [share * h.float().square().mean() for share, h in zip(shares, seen.activations, strict=True)]
         return self.weight * torch.stack(squares).sum()

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gan_cli.joined import joined
 from gan_cli.losses import AdversarialLoss, EnergyMargin, MarginLoss, TwoSampleLoss
 from gan_cli.penalties import Critic, Penalty
+from gan_cli.seen import Seen
 
 Terms = dict[str, Tensor]
 """Named, weighted scalar terms of one loss: their sum is minimised, the dict is logged."""
@@ -33,9 +33,10 @@ class Objective:
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, if there is one, "penalty"; real and fake are batches of the same shape.
         """
-        terms = {"adversarial": self.adversarial.d_loss(*joined(critic, real, fake))}
+        seen = Seen(critic, real, fake, watch=getattr(self.penalty, "watches", ()))
+        terms = {"adversarial": self.adversarial.d_loss(*seen.outputs)}
         if self.penalty is not None:
-            terms["penalty"] = self.penalty(critic, real, fake)
+            terms["penalty"] = self.penalty(seen, real, fake)
         return terms
 
     def g_loss(self, critic: Critic, fake: Tensor, real: Tensor) -> Terms:

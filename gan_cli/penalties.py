@@ -1,7 +1,8 @@
 """Penalties on a critic: (critic, real, fake) -> weighted scalar, added to the critic's loss.
 
 A penalty makes its own leaf tensors, so it works whether or not `real` and `fake` carry a graph, and keeps
-the graph of the gradient it takes (double backward).
+the graph of the gradient it takes (double backward). One that looks at the critic's layers names their types in
+`watches`, and finds their outputs for both batches in the critic's `activations` (gan_cli.seen).
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 from torch.overrides import TorchFunctionMode
 
@@ -135,6 +136,11 @@ class Sum:
     """Several penalties on one critic."""
 
     parts: Sequence[Penalty]
+
+    @property
+    def watches(self) -> tuple[type[nn.Module], ...]:
+        """The types of the critic's layers that one of them looks at."""
+        return tuple({layer: None for part in self.parts for layer in getattr(part, "watches", ())})
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return torch.stack([part(critic, real, fake) for part in self.parts]).sum()

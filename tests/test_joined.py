@@ -150,7 +150,7 @@ def test_cyclegan_at_batch_one_with_every_switch_on(identity: float, monkeypatch
     got_terms, got = losses(fast, batch)
     assert fast.G.passes == [1 + bool(identity), 1] and fast.F.passes == [2 + bool(identity)]
     assert fast.D_X.passes == [1, 2]
-    for module in ("gan_cli.systems.cyclegan", "gan_cli.objective"):
+    for module in ("gan_cli.systems.cyclegan", "gan_cli.seen"):
         monkeypatch.setattr(f"{module}.joined", separately)
     terms, exact = losses(plain, batch)
     assert plain.G.passes == [1] * (2 + bool(identity)) and plain.D_X.passes == [1, 1, 1]

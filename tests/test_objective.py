@@ -1,11 +1,18 @@
 """How an objective joins its parts, the cadence of the critic and the clip of its weights."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn, tensor
 
+from gan_cli import draw
+from gan_cli.joined import apart
+from gan_cli.kernels import RationalQuadratic
 from gan_cli.losses import LossSensitive, Relativistic, Wasserstein
+from gan_cli.mmd import MMD, ActivationPenalty, WitnessPenalty
 from gan_cli.objective import L1Margin, MarginObjective, Objective, TwoSampleObjective, WarmUp, WeightClip
+from gan_cli.penalties import Sum
 
 
 def critic(x: Tensor) -> Tensor:
@@ -20,12 +27,36 @@ def test_terms() -> None:
 
 
 def test_penalty_sees_critic_real_and_fake() -> None:
-    def penalty(f: object, real: Tensor, fake: Tensor) -> Tensor:
-        assert f is critic
-        return 7 * real.sum() + fake.sum()
+    def penalty(f: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+        return 7 * f(real).sum() + f(fake).sum() + 100 * f(real + 1).sum()
 
     terms = Objective(Wasserstein(), penalty).d_loss(critic, tensor([1.0]), tensor([2.0]))
-    assert terms == {"adversarial": tensor(2.0), "penalty": tensor(9.0)}
+    assert terms == {"adversarial": tensor(2.0), "penalty": tensor(7 * 2.0 + 4 + 100 * 4)}
+
+
+def test_no_term_asks_the_critic_twice() -> None:
+    """Binkowski's loss of the critic: one pass of real and generated samples and one of those between; the same terms
+    and gradients as with each term by itself."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.LeakyReLU(0.2), nn.Linear(4, 2)).double()
+    passes: list[int] = []
+    network.register_forward_hook(lambda layer, inputs, output: passes.append(len(output)))
+    real, fake = torch.randn(5, 3).double(), torch.randn(5, 3).double()
+    kernel, activations = RationalQuadratic(), ActivationPenalty(0.5)
+    witness = WitnessPenalty(kernel)
+    objective = TwoSampleObjective(MMD(kernel, unbiased=True), Sum([witness, activations]))
+    draw.seed(0)
+    terms = objective.d_loss(network, real, fake)
+    assert passes == [10, 5]
+
+    with apart():
+        draw.seed(0)
+        alone = MMD(kernel, unbiased=True).d_loss(network(real), network(fake))
+        penalties = witness(network, real, fake) + activations(network, real, fake)
+    torch.testing.assert_close([terms["adversarial"], terms["penalty"]], [alone, penalties])
+    expected = torch.autograd.grad(alone + penalties, list(network.parameters()))
+    got = torch.autograd.grad(terms["adversarial"] + terms["penalty"], list(network.parameters()))
+    torch.testing.assert_close(got, expected)
 
 
 def test_steps() -> None:
