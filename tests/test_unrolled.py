@@ -47,6 +47,24 @@ def test_steps_by_hand() -> None:
     assert network.w.item() == 2.0 and network.w.grad is None
 
 
+def test_g_is_paid_by_the_term_of_real_samples_too() -> None:
+    """f_K = w_K (x_r - x_f) of Wasserstein's game, dw_K/dx_f = -K eta: the derivative is -K eta (x_r - x_f) - w_K,
+    and without the real term K eta x_f - w_K; both by the weight v of a generator x_f = v z, z = 1. D's penalty is
+    none of G's."""
+    for zero_sum, at_x_f in ((True, -4 * 0.1 * (1.0 - 3.0)), (False, 4 * 0.1 * 3.0)):
+        G, D = nn.Linear(1, 1, bias=False).double(), Slope(2.0)
+        nn.init.constant_(G.weight, 3.0)
+        objective = Objective(Wasserstein(), penalty=lambda critic, real, fake: 0.0 * critic(fake).sum() + 5.0)
+        game = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
+                           unroll_steps=4, unroll_lr=0.1, zero_sum=zero_sum)  # fmt: skip
+        terms = game.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
+        w_4 = 2.0 - 4 * 0.1 * (3.0 - 1.0)
+        assert list(terms) == ["adversarial"]
+        assert terms["adversarial"].item() == pytest.approx(w_4 * (1.0 - 3.0) if zero_sum else -w_4 * 3.0)
+        terms["adversarial"].backward()
+        assert G.weight.grad.item() == pytest.approx(at_x_f - w_4)
+
+
 def test_gradient_against_finite_differences() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 1)).double()

@@ -1,6 +1,7 @@
 """Unrolled GAN (Metz et al. 2017, arXiv 1611.02163): G plays against what D will have learned."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ class UnrolledGAN(GAN):
 
     unroll_steps: K. unroll_lr: eta of plain gradient steps, as eq. 7 has them. Without it they are the steps that D's
     own optimiser will take, from its state of now (Adam's moments and rate), as in the authors' notebook.
+    zero_sum: f is the whole value of the game, less what D minimises (its penalty left out): as D_K depends on G, so
+    does its term of real samples, and G is paid for each mode that it leaves to D. False: the loss's formula for G.
     """
 
     def __init__(
@@ -29,17 +32,20 @@ class UnrolledGAN(GAN):
         noise: Callable[..., Tensor] = normal,
         unroll_steps: int = 5,
         unroll_lr: float | None = None,
+        zero_sum: bool = True,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
         if unroll_steps < 0:
             raise ValueError(f"unroll_steps is 0 or more, not {unroll_steps}")
-        self.unroll_steps, self.unroll_lr = unroll_steps, unroll_lr
+        self.unroll_steps, self.unroll_lr, self.zero_sum = unroll_steps, unroll_lr, zero_sum
 
     def g_loss(self, batch: Images) -> Terms:
         if not self.unroll_steps:
             return super().g_loss(batch)
         x, fake = batch.image, self.generate(len(batch.image))
         D_K = unroll(self.discriminator, lambda D: self.objective.d_loss(D, x, fake), self.unroll_steps, self._step())
+        if self.zero_sum:
+            return {"adversarial": -replace(self.objective, penalty=None).d_loss(D_K, x, fake)["adversarial"]}
         return self.objective.g_loss(D_K, fake, x)
 
     def _step(self) -> Step:
