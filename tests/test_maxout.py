@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 
 from gan_cli.networks import conditional, mlp
 from gan_cli.networks.maxout import Maxout
+from gan_cli.networks.noise import NoiseDropout
 
 
 def count(network: nn.Module) -> int:
@@ -81,12 +83,13 @@ def test_dropout_of_the_discriminator() -> None:
 
 @pytest.mark.parametrize("kind", ["Generator", "Discriminator"])
 def test_dropout_of_the_conditional_networks(kind: str) -> None:
-    """Half of the hidden units of both players, and none of their inputs."""
+    """Half of the hidden units of both players, and none of their inputs; G's stays when samples are drawn."""
     torch.manual_seed(0)
     network = getattr(conditional, f"MLP{kind}")(8, 1, 4)
     x = torch.rand(3, 100) if kind == "Generator" else torch.rand(3, 1, 8, 8)
     y = torch.tensor([0, 1, 3])
-    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+    drops = NoiseDropout if kind == "Generator" else nn.Dropout
+    assert [layer.p for layer in network.modules() if isinstance(layer, drops)] == [0.5, 0.5]
     firsts = [module for name, module in network.named_children() if name.startswith("from")]
     seen: list[Tensor] = []
     for first in firsts:
@@ -94,11 +97,12 @@ def test_dropout_of_the_conditional_networks(kind: str) -> None:
     assert not torch.equal(network(x, y), network(x, y))
     assert torch.equal(seen[0], x.flatten(1)) and seen[1].tolist() == torch.eye(4)[y].tolist()
     network.eval()
-    assert torch.equal(network(x, y), network(x, y))
+    assert torch.equal(network(x, y), network(x, y)) == (kind == "Discriminator")
 
 
 def test_conditional_networks_by_hand() -> None:
-    """In evaluation mode, from the weights: G is sigmoid of linear of ReLU of linear of [ReLU z, ReLU y]."""
+    """In evaluation mode, from the weights: G is sigmoid of linear of ReLU of linear of [ReLU z, ReLU y], where its
+    hidden units are dropped too."""
     torch.manual_seed(0)
     y, hot = torch.tensor([2, 0]), torch.eye(3, dtype=torch.float64)[[2, 0]]
     G = conditional.MLPGenerator(4, 1, 3, latent_dim=5).double().eval()
@@ -106,7 +110,9 @@ def test_conditional_networks_by_hand() -> None:
     w = {name.removesuffix(".weight"): p for name, p in G.named_parameters() if name.endswith("weight")}
     assert all(not p.any() for name, p in G.named_parameters() if name.endswith("bias"))
     h = torch.cat([(z @ w["from_z"].T).clamp(min=0), (hot @ w["from_y"].T).clamp(min=0)], dim=1)
-    h = (h @ w["joint.2"].T).clamp(min=0)
+    torch.manual_seed(1)
+    h = dropout((dropout(h) @ w["joint.2"].T).clamp(min=0))
+    torch.manual_seed(1)
     torch.testing.assert_close(G(z, y).flatten(1), 1 / (1 + (-(h @ w["joint.5"].T)).exp()))
 
     D = conditional.MLPDiscriminator(4, 1, 3).double().eval()
