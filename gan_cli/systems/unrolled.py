@@ -19,8 +19,8 @@ class UnrolledGAN(GAN):
 
     unroll_steps: K. unroll_lr: eta of plain gradient steps, as eq. 7 has them. Without it they are the steps that D's
     own optimiser will take, from its state of now (Adam's moments and rate), as in the authors' notebook.
-    zero_sum: f is the whole value of the game, less what D minimises (its penalty left out): as D_K depends on G, so
-    does its term of real samples, and G is paid for each mode that it leaves to D. False: the loss's formula for G.
+    zero_sum: f is the whole value of the game, minus the loss of D (its penalty left out): as D_K depends on G, its
+    term of real samples does too, and G pays for each mode that it leaves to D. False: the loss's formula for G.
     """
 
     def __init__(
