@@ -24,9 +24,10 @@ class Spy(nn.Module):
         return self.w * x.flatten(1).mean(1)
 
 
-def pacgan(packing: int = 3, **parts: object) -> PacGAN:
+def pacgan(packing: int = 3, one_fake: bool = False, **parts: object) -> PacGAN:
     generator = nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (2, 1, 1)))
-    return PacGAN(generator, Spy(), Objective(Wasserstein(), **parts), latent_dim=4, packing=packing)  # type: ignore[arg-type]
+    objective = Objective(Wasserstein(), **parts)  # type: ignore[arg-type]
+    return PacGAN(generator, Spy(), objective, latent_dim=4, one_fake=one_fake, packing=packing)
 
 
 def test_a_pack_holds_samples_that_follow_one_another_channel_on_channel() -> None:
@@ -44,8 +45,22 @@ def test_a_pack_is_all_real_or_all_generated() -> None:
     assert real.shape == fake.shape == (2, 4, 1, 1)
     assert (real == 100).all() and (fake < 50).all()
     assert terms["adversarial"].item() == pytest.approx(fake.mean().item() - 100, abs=1e-4)
-    game.g_loss(batch)
-    assert game.discriminator.seen[-1].shape == (2, 4, 1, 1)
+    g = game.g_loss(batch)
+    fake = game.discriminator.seen[-1]
+    assert fake.shape == (2, 4, 1, 1) and (fake < 50).all()
+    assert g["adversarial"].item() == pytest.approx(-fake.mean().item(), abs=1e-4)
+
+
+def test_both_turns_see_the_same_packs_if_asked_to() -> None:
+    batch = Images(torch.ones(4, 2, 1, 1))
+    for shared in (True, False):
+        game = pacgan(2, one_fake=shared)
+        game.d_loss(batch)
+        g = game.g_loss(batch)
+        _, first, second = game.discriminator.seen
+        assert torch.equal(first, second) == shared
+        g["adversarial"].backward()
+        assert game.generator[0].weight.grad.abs().sum() > 0
 
 
 def test_a_penalty_sees_packs() -> None:

@@ -47,8 +47,19 @@ def test_who_sees_one_sample() -> None:
     assert composed("experiment=lsgan_ring").model.one_fake
     assert variant("ebgan_vs_dcgan", "dcgan").model.one_fake
     assert not composed("experiment=dragan_mnist").model.one_fake
-    for name in ("unrolled_5", "pacgan_2"):
-        assert "one_fake" not in variant("stacked_small", name).model
+    assert "one_fake" not in variant("stacked_small", "unrolled_5").model
+    for name in ("non_saturating", "pacgan_2"):  # PacGAN's model.py: one feed of z for both steps
+        assert variant("stacked_small", name).model.one_fake
+
+
+@pytest.mark.parametrize(("experiment", "packs"), [("stacked_mnist", 64), ("stacked_small", 128), ("ring", 256)])
+def test_a_batch_of_pacgan_counts_packs(experiment: str, packs: int) -> None:
+    """Lin et al. 2018: D sees as many packs in a step as samples without packing."""
+    for packing in (2, 3, 4):
+        cfg = variant(experiment, f"pacgan_{packing}")
+        assert cfg.trainer.batch_size == packs * packing
+        assert cfg.model.packing == packing and cfg.model.discriminator.channels == packing * cfg.dataset.channels
+    assert variant(experiment, "non_saturating").trainer.batch_size == packs
 
 
 def test_length_of_a_warm_up_in_batches() -> None:

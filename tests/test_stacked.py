@@ -6,12 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from test_data_standard import TEST, TRAIN, write
-from torch import Tensor
+from torch import Tensor, nn
 
 from gan_cli.data.base import Images, order
 from gan_cli.data.stacked import StackedMNIST
 from gan_cli.metrics.base import Evidence, Features, Samples
 from gan_cli.metrics.stacked import StackedModes, from_uniform, triples
+from gan_cli.networks.stacked import Discriminator, Generator, SmallDiscriminator, SmallGenerator
 
 
 @pytest.fixture
@@ -73,6 +74,21 @@ def test_the_stream_is_pure_splits_and_passes_through_the_same_pictures(root) ->
     assert torch.equal(data.test_batch(26_000, 3).image, data.test_batch(0, 3).image)
 
 
+def test_fresh_pictures_never_come_again(root) -> None:
+    data = StackedMNIST(root, size=50, fresh=True)
+    whole = data.train_batch(3, 10, 200).image
+    parts = [data.train_batch(3, start, count).image for start, count in ((10, 60), (70, 140))]
+    assert torch.equal(torch.cat(parts), whole)
+    epochs = [data.train_batch(3, start, 50).image for start in (0, 50)]
+    assert (numbers(epochs[0]) == numbers(epochs[1])).all(1).sum() <= 1
+    assert (numbers(whole) == numbers(data.train_batch(4, 10, 200).image)).float().mean() < 0.2
+    fill = numbers(data.train_batch(0, 0, 20_000).image)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        cells = torch.bincount(fill[:, a] * TRAIN + fill[:, b], minlength=TRAIN**2)
+        assert 300 < ((cells - 50.0) ** 2 / 50).sum() < 520
+    assert data.fingerprint() != StackedMNIST(root, size=50).fingerprint()
+
+
 def test_size_range_and_names(root) -> None:
     data = StackedMNIST(root, image_size=32, value_range=[0, 1])
     assert (data.size, data.test_size, data.image_size, data.channels) == (128_000, 26_000, 32, 3)
@@ -90,6 +106,46 @@ def test_wrong_values_are_one_clear_line(wrong, root) -> None:
     with pytest.raises(ValueError) as error:
         StackedMNIST(root, **wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
+
+
+# the networks
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "latent", "parameters"),
+    [
+        # linear, normalisation, three transposed convolutions with theirs, one to the image; by hand from model.py
+        (
+            SmallGenerator, SmallDiscriminator, 256,
+            (257 * 1024 + 128 + 9 * (2048 + 512 + 128) + 3 * 56 + 9 * 24 + 3,
+             9 * (6 + 8 + 32) + 3 * 14 + 129),
+        ),
+        (
+            Generator, Discriminator, 100,
+            (101 * 2048 + 1024 + 25 * (512 * 256 + 256 * 128 + 128 * 64) + 3 * 448 + 25 * 192 + 3,
+             25 * 192 + 64 + 25 * (64 * 128 + 128 * 256 + 256 * 512) + 3 * 896 + 2049),
+        ),
+    ],
+)  # fmt: skip
+def test_networks_of_pacgans_code(generator, discriminator, latent, parameters) -> None:
+    G, D = generator(28, 3), discriminator(28, 3)
+    assert tuple(sum(p.numel() for p in net.parameters()) for net in (G, D)) == parameters
+    image = G(torch.randn(4, latent))
+    assert image.shape == (4, 3, 28, 28) and image.abs().max() <= 1 and D(image).shape == (4,)
+    assert abs(G.layers[0].weight.std().item() - 0.02) < 5e-4 and not G.layers[0].bias.any()
+    assert discriminator(28, 6)(torch.zeros(2, 6, 28, 28)).shape == (2,)
+    with pytest.raises(ValueError, match="28 pixels"):
+        generator(32, 3)
+    with pytest.raises(ValueError, match="28 pixels"):
+        discriminator(32, 3)
+
+
+def test_fraction_and_norm_of_the_small_discriminator() -> None:
+    half = SmallDiscriminator(28, 3, fraction=0.5, norm="none")
+    assert [layer.out_channels for layer in half.layers if isinstance(layer, nn.Conv2d)] == [4, 8, 16]
+    kinds = [type(layer) for layer in SmallDiscriminator(28, 3).layers]
+    assert kinds == [*[nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU] * 3, nn.Flatten, nn.Linear]
+    assert all(layer.negative_slope == 0.3 for layer in half.layers if isinstance(layer, nn.LeakyReLU))
 
 
 # the metric

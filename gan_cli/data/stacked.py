@@ -16,15 +16,16 @@ class StackedMNIST(Dataset):
     """`size` training pictures of MNIST's training digits, 26,000 held-out ones of its test digits; 128,000 and as many
     in VEEGAN's protocol (Srivastava et al. 2017; PacGAN's code). Picture i always holds the same digits.
 
-    digits: MNIST itself, in one channel, for a classifier. num_classes: 1000, the digits read in order, red first; null
-    hides them. Files are found, fetched and resized as MNIST's. ValueError for settings that do not fit.
+    fresh: every training picture is a new one, as in Metz et al.; `size` is then the length of an epoch only. digits:
+    MNIST itself, in one channel, for a classifier. num_classes: 1000, the digits read in order, red first; null hides
+    them. Files are found, fetched and resized as MNIST's. ValueError for settings that do not fit.
     """
 
     value_range: tuple[float, float]
 
     def __init__(
         self, root: str, image_size: int = 28, channels: int = 3, num_classes: int | None = None,
-        value_range: Sequence[float] = (-1.0, 1.0), size: int = 128_000,
+        value_range: Sequence[float] = (-1.0, 1.0), size: int = 128_000, fresh: bool = False,
     ) -> None:
         if channels != 3:
             raise ValueError(f"channels={channels}: stacked digits have 3, one for each")
@@ -35,11 +36,15 @@ class StackedMNIST(Dataset):
         self.digits = MNIST(root, image_size=image_size, value_range=value_range)
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range = as_range(value_range)
-        self.size, self.test_size = size, 26_000
+        self.size, self.test_size, self.fresh = size, 26_000, fresh
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         digits = self.digits
-        return self._stack(digits.train, digits.train_label, order(seed, start, count, self.size), stream=0)
+        if self.fresh:
+            index = mix(positions(start, count, torch.device("cpu")) ^ mix(torch.tensor([seed])))
+        else:
+            index = order(seed, start, count, self.size)
+        return self._stack(digits.train, digits.train_label, index, stream=0)
 
     def test_batch(self, start: int, count: int) -> Images:
         index = positions(start, count, torch.device("cpu")) % self.test_size
@@ -53,7 +58,8 @@ class StackedMNIST(Dataset):
         return Images(scale(pixels[chosen][:, :, 0], self.value_range), triple if self.num_classes else None)
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"stacked-{self.size}-{self.digits.fingerprint()}".encode()).hexdigest()[:16]
+        pictures = "fresh" if self.fresh else self.size
+        return hashlib.sha256(f"stacked-{pictures}-{self.digits.fingerprint()}".encode()).hexdigest()[:16]
 
     def to(self, device: torch.device) -> "StackedMNIST":
         self.digits.to(device)

@@ -26,6 +26,19 @@ def normal_(network: nn.Module, std: float = 0.02, cut: bool = False) -> None:
             nn.init.zeros_(layer.bias)
 
 
+def dcgan_tensorflow_(network: nn.Module) -> None:
+    """Weights N(0, .02), of convolutions cut at two deviations; biases 0, batch normalisation 1 and 0 (ops.py of LSGAN
+    and of PacGAN, both after DCGAN-tensorflow).
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
+        elif isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+        if isinstance(layer, (nn.Linear, *CONVOLUTIONS)) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 def xavier_(network: nn.Module, gain: float = 0.02) -> None:
     """Convolutions: weights N(0, gain^2 2 / (fan_in + fan_out)), biases 0 (BicycleGAN code)."""
     for layer in network.modules():

@@ -13,19 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from gan_cli.networks import wgan_gp
+from gan_cli.networks.init import dcgan_tensorflow_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
-
-
-def init_(network: nn.Module) -> None:
-    """Weights N(0, .02), of convolutions cut at two deviations; biases 0, batch normalisation 1 and 0 (ops.py)."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
-        elif isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
-        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)) and layer.bias is not None:
-            nn.init.zeros_(layer.bias)
 
 
 class Generator(nn.Module):
@@ -50,7 +40,7 @@ class Generator(nn.Module):
             layers += [nn.ConvTranspose2d(wide, narrow, 3, stride, 1, output_padding=stride - 1)]
             layers += [nn.BatchNorm2d(narrow), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 3, 1, 1), bounded(value_range))
-        init_(self)
+        dcgan_tensorflow_(self)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -68,7 +58,7 @@ class Discriminator(nn.Module):
         for narrow, wide in itertools.pairwise([width, 2 * width, 4 * width, 8 * width]):
             layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * side**2, 1))
-        init_(self)
+        dcgan_tensorflow_(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
@@ -97,7 +87,7 @@ class CharacterGenerator(nn.Module):
             nn.ConvTranspose2d(128, 128, 5, 2, 2, output_padding=1), nn.BatchNorm2d(128), nn.ReLU(),
             nn.ConvTranspose2d(128, channels, 5, 2, 2, output_padding=1), bounded(value_range),
         )  # fmt: skip
-        init_(self)
+        dcgan_tensorflow_(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         label = self.label(one_hot(y, self.num_classes).to(z.dtype))
@@ -123,7 +113,7 @@ class CharacterDiscriminator(nn.Module):
             nn.Linear(second * quarter**2 + label_dim, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.2)
         )
         self.score = nn.Linear(1024 + label_dim, 1)
-        init_(self)
+        dcgan_tensorflow_(self)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         label = self.label(one_hot(y, self.num_classes).to(x.dtype))
@@ -147,7 +137,7 @@ class StabilityGenerator(wgan_gp.Generator):
         norm: str = "none",
     ) -> None:
         super().__init__(image_size, channels, value_range, latent_dim, width, norm)
-        init_(self)
+        dcgan_tensorflow_(self)
 
 
 class StabilityDiscriminator(wgan_gp.Discriminator):
@@ -155,7 +145,7 @@ class StabilityDiscriminator(wgan_gp.Discriminator):
 
     def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__(image_size, channels, width, norm)
-        init_(self)
+        dcgan_tensorflow_(self)
 
 
 def tanh_layers(inputs: int, width: int, outputs: int) -> list[nn.Module]:

@@ -60,18 +60,21 @@ class GAN(System):
         ]
 
     def d_loss(self, batch: Images) -> Terms:
-        n = len(batch.image)
-        if self.one_fake and self.objective.steps_at(self.iteration) == 1:
-            fake = self.shared.make(self.generator, lambda: self.generate(n))
-        else:
-            fake = self.generate(n)
-        return self.objective.d_loss(self.discriminator, batch.image, fake)
+        return self.objective.d_loss(self.discriminator, batch.image, self.fake_for_d(len(batch.image)))
 
     def g_loss(self, batch: Images) -> Terms:
-        fake = self.shared.take()
-        if fake is None:
-            fake = self.generate(self.fakes_per_real * len(batch.image))
-        return self.objective.g_loss(self.discriminator, fake, batch.image)
+        return self.objective.g_loss(self.discriminator, self.fake_for_g(len(batch.image)), batch.image)
+
+    def fake_for_d(self, n: int) -> Tensor:
+        """n images without a graph, which G's turn plays on too if that is asked for and D takes one step."""
+        if self.one_fake and self.objective.steps_at(self.iteration) == 1:
+            return self.shared.make(self.generator, lambda: self.generate(n))
+        return self.generate(n)
+
+    def fake_for_g(self, n: int) -> Tensor:
+        """The images of D's turn with their graph, or new ones."""
+        kept = self.shared.take()
+        return self.generate(self.fakes_per_real * n) if kept is None else kept
 
     def constrain(self) -> None:
         self.objective.constrain(self.discriminator)

@@ -26,19 +26,20 @@ class PacGAN(GAN):
         objective: Objective,
         latent_dim: int = 100,
         noise: Callable[..., Tensor] = normal,
+        one_fake: bool = False,
         packing: int = 2,
     ) -> None:
-        super().__init__(generator, discriminator, objective, latent_dim, noise)
+        super().__init__(generator, discriminator, objective, latent_dim, noise, one_fake=one_fake)
         if packing < 1:
             raise ValueError(f"packing is at least 1, not {packing}")
         self.together = packing
 
     def d_loss(self, batch: Images) -> Terms:
-        fake = self.generate(len(batch.image))
+        fake = self.fake_for_d(len(batch.image))
         return self.objective.d_loss(self.discriminator, self.pack(batch.image), self.pack(fake))
 
     def g_loss(self, batch: Images) -> Terms:
-        fake = self.generate(len(batch.image))
+        fake = self.fake_for_g(len(batch.image))
         return self.objective.g_loss(self.discriminator, self.pack(fake), self.pack(batch.image))
 
     def pack(self, x: Tensor) -> Tensor:
