@@ -39,7 +39,10 @@ def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> 
     assert cfg.optimizer.lr == lr and dict(cfg.optimizer.networks) == {"discriminator": {"lr": lr / 2}}
     assert cfg.loss.adversarial._target_ == "gan_cli.losses.NonSaturating"  # a sum of two cross-entropies, no halves
     assert cfg.model._target_ == f"{GAN.__module__}.GAN" and cfg.model.one_fake
-    assert cfg.model.noise._target_ == f"{draw.__name__}.Normal"
+    if experiment == "sgan_mnist":  # noise: 'uniform', of variance 1; the CIFAR-10 file leaves the default
+        assert cfg.model.noise == {"_target_": f"{draw.__name__}.Uniform", "low": -1.7320508, "high": 1.7320508}
+    else:
+        assert cfg.model.noise == {"_target_": f"{draw.__name__}.Normal"}
 
 
 def test_who_sees_one_sample() -> None:
