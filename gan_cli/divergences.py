@@ -122,7 +122,8 @@ class ReverseKL:
 
 @dataclass(frozen=True)
 class PearsonChi2:
-    """int (p - q)^2 / q.
+    """int (p - q)^2 / q. The paper's column D_f has this and Neyman's integral the other way round (memory - verify);
+    the names here go by f.
 
     The paper's f* = t^2/4 + t holds for t >= -2; below, the supremum lies at u = 0 and f* = -1: the tighter bound.
     """
@@ -148,7 +149,7 @@ class PearsonChi2:
 
 @dataclass(frozen=True)
 class NeymanChi2:
-    """int (p - q)^2 / p."""
+    """int (p - q)^2 / p; see PearsonChi2 for the paper's column D_f."""
 
     threshold = 0.0
 
@@ -218,7 +219,7 @@ class Jeffrey:
 class JensenShannon:
     """int p log(2p/(p+q)) + q log(2q/(p+q)).
 
-    That is what the paper's f gives, twice the usual divergence; its column D_f has the usual 1/2.
+    That is what the paper's f gives, twice the usual divergence; its column D_f has the usual 1/2 (memory - verify).
     """
 
     threshold = 0.0

@@ -22,8 +22,8 @@ HEAD = """\
 # Paper against ours
 
 A row is **met** when the median over the seeds that were run to the end is as good as the paper's number, or worse by
-no more than the row's tolerance; else it is **missed**. A row marked `near` asks for the number itself, as for a baseline
-that fails in its paper. Runs that stopped early count for nothing, but are shown.
+no more than the row's tolerance; else it is **missed**. A row marked `near` asks for the number itself, as for a
+baseline that fails in its paper. Runs that stopped early count for nothing, but are shown.
 """
 
 

@@ -49,26 +49,33 @@ class MMD:
 
 @dataclass(frozen=True)
 class Repulsive(MMD):
-    """Wang et al. 2019 (arXiv 1812.09916), from memory: the critic pushes real samples apart and pulls generated ones
-    together,
+    """Wang et al. 2019 (arXiv 1812.09916), the code's math_func.py: the critic pushes real samples apart and pulls
+    generated ones together,
 
-        L_D = mean_{i != j} k(d(x_i), d(x_j)) - mean_{i != j} k(d(y_i), d(y_j)),    L_G = MMD^2,
+        L_D = lam mean_{i != j} k(d(x_i), d(x_j)) - (lam - 1) mean k(d(x_i), d(y_j)) - mean_{i != j} k(d(y_i), d(y_j)),
 
-    x real, y generated. In L_D the Gaussian k of bandwidth sigma is bounded, so that neither push goes on for ever:
-    a squared distance of real samples counts as at most `upper`, that of generated ones as at least `lower`. `kernel`
-    is that of L_G.
+    x real, y generated, and L_G = MMD^2. lam: 1 is the repulsive loss, -1 that of MMD-GAN, which pulls real samples
+    together, as any lam < 0 does; the paper's range is not known to us. rep_weights in the code is [1 - lam, -lam].
+
+    In L_D the Gaussian k of bandwidth sigma is bounded, so that neither push goes on for ever: a squared distance of
+    samples that are pushed apart counts as at most `upper`, of those pulled together as at least `lower`; between real
+    and generated ones it is as it is. `kernel` is that of L_G.
     """
 
     sigma: float = 1.0
     lower: float = 0.25
     upper: float = 4.0
+    lam: float = 1.0
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         x, y = rows(real), rows(fake)
-        r2_real = squared_distances(x, x).clamp(max=self.upper)
-        r2_fake = squared_distances(y, y).clamp(min=self.lower)
+        r2_real, r2_fake = squared_distances(x, x), squared_distances(y, y).clamp(min=self.lower)
+        r2_real = r2_real.clamp(min=self.lower) if self.lam < 0 else r2_real.clamp(max=self.upper)
         gamma = -0.5 / self.sigma**2
-        return off_diagonal_mean((gamma * r2_real).exp()) - off_diagonal_mean((gamma * r2_fake).exp())
+        loss = self.lam * off_diagonal_mean((gamma * r2_real).exp()) - off_diagonal_mean((gamma * r2_fake).exp())
+        if self.lam == 1:
+            return loss
+        return loss - (self.lam - 1) * (gamma * squared_distances(x, y)).exp().mean()
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,10 @@ class GradientPenalty:
 
 @dataclass(frozen=True)
 class WassersteinDivergence:
-    """Wu et al. 2018 (arXiv 1712.01026), eq. 7:  weight * E ||grad f(x^)||_2 ^ power,  k = 2 and p = 6.
+    """Wu et al. 2018 (arXiv 1712.01026), eq. 7:  weight * E ||grad f(x^)||_2 ^ power,  k = 2 and p = 6 (verify).
 
     x^ lies between a real and a fake, as in WGAN-GP. There is no target norm: f need not be Lipschitz. The released
-    code has weight 10.
+    code has weight 10, which its pixel range or the norm's scale may explain (verify).
     """
 
     weight: float = 2.0
@@ -107,7 +107,8 @@ class DRAGAN:
     """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
 
     As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
-    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I).
+    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I)
+    (memory - verify).
     """
 
     weight: float = 10.0

@@ -1,6 +1,7 @@
 """Critics that know the class: projection and CLS-GAN by hand; batch normalisation by class."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn.functional import cross_entropy
 from gan_cli import draw
 from gan_cli.data.base import Images
 from gan_cli.losses import Hinge, LossSensitive
+from gan_cli.metrics.error import ClassificationError
 from gan_cli.networks import cls_gan, conditional, dcgan, projection
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d
 from gan_cli.objective import L1Margin, MarginObjective, Objective
@@ -138,6 +140,36 @@ def test_cls_gan_loss_by_hand() -> None:
     d = objective.d_loss(critic, real, fake)["adversarial"].item()
     assert d == pytest.approx(math.log(4 / 3) + 2 - math.log(3))
     assert objective.g_loss(critic, fake, real)["adversarial"].item() == pytest.approx(math.log(4))
+
+
+class Distance(nn.Module):
+    """D(x|y) = -|x - y|."""
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return -(x.flatten() - y).abs()
+
+
+def test_the_class_of_the_best_score() -> None:
+    """.3 is nearest to 0 and farthest from 2, 1.8 the other way round, 1.2 nearest to 1 and farthest from 0. Of the
+    labels 0, 1, 1 the second is missed."""
+    game = ConditionalGAN(nn.Identity(), Distance(), Objective(Hinge()), num_classes=3)
+    image, label = torch.tensor([0.3, 1.8, 1.2]).view(3, 1, 1, 1), torch.tensor([0, 1, 1])
+    assert game.classify(image).tolist() == [0, 2, 1]
+    held_out = SimpleNamespace(num_classes=3, test_batch=lambda start, n: Images(image, label))
+    evidence = SimpleNamespace(
+        game=game, data=held_out, test=SimpleNamespace(size=3, used=0), device=torch.device("cpu")
+    )
+    metric = ClassificationError()
+    metric.check(game, held_out)
+    assert metric(evidence) == {"error": 1 / 3}
+
+
+def test_cls_gan_names_the_class_of_the_largest_logit() -> None:
+    torch.manual_seed(0)
+    network = cls_gan.Discriminator(8, 1, num_classes=5, width=4).eval()
+    game = ConditionalGAN(nn.Identity(), network, Objective(Hinge()), num_classes=5)
+    x = torch.rand(20, 1, 8, 8)
+    assert game.classify(x).tolist() == network.layers(x).argmax(1).tolist()
 
 
 # conditional batch normalisation

@@ -179,6 +179,10 @@ def test_networks() -> None:
     g, v = GaussianGenerator(mu=1.5, sigma=-2.0), TanhDiscriminator(1, 1)
     torch.testing.assert_close(g(torch.tensor([[3.0]])), torch.full((1, 1, 1, 1), -4.5))
     assert count(g) == 2 and count(v) == (64 + 64) + (64 * 64 + 64) + (64 + 1)
+    _, first, _, second, _, last = v.layers
+    x = torch.linspace(-3, 3, 7)
+    hidden = torch.tanh(torch.tanh(x[:, None] @ first.weight.T + first.bias) @ second.weight.T + second.bias)
+    torch.testing.assert_close(v(x[:, None, None, None]), (hidden @ last.weight.T + last.bias).flatten())
     generator, critic = Generator(28, 1), Discriminator(28, 1)
     assert count(generator) == 101 * 1200 + 2400 + 1201 * 1200 + 2400 + 1201 * 784
     assert count(critic) == 785 * 240 + 241 * 240 + 241

@@ -196,6 +196,25 @@ def test_repulsive_by_hand() -> None:
     assert loss.g_loss(fake, real).item() == pytest.approx(biased_mmd2(RBF([1.0]), real[:, None], fake[:, None]).item())
 
 
+@pytest.mark.parametrize("lam", [-1.0, 0.5, 2.0])
+def test_the_family_of_the_repulsive_loss_by_hand(lam: float) -> None:
+    """Squared distances of reals: .01, 9, 8.41, at most 4 where they are pushed apart and at least .25 where they are
+    pulled together; of fakes: .04, 1, .64 (.04 counts as .25); between the two as they are."""
+    real, fake = torch.tensor([0.0, 0.1, 3.0]), torch.tensor([0.0, 0.2, 1.0])
+    within = [math.exp(-s / 2) for s in ((0.25, 9, 8.41) if lam < 0 else (0.01, 4, 4))]
+    fakes = [math.exp(-s / 2) for s in (0.25, 1, 0.64)]
+    cross = [math.exp(-((x - y) ** 2) / 2) for x in (0, 0.1, 3) for y in (0, 0.2, 1)]
+    loss = lam * sum(within) / 3 - (lam - 1) * sum(cross) / 9 - sum(fakes) / 3
+    assert Repulsive(RBF([1.0]), lam=lam).d_loss(real, fake).item() == pytest.approx(loss)
+
+
+def test_at_minus_one_the_family_is_mmd_gans() -> None:
+    real, fake = normal(5, 3), normal(6, 3, seed=1)
+    loss = Repulsive(RBF([2.0]), unbiased=True, sigma=2.0, lower=0.0, lam=-1.0)
+    torch.testing.assert_close(loss.d_loss(real, fake), MMD(RBF([2.0]), unbiased=True).d_loss(real, fake))
+    torch.testing.assert_close(loss.d_loss(real, fake), -loss.g_loss(fake, real))
+
+
 def test_repulsive_pushes_reals_apart_and_fakes_together_within_bounds() -> None:
     near = torch.tensor([0.0, 1.0], requires_grad=True)
     far = torch.tensor([0.0, 2.1], requires_grad=True)
@@ -493,6 +512,22 @@ def test_mmd_gan_s_networks() -> None:
     assert parameters(mmd_gan.Critic(32, 3)) == kernels_of_5 + (64 + 128 + 256 + 512) + dense(512 * 2 * 2, 16)
     up = 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + (256 + 128 + 64 + 3) + 2 * (512 + 256 + 128 + 64)
     assert parameters(mmd_gan.Generator(32, 3)) == dense(128, 512 * 2 * 2) + up
+
+
+def test_binkowskis_initial_weights() -> None:
+    """core/ops.py: linear N(0, .01), convolutions N(0, .02) cut at two deviations (.880 of the std), transposed ones
+    not cut; biases 0, batch normalisation at 1 and 0."""
+    torch.manual_seed(0)
+    layers = [*mmd_gan.Generator(32, 3).modules(), *mmd_gan.Critic(32, 3).modules()]
+    deviations = {nn.Linear: 0.01, nn.ConvTranspose2d: 0.02, nn.Conv2d: 0.880 * 0.02}
+    seen = [layer for layer in layers if type(layer) in deviations]
+    assert len(seen) == 1 + 4 + 4 + 1
+    for layer in seen:
+        deviation, largest = deviations[type(layer)], layer.weight.abs().max()
+        assert layer.weight.std().item() == pytest.approx(deviation, rel=0.03) and not layer.bias.any()
+        assert largest <= 0.04 if isinstance(layer, nn.Conv2d) else largest > 3 * deviation
+    norms = [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
+    assert len(norms) == 4 and all((layer.weight == 1).all() and not layer.bias.any() for layer in norms)
 
 
 def test_spectral_features() -> None:

@@ -96,13 +96,29 @@ def test_points_through_the_toy_networks() -> None:
     assert x.shape == (5, 2, 1, 1) and mlp.ToyDiscriminator(1, 2)(x).shape == (5,)
 
 
+def test_gan_toys_initial_weights() -> None:
+    """He's before a ReLU, variance 2 / fan_in; 2 / (fan_in + fan_out) in the last layer; uniform, biases 0."""
+    torch.manual_seed(0)
+    for network, last in ((mlp.ToyGenerator(1, 2), 2 / (512 + 2)), (mlp.ToyDiscriminator(1, 2), 2 / (512 + 1))):
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        for layer, variance in zip(layers, [2 / 2, 2 / 512, 2 / 512, last], strict=True):
+            error = 4 * math.sqrt(0.8 / layer.weight.numel())          # four deviations: a uniform's kurtosis is 1.8
+            assert layer.weight.var().item() == pytest.approx(variance, rel=error)
+            assert layer.weight.abs().max() <= math.sqrt(3 * variance) and not layer.bias.any()
+
+
 def test_2014_networks() -> None:
+    torch.manual_seed(0)
     generator, discriminator = mlp.Generator(28, 1), mlp.Discriminator(28, 1)
     assert count(generator) == 100 * 1200 + 1200 + 1200 * 1200 + 1200 + 1200 * 784 + 784
     x = generator(torch.randn(3, 100))
     assert x.shape == (3, 1, 28, 28) and discriminator(x).shape == (3,)
-    assert 0.045 < max(p.abs().max() for p in generator.parameters()) <= 0.05
-    assert 0.0045 < max(p.abs().max() for p in discriminator.parameters()) <= 0.005
+    for network, bound in ((generator, 0.05), (discriminator, 0.005)):
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        assert len(layers) == 3
+        for layer in layers:
+            assert 0.9 * bound < layer.weight.abs().max() <= bound and not layer.bias.any()
+            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.15)   # D's last has 240
 
 
 @pytest.mark.parametrize("kind", ["", "MLP"])

@@ -118,5 +118,12 @@ def test_pairs_are_set_apart_by_their_own_distance_and_the_margin_has_no_gradien
 
 
 def test_margin_objective_with_a_penalty() -> None:
-    objective = MarginObjective(LossSensitive(), penalty=lambda f, real, fake: real.sum())
-    assert set(objective.d_loss(lambda x: x.sum(1), torch.ones(2, 2), torch.zeros(2, 2))) == {"adversarial", "penalty"}
+    """Scores 3, 1 and -1, -2; margins 4, 3: the hinges are 4 + 0 - 1 and 3 + 0 - 2."""
+
+    def penalty(f: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+        return 7 * f(real).sum() + f(fake).sum() + 100 * f(real + 1).sum()
+
+    objective = MarginObjective(LossSensitive(), margin=L1Margin(1.0), penalty=penalty)
+    real, fake = tensor([[1.0, 2.0], [0.0, 1.0]]), tensor([[0.0, -1.0], [-2.0, 0.0]])
+    terms = objective.d_loss(lambda x: x.sum(1), real, fake)
+    assert terms == {"adversarial": tensor(2.0), "penalty": tensor(7 * 4.0 - 3 + 100 * 8)}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from gan_cli.cli import main
 from gan_cli.data.base import Images
 from gan_cli.losses import Wasserstein
+from gan_cli.networks.pacgan import Discriminator, Generator
 from gan_cli.objective import Objective
 from gan_cli.systems.pacgan import PacGAN
 
@@ -86,6 +87,20 @@ def test_what_does_not_divide(
     words = ["train", "dataset=ring", "model=pacgan", "network=toy", "model.packing=3", "hydra.run.dir=run"]
     assert main([*words, "trainer.batch_size=64"]) == 2
     assert "takes samples by 3; choose a multiple of 3" in capsys.readouterr().err
+
+
+def test_networks_for_points_of_the_authors_code() -> None:
+    G, D = Generator(1, 2), Discriminator(1, 6)
+    linear = 2 * 400 + 3 * 400**2 + 401 * 2
+    assert sum(p.numel() for p in G.parameters()) == linear + 4 * 800
+    assert sum(p.numel() for p in D.parameters()) == 7 * 1000 + 2 * 201 * 1000 + 201
+    weights = [layer.weight for net in (G, D) for layer in net.modules() if isinstance(layer, nn.Linear)]
+    assert all(abs(w.std().item() / 0.02 - 1) < 0.15 for w in weights if w.numel() > 500)
+    z = torch.randn(64, 2)
+    assert G(z).shape == (64, 2, 1, 1)
+    hidden = G.layers[:3](z)
+    assert hidden.min() == 0 and 0.2 < (hidden > 0).float().mean() < 0.8  # normalised, then cut at 0
+    assert D(torch.randn(3, 6, 1, 1)).shape == (3,)
 
 
 def test_trains_from_the_command_line(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:

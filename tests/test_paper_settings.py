@@ -55,7 +55,9 @@ def test_who_sees_one_sample() -> None:
         assert variant("stacked_small", name).model.one_fake
 
 
-@pytest.mark.parametrize(("experiment", "packs"), [("stacked_mnist", 64), ("stacked_small", 128), ("ring", 256)])
+@pytest.mark.parametrize(
+    ("experiment", "packs"), [("stacked_mnist", 64), ("stacked_small", 128), ("ring", 256), ("pacgan_grid", 100)]
+)
 def test_a_batch_of_pacgan_counts_packs(experiment: str, packs: int) -> None:
     """Lin et al. 2018: D sees as many packs in a step as samples without packing."""
     for packing in (2, 3, 4):

@@ -186,12 +186,21 @@ def test_d_keeps_its_weights_and_running_statistics() -> None:
     assert all(p.grad is not None for p in game.generator.parameters())
 
 
-def test_unrolls_penalties_too() -> None:
-    objective = Objective(Wasserstein(), GradientPenalty(0.1))
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
-    game = UnrolledGAN(networks()[0], discriminator, objective, latent_dim=3, unroll_steps=2, unroll_lr=0.1)
-    sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
-    assert all(p.grad.isfinite().all() for p in game.generator.parameters())
+@pytest.mark.parametrize(("steps", "w_K", "dw_K"), [(1, 1.7, -0.1), (2, 1.43, -0.19)])
+def test_unrolls_penalties_too(steps: int, w_K: float, dw_K: float) -> None:
+    """D(x) = w x has the gradient w everywhere, so D's loss is w (x_f - x_r) + (w - 1)^2 / 2. From w = 2 with x_f = 3,
+    x_r = 1 and eta = .1:  w_1 = 2 - .1 (2 + 1) = 1.7 (1.8 without the penalty),  w_2 = 1.7 - .1 (2 + .7) = 1.43, and
+    dw_1/dx_f = -.1,  dw_2/dx_f = -.1 (1 - .1) - .1 = -.19.  G's loss is -w_K (x_f - x_r).
+    """
+    G, D = nn.Linear(1, 1, bias=False).double(), Slope(2.0)
+    nn.init.constant_(G.weight, 3.0)
+    objective = Objective(Wasserstein(), GradientPenalty(0.5))
+    game = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
+                       unroll_steps=steps, unroll_lr=0.1)  # fmt: skip
+    terms = game.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
+    assert list(terms) == ["adversarial"] and terms["adversarial"].item() == pytest.approx(-w_K * 2)
+    terms["adversarial"].backward()
+    assert G.weight.grad.item() == pytest.approx(-w_K - dw_K * 2)
 
 
 def test_negative_steps_are_refused() -> None:

@@ -19,7 +19,7 @@ class ClassificationError(Metric):
     def check(self, game: Any, data: Any) -> None:
         if not hasattr(game, "classify") or hasattr(game, "categorical"):
             raise ValueError(
-                "the error metric needs a game that names classes: model=ladder, ebgan_ladder or acgan "
+                "the error metric needs a game that names classes: model=ladder, ebgan_ladder, acgan or cls_gan "
                 "(InfoGAN's codes have no names: metric=codes)"
             )
         if data.num_classes is None:

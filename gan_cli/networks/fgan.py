@@ -74,7 +74,7 @@ class Discriminator(nn.Module):
 
 class ConvGenerator(nn.Module):
     """z (N, latent_dim) -> image: linear to 8 width maps of image_size / 16, then four doublings, of 4 width,
-    2 width, width and `channels` maps. ValueError unless image_size is a multiple of 16.
+    2 width, width and `channels` maps; initial weights N(0, .02). ValueError unless image_size is a multiple of 16.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ConvGenerator(nn.Module):
 
 class ConvDiscriminator(nn.Module):
     """image -> scores (N,): four halvings with LeakyReLU, batch normalisation but in the first, then linear (Radford
-    et al. 2016). ValueError unless image_size is a multiple of 16.
+    et al. 2016); initial weights N(0, .02). ValueError unless image_size is a multiple of 16.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64) -> None:

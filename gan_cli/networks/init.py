@@ -26,15 +26,18 @@ def normal_(network: nn.Module, std: float = 0.02, cut: bool = False) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def dcgan_tensorflow_(network: nn.Module) -> None:
-    """Weights N(0, .02), of convolutions cut at two deviations; biases 0, batch normalisation 1 and 0 (ops.py of LSGAN
-    and of PacGAN, both after DCGAN-tensorflow).
+def dcgan_tensorflow_(network: nn.Module, linear: float = 0.02) -> None:
+    """Weights N(0, .02), of convolutions cut at two deviations, of linear layers N(0, linear); biases 0, batch
+    normalisation 1 and 0 (ops.py of LSGAN and of PacGAN, and with linear .01 of Binkowski et al., all after
+    DCGAN-tensorflow).
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.trunc_normal_(layer.weight, 0.0, 0.02, -0.04, 0.04)
-        elif isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+        elif isinstance(layer, nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, 0.0, 0.02)
+        elif isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, linear)
         if isinstance(layer, (nn.Linear, *CONVOLUTIONS)) and layer.bias is not None:
             nn.init.zeros_(layer.bias)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.dcgan import Discriminator
-from gan_cli.networks.init import normal_
+from gan_cli.networks.init import dcgan_tensorflow_, normal_
 from gan_cli.networks.norm import norm_layer, normalise_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
@@ -57,7 +57,7 @@ class Generator(nn.Module):
             layers += [norm_layer("batch", wide), nn.ReLU()]
             layers += [nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=large - (2 * small - 1))]
         self.layers = nn.Sequential(*layers, bounded(value_range))
-        normal_(self)
+        dcgan_tensorflow_(self, linear=0.01)  # core/ops.py
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -75,7 +75,7 @@ class Critic(nn.Module):
             layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.LeakyReLU(0.2)]
         last = nn.Linear(widths[-1] * halvings(image_size)[-1] ** 2, features)
         self.layers = nn.Sequential(*layers, nn.Flatten(), last)
-        normal_(self)
+        dcgan_tensorflow_(self, linear=0.01)  # core/ops.py
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

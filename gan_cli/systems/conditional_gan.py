@@ -54,6 +54,13 @@ class ConditionalGAN(GAN):
         y = randint(n, self.num_classes, device=self.device) if label is None else label
         return self.generator(self.prior(n), y)
 
+    def classify(self, image: Tensor) -> Tensor:
+        """argmax_y D(image|y), (N,) int64; in CLS-GAN the y of the least loss, as clsgan.lua's test takes it. The D of
+        eq. 2 compares p(x|y) with G's instead, so its best score need not be the likeliest class.
+        """
+        labels = torch.arange(self.num_classes, device=image.device)[:, None].expand(-1, len(image))
+        return torch.stack([self.critic(y)(image) for y in labels]).argmax(dim=0)
+
     def sample(self, batch: Images) -> dict[str, Tensor]:
         """The classes in turn: 0, 1, ..."""
         n = len(batch.image)
