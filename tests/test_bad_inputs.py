@@ -435,7 +435,11 @@ CASES = [
     Case("misspelt variant", "reproduce ring variant=unroled_5", ("did you mean 'unrolled_5'?",)),
     Case("odd batch of DRIT", "train model=drit trainer.batch_size=3", ("takes samples by 2", "multiple of 2")),
     Case("one output for an image", "evaluate cycle metric=translation_diversity", ("model=pix2pix_noise or drit",)),
-    Case("packs that do not fill", "train dataset=ring model=pacgan network=toy model.packing=3", ("multiple of 3",)),
+    Case(
+        "packs that do not fill",
+        "train dataset=ring model=pacgan network=toy model.packing=3 trainer.batch_size=64",
+        ("multiple of 3",),
+    ),
     Case(
         "unrolling an optimiser without written steps",
         "train dataset=ring model=unrolled network=toy optimizer=rmsprop",

@@ -58,6 +58,12 @@ def errors(got: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
     return [float((g.double() - e).norm() / e.norm()) for g, e in zip(got, exact) if e.norm() > 1e-6 * largest]
 
 
+def of_a_product(terms: int) -> float:
+    """The relative error of one row times a matrix: some processors' libraries add so few rows up in plain order."""
+    row, matrix = torch.randn(1, terms), torch.randn(40, terms)
+    return errors([row @ matrix.T], [row.double() @ matrix.double().T])[0]
+
+
 def test_columns_take_few_pixels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps of 260 pixels, 600 at a time: two pictures and one; output and gradients are those of all at once."""
     torch.manual_seed(0)
@@ -75,7 +81,8 @@ def test_columns_take_few_pixels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("name", CASES)
 def test_kernel_equals_the_direct_convolution(name: str) -> None:
-    """In float64 to 1e-12, output and gradients; in float32 at most 3 times the largest of the direct one's errors.
+    """In float64 to 1e-12, output and gradients; in float32 at most 3 times the largest of the direct one's errors, or
+    that of this machine's matrix product of as many terms, where it is the larger.
 
     (Winograd's input gradient is 5 times worse than the direct one, which is the best of those.) A gradient in
     channels-last order is the same gradient.
@@ -92,7 +99,8 @@ def test_kernel_equals_the_direct_convolution(name: str) -> None:
     turned = direction.double().contiguous(memory_format=torch.channels_last)
     assert max(errors(gradients(mine, x.double().contiguous(memory_format=torch.channels_last), turned), exact)) < 1e-12
     plain, ours = (errors(gradients(network, x, direction), exact) for network in (layer, fast))
-    assert max(ours) <= 3 * max(plain), (ours, plain)
+    terms = layer.weight.numel() // min(layer.weight.shape[:2])
+    assert max(ours) <= 3 * max(*plain, of_a_product(terms)), (ours, plain)
 
 
 def test_winograd_is_used_and_only_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
