@@ -194,8 +194,7 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
     """The trainer of `game`, which must be on its device already."""
     settings = cfg.trainer
     _quicken(cfg, game)
-    schedule = _instantiate(settings.schedule, "trainer.schedule") if settings.schedule else None
-    momentum = _instantiate(settings.momentum, "trainer.momentum") if settings.momentum else None
+    schedule, momentum = schedules(cfg)
     built = (GraphedTrainer if settings.cuda_graphs else Trainer)(
         game,
         data,
@@ -213,6 +212,16 @@ def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
         for network in (*game.children(), *averages):
             precision.lower(network, built.device, torch.bfloat16)
     return built
+
+
+def schedules(cfg: DictConfig) -> tuple[Any, Any]:
+    """Those of the learning rate and of the momentum, or None. GanError for one that cannot be built."""
+    found = {key: cfg.trainer[key] for key in ("schedule", "momentum")}
+    for key, value in found.items():
+        if isinstance(value, str):
+            raise GanError(f"trainer.{key}={value}: a schedule is a group; write trainer/{key}={value}")
+    first, second = (_instantiate(value, f"trainer.{key}") if value else None for key, value in found.items())
+    return first, second
 
 
 def _quicken(cfg: DictConfig, game: System) -> None:

@@ -18,6 +18,10 @@ class GanError(Exception):
     status = 2
 
 
+class Busy(GanError):
+    """Another process holds the run: nothing in its directory is ours to touch."""
+
+
 class Diverged(GanError):
     """A loss or a gradient is not finite; the last good checkpoint stays. Exit status 3."""
 
@@ -30,6 +34,10 @@ class Interrupted(GanError):
     def __init__(self, message: str, status: int = 130) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Terminated(KeyboardInterrupt):
+    """What SIGTERM raises in `cli.main`, so that it goes wherever SIGINT does. Exit status 143."""
 
 
 @contextmanager
@@ -50,6 +58,12 @@ def suggest(word: str, options: Iterable[str]) -> str:
     if 0 < len(names) <= MOST_NAMED // (2 if near else 1):
         return f"{guess or ';'} there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
     return guess
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is short, on a CPU or a GPU."""
+    named = type(error).__name__ in ("OutOfMemoryError", "MemoryError")
+    return named or any(words in str(error) for words in ("alloc_cpu", "allocate memory"))
 
 
 def one_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from gan_cli.errors import GanError
+from gan_cli.errors import GanError, out_of_memory
 
 STEPS = (1, 2, 4, 8, 16, 32)  # to multiples of these a picture is padded
 PADDED, RESIZED = "padded by reflection and cropped back", "resized to {0}x{0} and back"
@@ -132,7 +132,7 @@ def _guarded(call: Call, image: Tensor) -> Tensor:
     try:
         return call(image)
     except RuntimeError as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "allocate memory" in str(error):
+        if out_of_memory(error):
             height, width = image.shape[-2:]
             raise GanError(f"no memory for a picture of {width}x{height}: tile=512 translates it in pieces") from error
         raise

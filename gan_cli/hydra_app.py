@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli import compose
 from gan_cli.config import command_line_modules
-from gan_cli.errors import GanError
+from gan_cli.errors import Busy, GanError
 from gan_cli.runs import holds_run
 
 
@@ -104,7 +104,7 @@ def quoted(text: str) -> str:
 def _run_in_directory(
     args: argparse.Namespace, composer: compose.Composer, prepared: Any, run_dir: Path
 ) -> None:
-    """Train in `run_dir`; where that cannot be made, GanError, and nothing of it stays."""
+    """Train in `run_dir`; where that cannot be made, GanError, and nothing of it stays but what another process has."""
     failed: list[Exception] = []
     fresh = not run_dir.exists()
 
@@ -122,7 +122,8 @@ def _run_in_directory(
             f"cannot make run directory {run_dir}: {error.strerror}; name a writable one with hydra.run.dir=..."
         ) from error
     finally:
-        if fresh and not (run_dir / "provenance.json").exists():
+        busy = any(isinstance(error, Busy) for error in failed)
+        if fresh and not busy and not (run_dir / "provenance.json").exists():
             shutil.rmtree(run_dir, ignore_errors=True)
     if failed:
         raise failed[0]

@@ -30,6 +30,12 @@ class Objective:
     constraint: Callable[[nn.Module], None] | None = None
     critic_steps: int | Callable[[int], int] = 1
 
+    def __post_init__(self) -> None:
+        if not callable(self.critic_steps) and self.critic_steps < 1:
+            raise ValueError(f"critic_steps is at least 1, not {self.critic_steps}")
+        if getattr(self.penalty, "weight", 0) < 0:
+            raise ValueError(f"penalty.weight is 0 or more, not {self.penalty.weight}")
+
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, if there is one, "penalty"; real and fake are batches of the same shape.
         """
@@ -142,6 +148,10 @@ class WeightClip:
     """Arjovsky et al. 2017, Algorithm 1, line 7:  w <- clip(w, -c, c) for every parameter of the critic."""
 
     limit: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.limit > 0:
+            raise ValueError(f"constraint.limit is a positive number, not {self.limit}")
 
     @torch.no_grad()
     def __call__(self, critic: nn.Module) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli import config
-from gan_cli.errors import GanError
+from gan_cli.errors import Busy, GanError
 from gan_cli.runs import existing_run
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
@@ -73,9 +73,7 @@ class RunDir:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise GanError(
-                f"another process is training {self.path} right now; wait for it or stop it"
-            ) from None
+            raise Busy(f"another process is training {self.path} right now; wait for it or stop it") from None
 
     def facts(self) -> dict[str, Any]:
         """What provenance.json says."""

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gan_cli import build, checkpoint, config, distributed, overrides, precision
 from gan_cli.data.base import Dataset
-from gan_cli.errors import GanError
+from gan_cli.errors import GanError, out_of_memory
 from gan_cli.loop import Loop, signals
 from gan_cli.rundir import RunDir
 from gan_cli.scoring import Scoring
@@ -39,6 +39,7 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
             f"trainer.batch_size={cfg.trainer.batch_size} cannot be divided among "
             f"{distributed.world()} processes"
         )
+    build.schedules(cfg)
     game = build.system(cfg)
     data = build.dataset(cfg)
     build.match(cfg, game, data)
@@ -124,6 +125,14 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
         raise GanError(
             f"cannot write into {run.path}: {error.strerror or error}; its last checkpoint stays: "
             f"`gan resume {run.path}` goes on once that is mended"
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        remedy = f"`gan resume {run.path}` goes on" if run.last.exists() else f"remove {run.path} and start again"
+        raise GanError(
+            f"no memory for trainer.batch_size={settings.batch_size}, trainer.sample_count={settings.sample_count} and "
+            f"these networks: choose smaller ones, then {remedy}"
         ) from error
     finally:
         distributed.stop()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli import compose, config, hydra_app, journal, listing, scores
+from gan_cli import cells, compose, config, hydra_app, journal, listing, scores
 from gan_cli.errors import GanError, Interrupted, suggest
 from gan_cli.journal import base_name, json_lines, number
 from gan_cli.paths import conf_dir
@@ -98,17 +98,22 @@ def search(
     words = [*overrides, f"metric=[{metric}]"]
     _check(words, dimensions)
     folder = Path(out) if out else FOLDER / compose.slug(",".join([*overrides, metric]))
-    _claim(folder, {"overrides": words, "space": list(space), "metric": metric})
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY)))
-    study = optuna.create_study(
-        storage=storage,
-        study_name=metric,
-        direction="maximize" if way == "higher" else "minimize",
-        load_if_exists=True,
-    )
-    study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
-    study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
-    Search(study, folder, words, dimensions, value).run(trials, slots)
+    with cells.claimed(folder, "search", "out"):
+        _same(folder, {"overrides": words, "space": list(space), "metric": metric})
+        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY)))
+        study = optuna.create_study(
+            storage=storage,
+            study_name=metric,
+            direction="maximize" if way == "higher" else "minimize",
+            load_if_exists=True,
+        )
+        study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
+        study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
+        one = Search(study, folder, words, dimensions, value)
+        try:
+            one.run(trials, slots)
+        except KeyboardInterrupt:
+            raise one.stopped(130) from None
 
 
 def goal(metric: str) -> tuple[str, str]:
@@ -150,10 +155,16 @@ class Search:
                     if self.report(job):
                         places.stop(job)
                 for one in ended:
-                    self.tell(one)
+                    if one.signal and not received:
+                        received.append(one.signal)
+                    if not one.signal:
+                        self.tell(one)
         if received:
-            raise Interrupted(f"search stopped; the same command goes on in {self.folder}", 128 + received[0])
+            raise self.stopped(128 + received[0])
         print("\n".join(self.summary()))
+
+    def stopped(self, status: int) -> Interrupted:
+        return Interrupted(f"search stopped; the same command goes on in {self.folder}", status)
 
     def begin(self, trial: Trial) -> Job:
         """The run of a trial; its values were suggested before where it is half-done."""
@@ -243,9 +254,8 @@ def _check(words: Sequence[str], dimensions: Sequence[Dimension]) -> None:
             config.check(hydra_app.without_hydra(composer.compose(overrides)), config.command_line_modules(words))
 
 
-def _claim(folder: Path, said: Mapping[str, Any]) -> None:
-    """Make the folder, or find in it the same search. GanError for another one."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _same(folder: Path, said: Mapping[str, Any]) -> None:
+    """Write what is searched, or find in the folder the same. GanError for another search."""
     record = folder / RECORD
     if not record.exists():
         write_text(record, json.dumps(said, indent=1) + "\n")

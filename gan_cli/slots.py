@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ CONTEXT = multiprocessing.get_context("forkserver")
 PRELOAD = ["gan_cli.runner", "gan_cli.hydra_app", "torch._dynamo", "torch.utils.tensorboard"]  # once for all
 GRACE = 60.0  # seconds in which the process of a killed sweep may still write its checkpoint
 OUTPUT = "output.txt"
+STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = {status for number in STOPS for status in (128 + number, -number)}  # exit statuses
 
 
 @dataclass(frozen=True)
@@ -50,19 +53,25 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """status: exit status, or minus the signal that killed it. seconds: how long it ran. stopped: we ended it."""
+    """status: exit status, or minus the signal that killed it. seconds: how long it ran. stopped: we ended it.
+    signal: by which somebody else asked it to stop, or 0; it goes on another time."""
 
     job: Job
     status: int
     seconds: float
     stopped: bool
 
+    @property
+    def signal(self) -> int:
+        return abs(self.status) % 128 if self.status in STOPPED and not self.stopped else 0
+
 
 class Slots:
     """`count` places for processes; "auto": one per GPU, else one. To be used in a `with`, which ends them all.
 
     A GPU's processes see that GPU only; GPUs are shared where there are more slots. The cores are divided among the
-    slots, unless OMP_NUM_THREADS says how many threads a process has.
+    slots, unless OMP_NUM_THREADS says how many threads a process has. Ctrl-C in a terminal, which signals all
+    processes, reaches this one alone.
     """
 
     def __init__(self, count: int | str = "auto") -> None:
@@ -76,6 +85,8 @@ class Slots:
     def __enter__(self) -> Slots:
         os.environ["OMP_NUM_THREADS"] = str(self.threads)  # of the processes
         CONTEXT.set_forkserver_preload(PRELOAD)
+        if CONTEXT.get_start_method() == "forkserver":
+            _serve()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -95,17 +106,18 @@ class Slots:
         self.running[process.sentinel] = Running(job, process, slot, time.monotonic())
 
     def ended(self, seconds: float) -> list[Ended]:
-        """Those that have ended, after at most `seconds` of waiting for the first. One that ended by itself, and not
-        well, has a failure.json."""
+        """Those that have ended, after at most `seconds` of waiting for the first. One that ended by itself, not
+        well and by no signal to stop, has a failure.json."""
         found = []
         for sentinel in wait(list(self.running), timeout=seconds):
             one = self.running.pop(sentinel)
             one.process.join()
             self.free = sorted([*self.free, one.slot])
             status = one.process.exitcode
-            if status and not one.stopped and not failure(one.job.folder):
+            ended = Ended(one.job, status, time.monotonic() - one.begin, one.stopped)
+            if status and not one.stopped and not ended.signal and not failure(one.job.folder):
                 note_failure(one.job.folder, status, _last_words(one.job.folder, status), one.job.overrides)
-            found.append(Ended(one.job, status, time.monotonic() - one.begin, one.stopped))
+            found.append(ended)
         return found
 
     def stop(self, job: Job | None = None) -> None:
@@ -116,8 +128,22 @@ class Slots:
                 one.process.terminate()
 
 
+def _serve() -> None:
+    """Start the server that the processes are forked from, with the signals to stop held back: they are not lost, but
+    come when a process lets them in."""
+    resource_tracker.ensure_running()  # it would let them in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _process(job: Job, environment: dict[str, str], threads: int) -> None:
-    """What the process of a job does; its output is appended to output.txt in its folder."""
+    """What the process of a job does; its output is appended to output.txt in its folder. Ctrl-C is not for it: the
+    process that started it says by SIGTERM when to stop."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     os.environ.clear()
     os.environ.update(environment)
     job.folder.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
+import importlib.util
 import json
 import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
@@ -23,12 +22,18 @@ from gan_cli.cells import Cell, Grid, Members, SweepSettings
 from gan_cli.compose import SWEEPER, Composer
 from gan_cli.config import check, command_line_modules
 from gan_cli.errors import GanError, Interrupted
-from gan_cli.runs import goes_on
+from gan_cli.runs import goes_on, holds_run
 from gan_cli.slots import Job, Slots, go_on, noted
 from gan_cli.sweep_report import Progress, report
 
 RECORD = "sweep.json"
 OURS = "gan_cli."  # where the sweeper and the launcher lie that are no plugins of Hydra
+PLUGINS = {  # launcher: package, how to get it
+    "slurm": ("hydra_submitit_launcher", "hydra-submitit-launcher"),
+    "submitit": ("hydra_submitit_launcher", "hydra-submitit-launcher"),
+    "joblib": ("hydra_joblib_launcher", "'gan-cli[sweep]'"),
+    "ray_local": ("hydra_ray_launcher", "hydra-ray-launcher"),
+}
 NOT_OF_CELLS = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
 
 
@@ -39,6 +44,7 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise GanError("a sweep runs its members itself: start `gan train -m` without torchrun")
+    _need_plugin(args.overrides)
     sweeper = composer.compose(_of_sweep(args), RunMode.MULTIRUN).hydra.sweeper
     if not sweeper._target_.startswith(OURS):
         return _by_sweeper(args, composer)
@@ -53,9 +59,9 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
             raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
     # Hydra would leave swept groups and `asked.base` out of what all cells share: overrides may set keys of theirs.
     master = composer.compose([*grid.cell(0)[1], *_of_sweep(args)], RunMode.MULTIRUN)
-    folder = Path(master.hydra.sweep.dir)
+    folder = _folder(master)
     args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]  # as resolved here
-    with _claimed(folder):
+    with cells.claimed(folder, "sweep", "hydra.sweep.dir"):
         record(folder, args)
         plan = planned(folder, grid, drawn, asked, composer, _hydras(args.overrides))
         try:
@@ -63,6 +69,10 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
                 in_slots(folder, plan, len(drawn), asked, args)
             else:
                 by_plugin(plan, master, composer)
+        except KeyboardInterrupt:
+            raise _stopped(folder, 130) from None
+        except SystemExit as stop:  # of `member_task` in this process
+            raise _stopped(folder, int(stop.code or 0)) from None
         finally:
             failures = report(folder)
     return 1 if failures else 0
@@ -70,7 +80,9 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
 
 def _by_sweeper(args: argparse.Namespace, composer: Composer) -> int:
     """By a sweeper that is a plugin, which draws cells of its own."""
-    folder = Path(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweep.dir)
+    folder = _folder(composer.compose(args.overrides, RunMode.MULTIRUN))
+    if holds_run(folder):
+        raise GanError(f"{folder} holds a run: name another folder by hydra.sweep.dir=")
     args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]
     try:
         hydra_app.hydra_main(args, composer, member_task)
@@ -130,9 +142,15 @@ def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSetting
     options, extra = compose.options(args), _hydras(args.overrides)
     with signals() as received, Slots(asked.slots) as slots:
         say = Progress(total, slots)
+
+        def look() -> None:
+            ended = slots.ended(0.5)
+            received.extend(one.signal for one in ended if one.signal)
+            say.ended(ended)
+
         for cell in plan:
             while not slots.free and not received:
-                say.ended(slots.ended(0.5))
+                look()
             if received:
                 break
             if cell.state in ("done", "failed"):
@@ -141,11 +159,11 @@ def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSetting
             where = (*options, *extra, f"hydra.job.num={cell.number}")
             slots.start(Job(cell.folder, tuple(cell.overrides), where))
         while slots.running and not received:
-            say.ended(slots.ended(0.5))
+            look()
         if received:
             print("stopping: the cells save their state", flush=True)
     if received:
-        raise Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", 128 + received[0])
+        raise _stopped(folder, 128 + received[0])
 
 
 def by_plugin(plan: Iterator[Cell], master: DictConfig, composer: Composer) -> None:
@@ -178,7 +196,25 @@ def member_task(cfg: DictConfig) -> None:
 
                 runner.train(runner.prepare(cfg, command_line_modules(overrides)), folder, overrides)
     except Interrupted as error:
-        raise SystemExit(error.status) from error  # ends the sweep
+        raise SystemExit(error.status) from error  # ends the sweep: Hydra catches no more than Exception
+
+
+def _stopped(folder: Path, status: int) -> Interrupted:
+    return Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", status)
+
+
+def _folder(master: DictConfig) -> Path:
+    if not master.hydra.sweep.dir:
+        raise GanError("hydra.sweep.dir has no value")
+    return Path(master.hydra.sweep.dir)
+
+
+def _need_plugin(overrides: Sequence[str]) -> None:
+    """GanError for a launcher whose plugin is not installed."""
+    name = next((o.partition("=")[2] for o in reversed(overrides) if o.startswith("hydra/launcher=")), "")
+    package, source = PLUGINS.get(name, ("", ""))
+    if package and importlib.util.find_spec(f"hydra_plugins.{package}") is None:
+        raise GanError(f"hydra/launcher={name} needs: pip install {source}")
 
 
 def _of_sweep(args: argparse.Namespace) -> list[str]:
@@ -189,19 +225,3 @@ def _of_sweep(args: argparse.Namespace) -> list[str]:
 def _hydras(overrides: Sequence[str]) -> list[str]:
     """The overrides of Hydra's own settings that reach each cell."""
     return [o for o in overrides if re.match(r"[+~]*hydra\b", o) and not NOT_OF_CELLS.match(o)]
-
-
-@contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """The folder, for this process alone. GanError if it cannot be made, or another process runs the sweep."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held to the end of the block)
-    except OSError as error:
-        raise GanError(f"cannot make {folder}: {error.strerror}; name a writable one by hydra.sweep.dir=") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GanError(f"another process runs the sweep {folder} right now; wait for it or stop it") from None
-        yield

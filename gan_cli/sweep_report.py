@@ -37,7 +37,8 @@ class Progress:
         for one in found:
             self.left, self.finished = self.left - 1, self.finished + 1
             rate = self.finished / max(time.monotonic() - self.begin, 1e-9)
-            outcome = f"failed: {journal.failure(one.job.folder).get('error', '?')}" if one.status else "ok"
+            failed = f"failed: {journal.failure(one.job.folder).get('error', '?')}" if one.status else "ok"
+            outcome = "stopped" if one.stopped or one.signal else failed
             print(
                 f"{one.job.folder.name}: {outcome} ({clock(one.seconds)}); {len(self.slots.running)} running, "
                 f"{self.left} to go, {3600 * rate:.3g} an hour, left {clock(self.left / rate)}",

@@ -121,7 +121,9 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, type(None) if hint is None else (origin or hint))
     if inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
-    return not isinstance(value, dict)  # a callable or a protocol: what has no _target_ will not be one
+    if origin is Callable or getattr(hint, "_is_protocol", False):  # what has no _target_ will not be one
+        return False
+    return not isinstance(value, dict)
 
 
 def describe(hint: Any) -> str:
@@ -133,8 +135,12 @@ def describe(hint: Any) -> str:
         plain = [arg for arg in args if arg in KINDS or typing.get_args(arg)]  # what a config can hold
         return " or ".join(dict.fromkeys(describe(arg) for arg in plain or args))
     if typing.get_origin(hint) in (list, tuple, Sequence):
-        inner = " and ".join(dict.fromkeys(describe(arg) for arg in args if arg is not Ellipsis))
-        return f"a list of {inner}"
+        inner = [describe(arg) for arg in args if arg is not Ellipsis]
+        if len(inner) > 1 and len(set(inner)) == 1:
+            return f"a list of {len(inner)} values, each {inner[0]}"
+        return f"a list of {' and '.join(dict.fromkeys(inner))}"
+    if typing.get_origin(hint) is Callable:
+        return "a mapping with a _target_"
     return KINDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 

@@ -1,6 +1,7 @@
 """The configuration: every file composes and passes `check`, and `check` finds what is wrong with the others."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gan_cli.config import TrainerSettings, check, command_line_modules, conf_di
 from gan_cli.errors import GanError
 from gan_cli.hydra_app import without_hydra
 from gan_cli.listing import description, groups
+from gan_cli.losses import AdversarialLoss
 from gan_cli.targets import bind, describe, fits, target
 
 
@@ -161,7 +163,7 @@ def example(width: int, rate: float = 0.1, name: str | None = None, betas: tuple
         ({"width": None}, "here.width must be a whole number, not None"),
         ({"width": 3, "rate": "fast"}, "here.rate must be a number, not 'fast'"),
         ({"width": 3, "name": 4}, "here.name must be text or null, not 4"),
-        ({"width": 3, "betas": [0.5]}, "here.betas must be a list of a number"),
+        ({"width": 3, "betas": [0.5]}, "here.betas must be a list of 2 values, each a number, not"),
     ],
 )
 def test_arguments_are_bound_to_the_signature(given, message):
@@ -188,6 +190,10 @@ def test_good_arguments_pass():
         ({"_target_": "torch.nn.ReLU"}, Path, True),
         ("a", Path, False),
         ("anything", object, True),
+        (1.5, int | Callable[[int], int], False),
+        ({"_target_": "torch.nn.ReLU"}, int | Callable[[int], int], True),
+        (None, AdversarialLoss, False),
+        ("foo", AdversarialLoss | None, False),
     ],
 )
 def test_fits(value, hint, good):

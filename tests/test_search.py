@@ -3,13 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 import sweeping
 from sweeping import TINY, waited
 
-from gan_cli import cli, search
-from gan_cli.errors import GanError
+from gan_cli import cells, checkpoint, cli, search
+from gan_cli.errors import GanError, Interrupted
 from gan_cli.search import Dimension, curve, dimension, goal
 from gan_cli.slots import Ended
 
@@ -88,6 +90,58 @@ def test_it_says_what_to_install(monkeypatch, capsys, tmp_path):
 # -- with optuna
 
 
+def unclaimed(folder):
+    try:
+        with cells.claimed(folder, "search", "out"):
+            return True
+    except GanError:
+        return False
+
+
+def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
+    monkeypatch.chdir(tmp_path)
+    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "out=here"]
+    with cells.claimed(tmp_path / "here", "search", "out"):
+        assert cli.main(words) == 2
+    said = capsys.readouterr().err.strip()
+    assert said == "gan: another process runs the search here right now; wait for it or stop it"
+    (tmp_path / "here/provenance.json").write_text("{}")
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err.strip() == "gan: here holds a run: name another folder by out="
+    assert not (tmp_path / "here/search.json").exists()
+
+
+def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
+    """As Ctrl-C in a terminal sends it."""
+    optuna = pytest.importorskip("optuna")
+    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=1000000",
+             "trainer.checkpoint_every=5", "trainer.evaluate_count=50", "out=found", "trials=2"]  # fmt: skip
+    with open(tmp_path / "said.txt", "w") as said:
+        gan = subprocess.Popen([sys.executable, "-m", "gan_cli", *words], cwd=tmp_path, start_new_session=True,
+                               stdout=said, stderr=subprocess.STDOUT)  # fmt: skip
+    waited(lambda: checkpoint.iteration(tmp_path / "found/0/checkpoints/last.pt") > 0)
+    os.killpg(gan.pid, signal.SIGINT)
+    assert gan.wait(100) == 130
+    assert (tmp_path / "said.txt").read_text() == "gan: search stopped; the same command goes on in found\n"
+    assert not (tmp_path / "found/0/failure.json").exists()
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "found/study.log"))
+    study = optuna.load_study(storage=optuna.storages.JournalStorage(backend), study_name="modes")
+    assert [trial.state.name for trial in study.trials] == ["RUNNING"]  # so it goes on
+
+
+def test_a_trial_that_somebody_stops_stops_the_search(tmp_path, monkeypatch):
+    optuna = pytest.importorskip("optuna")
+    one = search.Search(study_of(optuna), tmp_path, [], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
+    monkeypatch.setattr(search.Slots, "start", lambda places, job: places.running.update({places.free.pop(): job}))
+    monkeypatch.setattr(
+        search.Slots, "ended", lambda places, seconds: [Ended(places.running.pop(0), 143, 1.0, False)]
+    )
+    with pytest.raises(Interrupted, match=r"^search stopped; the same command goes on") as caught:
+        one.run(3, 1)
+    assert caught.value.status == 143 and [t.state.name for t in one.study.trials] == ["RUNNING"]
+
+
 def study_of(optuna):
     return optuna.create_study(direction="minimize", pruner=optuna.pruners.MedianPruner(2, interval_steps=1))
 
@@ -131,6 +185,7 @@ def test_a_stopped_search_goes_on(tmp_path):
     waited(first.exists)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    waited(lambda: unclaimed(tmp_path / "found"))  # the trial was forked from it
     status, output = sweeping.gan(words, tmp_path)
     assert status == 0 and "2 trials: 2 whole, 0 pruned, 0 failed" in output, output
     resumes = json.loads((tmp_path / "found/0/provenance.json").read_text()).get("resumes", [])

@@ -5,6 +5,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +23,7 @@ from gan_cli import build, cells, checkpoint, cli, hydra_app, slots, sweep
 from gan_cli.cells import Choice, Grid, Members, SweepSettings, digest
 from gan_cli.compose import Composer, arguments
 from gan_cli.config import check, conf_dir
-from gan_cli.errors import GanError
+from gan_cli.errors import GanError, Interrupted
 from gan_cli.slots import Job, Slots
 
 GRIDS = {"gan_mnist_grid": 6144, "ebgan_mnist_grid": 512, "ebgan_pt_mnist_grid": 512}
@@ -342,8 +345,90 @@ def test_a_killed_process_is_recorded(tmp_path):
 
 def test_only_one_process_runs_a_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with sweep._claimed(Path("s")):
+    with cells.claimed(Path("s"), "sweep", "hydra.sweep.dir"):
         assert "another process runs the sweep s" in mistake(capsys, "train", "-m", "seed=0,1", "hydra.sweep.dir=s")
+
+
+def test_a_run_is_not_made_a_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    line = ["train", "-m", *TINY, "seed=0,1", "hydra.sweep.dir=run"]
+    assert mistake(capsys, *line).strip() == "gan: run holds a run: name another folder by hydra.sweep.dir="
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.parametrize("value", ["", "''"])
+def test_a_sweeps_folder_has_a_name(value, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = ["train", "-m", *TINY, "seed=0,1", f"hydra.sweep.dir={value}"]
+    assert "hydra.sweep.dir has no value" in mistake(capsys, *line) and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "source"), [("slurm", "hydra-submitit-launcher"), ("joblib", "'gan-cli[sweep]'")])
+def test_a_launcher_says_what_to_install(name, source, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda package: None)
+    said = mistake(capsys, "train", "-m", *TINY, "seed=0,1", f"hydra/launcher={name}")
+    assert said.strip() == f"gan: hydra/launcher={name} needs: pip install {source}" and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"), [(signal.SIGINT, "at once"), (signal.SIGINT, "later"), (signal.SIGTERM, "later")]
+)
+def test_a_signal_to_the_whole_group_fails_no_cell(number, moment, tmp_path):
+    """As Ctrl-C in a terminal sends it, while the server of the cells imports what they need or a cell trains."""
+    words = ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
+             "hydra.sweep.dir=s"]  # fmt: skip
+    with open(tmp_path / "said.txt", "w") as said:
+        gan = subprocess.Popen([sys.executable, "-m", "gan_cli", *words], cwd=tmp_path, start_new_session=True,
+                               stdout=said, stderr=subprocess.STDOUT)  # fmt: skip
+    first = tmp_path / "s/0-seed_0"
+    if moment == "later":
+        waited(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
+    else:
+        children = Path(f"/proc/{gan.pid}/task/{gan.pid}/children")
+        waited(lambda: any("forkserver" in Path(f"/proc/{child}/cmdline").read_text()
+                           for child in children.read_text().split()))  # fmt: skip
+        waited(lambda: "side by side" in (tmp_path / "said.txt").read_text())
+        time.sleep(0.5)
+    os.killpg(gan.pid, number)
+    assert gan.wait(100) == 128 + number
+    output = (tmp_path / "said.txt").read_text()
+    assert "gan: sweep stopped; `gan resume s` goes on with it" in output and "Traceback" not in output
+    assert not list((tmp_path / "s").glob("*/failure.json")) and "failed" not in output
+    if moment == "later":
+        done = checkpoint.iteration(first / "checkpoints/last.pt")
+        assert f"0-seed_0  stopped after iteration {done} of 1000000" in output
+
+
+def test_a_cell_that_somebody_stops_stops_the_sweep_and_goes_on(tmp_path):
+    words = ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=300", "trainer.checkpoint_every=5",
+             "hydra.sweep.dir=s"]  # fmt: skip
+    process = sweeping.start(words, tmp_path)
+    first = tmp_path / "s/0-seed_0"
+    waited(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    process.join(60)
+    output = (tmp_path / "output.txt").read_text()
+    assert process.exitcode == 143 and "0-seed_0: stopped (" in output and "`gan resume s` goes on" in output
+    assert not (first / "failure.json").exists() and not (tmp_path / "s/1-seed_1").exists()
+    status, output = sweeping.gan(["resume", "s"], tmp_path)
+    assert status == 0 and "s: 2 of 2 ok" in output
+    assert len(json.loads((first / "provenance.json").read_text())["resumes"]) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
+def test_a_stopped_launcher_of_hydras_says_how_to_go_on(error, tmp_path, monkeypatch):
+    """SystemExit is what `member_task` ends with."""
+    def stop(*_):
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep, "by_plugin", stop)
+    with pytest.raises(Interrupted, match=r"^sweep stopped; `gan resume s` goes on with it$") as caught:
+        hydra_app.train(["-m", *TINY, "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=s"])
+    assert caught.value.status == (130 if isinstance(error, KeyboardInterrupt) else 143)
 
 
 def test_what_is_recorded_could_run_nothing(tmp_path, monkeypatch, capsys):

@@ -63,6 +63,8 @@ class Ring(Mixture):
         _plane(image_size, channels)
         if n_modes < 1:
             raise ValueError(f"n_modes is at least 1, not {n_modes}")
+        if not radius > 0:
+            raise ValueError(f"radius is a positive number, not {radius}")
         angle = 2 * math.pi * torch.arange(n_modes, dtype=torch.float64) / n_modes
         super().__init__((radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float(), std, num_classes)
 
