@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 
 from gan_cli import __version__
-from gan_cli.errors import GanError, one_line, suggest
+from gan_cli.errors import GanError, Terminated, one_line, suggest
 from gan_cli.grammar import general_help, verb_help
 from gan_cli.verbs import VERBS
 
@@ -20,12 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
     try:
-        return _dispatch(words)
+        with _terminable():
+            return _dispatch(words)
     except GanError as error:
         if debug:
             traceback.print_exc()
         _complain(one_line(error))
         return error.status
+    except Terminated:
+        _complain("terminated")
+        return 143
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
@@ -43,6 +51,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         _complain(f"unexpected {type(error).__name__}: {one_line(error)[:500]}; GAN_DEBUG=1 shows where")
         return 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, the first SIGTERM raises Terminated; a second one kills."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # somebody else's
+        yield
+        return
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _complain(text: str) -> None:

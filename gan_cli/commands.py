@@ -8,12 +8,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gan_cli import __version__
 from gan_cli.errors import GanError
 from gan_cli.grammar import parse
 from gan_cli.verbs import VERBS
 
+NOT_HERE = {
+    "--shell-completion": "`gan completion bash`, zsh or fish prints what completes gan commands",
+    "--experimental-rerun": "`gan resume RUN_DIR` goes on with a run; its provenance.json holds the command to repeat",
+}
+"""Options of Hydra's that do not fit this program, with what does."""
+
 
 def train(words: list[str]) -> int:
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    for option in options:
+        for name, instead in NOT_HERE.items():
+            if len(option) > 4 and name.startswith(option):  # a part of the name is enough for Hydra
+                raise GanError(f"gan train has no {name}: {instead}")
+    if "--version" in options:
+        print(f"gan {__version__}")
+        return 0
+    if "--resolve" in options and not any(word.startswith(("--c", "-c")) for word in words):
+        raise GanError("--resolve is of --cfg alone: gan train --cfg job --resolve")
+    if "--hydra-help" in options:
+        words = ["--hydra-help"]  # overrides say nothing to it
     from gan_cli import hydra_app
 
     return hydra_app.train(words)
@@ -37,6 +56,8 @@ def _options(verb: str, words: list[str]) -> dict[str, Any]:
     """The options of a verb that builds a game."""
     options = parse(verb, words)
     options["allowed_modules"] = options.pop("modules", [])
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.get("device", "auto")):
+        raise GanError(f"device must be auto, cpu or cuda, not '{options['device']}'")
     return options
 
 
@@ -150,7 +171,7 @@ def search(words: list[str]) -> int:
     options = parse("search", own)
     space = [word.removeprefix("space.") for word in options.pop("settings", [])]
     for key in ("trials", "slots"):
-        if key in options and (options[key] is None or options[key] < 1):
+        if options.get(key) is not None and options[key] < 1:
             raise GanError(f"{key} must be at least 1, not {options[key]}")
     from gan_cli import search as work
 

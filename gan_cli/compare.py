@@ -6,7 +6,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from gan_cli.errors import GanError, suggest
 from gan_cli.histogram import draw as draw_histogram
 from gan_cli.histogram import satisfying, values
 from gan_cli.journal import Run, base_name, number, shortened
+from gan_cli.paths import writable
 from gan_cli.rundir import write_text
 from gan_cli.scores import Column, Score, scored
 
@@ -71,17 +73,29 @@ def compare(
     print("\n".join(_lines(rows, columns, shown)))
     for note in _notes(runs, columns):
         print(note)
-    write_text(folder / TABLE, _csv(rows, columns, list(differing[0]), shown))
+    with _named(folder / TABLE):
+        write_text(folder / TABLE, _csv(rows, columns, list(differing[0]), shown))
     from gan_cli.charts import draw  # matplotlib takes a while
 
-    draw(rows, columns, folder / PICTURE)
+    with _named(folder / PICTURE):
+        draw(rows, columns, folder / PICTURE)
     print(f"{folder / TABLE} and {folder / PICTURE}")
     if histogram:
         spread: dict[str, list[float]] = {}
         for path in dict.fromkeys(path for path, _ in found):
             own = [score for (source, _), score in zip(found, scores, strict=True) if source == path]
             spread[os.path.normpath(path)] = values(histogram, columns, own)
-        print("\n".join(draw_histogram(histogram, spread, width, folder)))
+        with _named(folder):
+            print("\n".join(draw_histogram(histogram, spread, width, folder)))
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A full disk names no file."""
+    try:
+        yield
+    except OSError as error:
+        raise GanError(f"{path}: {error.strerror or error}; free space or name another place with out=DIR") from error
 
 
 def _readable(paths: Iterable[Path]) -> list[tuple[Path, Run]]:
@@ -101,6 +115,7 @@ def _readable(paths: Iterable[Path]) -> list[tuple[Path, Run]]:
 def _folder(paths: list[Path], out: str | None) -> Path:
     """Where to write: `out`, else the folder of runs if it is a single one, else the current one."""
     folder = Path(out) if out else paths[0] if len(paths) == 1 and not journal.is_run(paths[0]) else Path()
+    writable(folder, f"out={folder}")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

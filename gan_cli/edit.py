@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from socketserver import BaseServer
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ def edit(
         raise GanError(f"port={port} is taken on this machine; name another, or port=0 for any") from None
     print(f"http://127.0.0.1:{server.server_port} paints for {run_dir}; Ctrl+C ends it", flush=True)
     with server:
-        server.serve_forever()
+        BaseServer.serve_forever(server)  # werkzeug's own swallows what a signal raises
 
 
 class Refused(Exception):

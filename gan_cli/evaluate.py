@@ -18,7 +18,7 @@ from gan_cli.evidence import of_game
 from gan_cli.metrics.base import Evidence, Extractor, Metric
 from gan_cli.metrics.store import Store
 from gan_cli.overrides import change
-from gan_cli.paths import conf_dir
+from gan_cli.paths import conf_dir, writable
 from gan_cli.rundir import now, provenance
 from gan_cli.sampling import Trained
 
@@ -59,6 +59,8 @@ def evaluate(
     fitting += tuple(f"metric.{name}." for name in names)
     own = [setting for setting in asked.get("settings") or () if setting.startswith(fitting)]
     metrics, through = parts(names, through_whom, [*own, *settings], run.cfg.get("metric"), allowed_modules)
+    if direction and not run.game.directions:
+        raise GanError(f"direction={direction}: {type(run.game).__name__} does not translate; leave it out")
     if direction and direction not in run.game.directions:
         raise GanError(f"direction={direction}{suggest(direction, run.game.directions)}")
     for name, one in metrics.items():
@@ -95,6 +97,9 @@ def evaluate_sources(
     others = [s for s in settings if not s.startswith("dataset.")]
     metrics, through = parts(metric or BETWEEN_SOURCES, extractor or "auto", others, None, allowed_modules)
     record = Path(out) if out else Path("outputs") / RECORDS
+    if record.is_dir():
+        raise GanError(f"out={record} is a folder; name a file, such as out={record / RECORDS}")
+    writable(record.parent, f"out={record}")
     try:
         evidence = sources.of_sources(
             real, fake, n=n, changes=dataset_changes, seed=seed, image_size=image_size,

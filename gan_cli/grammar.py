@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gan_cli.errors import GanError, suggest
-from gan_cli.verbs import VERBS
+from gan_cli.verbs import VERBS, Option
 
 
 def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
@@ -28,26 +28,27 @@ def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
             raise GanError(f"gan {verb} has no option '{key}'{suggest(key, options)}")
         if key in given:
             raise GanError(f"option '{key}' is given twice")
-        given[key] = _value(key, text, options[key].type)
+        given[key] = _value(key, text, options[key])
     for key, option in options.items():
         if option.required and not given.get(key):
             raise GanError(f"gan {verb} needs {key}=...: {option.help}")
     return given
 
 
-def _value(key: str, text: str, kind: type) -> Any:
+def _value(key: str, text: str, option: Option) -> Any:
+    kind = option.type
+    if not text.strip() or (kind is list and not text.strip(" []") and option.default is None):
+        raise GanError(f"{key} has no value; leave {key}= out, or name one")
     if kind is list:
-        return re.findall(r"[^\s,\[\]]+", text)
+        return _list(key, text)
+    if kind in (int, float) and option.default is None and text in ("null", "none"):
+        return None
     if kind is int:
-        if text in ("null", "none", ""):
-            return None
         if not re.fullmatch(r"[+-]?\d+", text):
             raise GanError(f"{key} must be a whole number, not '{text}'")
         if not -(2**63) <= int(text) < 2**63:
             raise GanError(f"{key} must lie in [-2**63, 2**63), not {text}")
         return int(text)
-    if text == "":
-        raise GanError(f"{key} has no value")
     if kind is bool:
         if text not in ("true", "false"):
             raise GanError(f"{key} must be true or false, not '{text}'")
@@ -57,6 +58,15 @@ def _value(key: str, text: str, kind: type) -> Any:
             raise GanError(f"{key} must be a number above 0, not '{text}'")
         return float(text)
     return text
+
+
+def _list(key: str, text: str) -> list[str]:
+    """Words between commas or blanks, in brackets or not."""
+    inside = re.sub(r"[\[\]]", " ", text).strip()
+    words = re.split(r"\s*,\s*|\s+", inside) if inside else []
+    if "" in words:
+        raise GanError(f"{key}={text}: one of its values is empty; take the comma too many out")
+    return words
 
 
 def general_help() -> str:
@@ -79,6 +89,7 @@ def verb_help(name: str) -> str:
         width = max(map(len, verb.options))
         text += "\n"
         for key, option in verb.options.items():
-            default = "" if option.default in (None, []) else f" [{option.default}]"
+            shown = ",".join(option.default) if option.type is list and option.default else option.default
+            default = "" if option.default in (None, []) else f" [{shown}]"
             text += f"\n  {key:<{width}}  {option.help}{default}"
     return text

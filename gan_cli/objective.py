@@ -33,8 +33,9 @@ class Objective:
     def __post_init__(self) -> None:
         if not callable(self.critic_steps) and self.critic_steps < 1:
             raise ValueError(f"critic_steps is at least 1, not {self.critic_steps}")
-        if getattr(self.penalty, "weight", 0) < 0:
-            raise ValueError(f"penalty.weight is 0 or more, not {self.penalty.weight}")
+        weight = getattr(self.penalty, "weight", 0)
+        if weight < 0:
+            raise ValueError(f"penalty.weight is 0 or more, not {weight}")
 
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, if there is one, "penalty"; real and fake are batches of the same shape.

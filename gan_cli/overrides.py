@@ -28,6 +28,11 @@ def override_run(cfg: DictConfig, overrides: list[str]) -> None:
     """Apply `key=value` overrides to a run's own config, in place. GanError for a key that is unknown or fixed."""
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
+        if "=" in override and key in _groups() and not value.startswith("{"):
+            raise GanError(
+                f"{override}: groups such as {key} cannot change in a resumed run; single values can, such as "
+                "trainer.iterations=5000; `gan train` starts a new run"
+            )
         fixed = next((name for name in FIXED if key == name or key.startswith(name + ".")), None)
         if fixed and "=" in override:
             old = _known(cfg, key, override)
@@ -40,6 +45,11 @@ def override_run(cfg: DictConfig, overrides: list[str]) -> None:
             _choose(cfg, key, re.findall(r"[^\s,\[\]]+", value), override)
         else:
             change(cfg, override)
+
+
+def _groups() -> set[str]:
+    """The groups that a resumed run has chosen from once and for all."""
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()} - {*GROUPS, "hydra", "sweep"}
 
 
 def change(cfg: DictConfig, override: str) -> None:

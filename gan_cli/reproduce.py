@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli import claims, compose, journal, ledger
-from gan_cli.errors import Diverged, GanError, Interrupted, one_line, suggest
+from gan_cli.errors import Diverged, GanError, Interrupted, Terminated, one_line, suggest
 from gan_cli.experiments import Experiment, claiming, compose_experiment, key_of, unlike, variants_of
 from gan_cli.journal import number
+from gan_cli.paths import writable
 from gan_cli.rundir import now, write_text
 
 FOLDER = Path("outputs/reproduce")
@@ -43,6 +44,7 @@ def reproduce(
     altered = compose.slug(",".join(experiment.altering())) if experiment.altering() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else ledger.RESULTS if ledger.RESULTS.is_dir() and not altered else folder
+    writable(results, f"out={results}")
     runs: dict[Path, Experiment] = {}
     try:
         for seed in dict.fromkeys(seeds):
@@ -58,9 +60,10 @@ def reproduce(
                 finally:
                     if journal.is_run(run):
                         runs[run] = one
-    except (KeyboardInterrupt, Interrupted):
-        print("stopped; the same command goes on", flush=True)
-        raise
+    except Interrupted as error:  # it names the run, and what goes on with that alone
+        raise Interrupted(f"{str(error).partition(';')[0]}; the same command goes on", error.status) from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; the same command goes on", 143 if isinstance(error, Terminated) else 130) from error
     finally:
         if runs:
             print("\n" + "\n".join(_table(_record(experiment, runs, results))))

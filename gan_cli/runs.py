@@ -45,12 +45,16 @@ def existing_run(text: str) -> Path:
     folder = Path(text)
     if (folder / "checkpoints").is_dir():
         return folder
-    what = "holds no run" if folder.is_dir() else "does not exist"
+    above = next((path for path in folder.parents if (path / "checkpoints").is_dir()), None)
+    if folder.exists() and above is not None:
+        raise GanError(f"{text} is a {'folder of a run' if folder.is_dir() else 'file'}; the run is {above}")
+    what = "holds no run" if folder.is_dir() else "is a file, no run" if folder.exists() else "does not exist"
     inside = _newest_first(folder)
     around = inside or _newest_first(Path("outputs"))
-    near = [] if inside else difflib.get_close_matches(text, map(str, around), n=1, cutoff=0.7)
+    beside = [] if inside else [*find_runs(folder.parent, 1), *around]
+    near = difflib.get_close_matches(os.path.normpath(text), map(str, beside), n=1, cutoff=0.7)
     if near:
-        raise GanError(f"{text} {what}; did you mean {near[0]}?")
+        raise GanError(f"{text} {what}; did you mean '{near[0]}'?")
     if around:
         where = "in it" if inside else "near by"
         raise GanError(f"{text} {what}; runs {where}: {', '.join(map(str, around[:3]))}")

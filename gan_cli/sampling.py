@@ -164,5 +164,5 @@ def folder_for(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise GanError(f"cannot make folder {path}: {error.strerror}") from error
+        raise GanError(f"cannot make folder {path}: {error.strerror}; name another") from error
     return path

@@ -62,6 +62,8 @@ def _source(
     spec: str, key: str, n: int | None, changes: list[str], like: Dataset | None, image_size: int | None,
     device: torch.device | None,
 ) -> tuple[Samples, Dataset | None]:
+    if spec == "noise":
+        raise GanError("real=noise: noise can be fake= only; real= is a folder of images or DATASET:train")
     if Path(spec).is_dir():
         channels = like.channels if like else 3
         return files(Path(spec), n, channels, image_size), None

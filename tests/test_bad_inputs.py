@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import errno
 import fcntl
 import io
 import math
@@ -225,6 +226,20 @@ def read_only_run(here: Path, stack: contextlib.ExitStack) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(here / "sealed")], check=True)
 
 
+def unreadable(here: Path, stack: contextlib.ExitStack) -> None:
+    """Of which root is told what others are."""
+    (here / "sealed").mkdir()
+    scan = os.scandir
+
+    def refused(path: str) -> object:
+        if Path(path).name == "sealed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    undo = stack.enter_context(pytest.MonkeyPatch.context())
+    undo.setattr("gan_cli.data.images.os.scandir", refused)
+
+
 def full(here: Path, stack: contextlib.ExitStack) -> None:
     mount(here / "full", stack, "size=64k")
     (here / "full/stuff").write_bytes(bytes(64 * 1024))
@@ -284,7 +299,7 @@ CASES = [
     Case("learning rate is nan", "train optimizer.lr=nan", ("optimizer.lr must be a positive number",)),
     Case("learning rate of a resumed run is nan", "resume run optimizer.lr=nan", ("lr must be a number, not",)),
     Case("beta above 1", "train {points} optimizer.betas=[0.5,2]", ("optimizer: ", "beta")),
-    Case("negative critic steps", "train {points} loss.critic_steps=-1", ("'d' is played -1 times", "critic_steps")),
+    Case("negative critic steps", "train {points} loss.critic_steps=-1", ("critic_steps is at least 1, not -1",)),
     Case("range of bytes", "train dataset.value_range=[0,255]", ("value_range [0, 255]", "[-1, 1]")),
     Case("size that the network cannot take", "train {shapes} dataset.image_size=33", ("nearest: 32 and 56",)),
     Case("size that the translator cannot take", "train {cycle} dataset.image_size=33", ("nearest: 32 and 36",)),
@@ -312,6 +327,9 @@ CASES = [
     Case("an empty network", "train {shapes} model.generator.width=0", ("model.generator", "one of its sizes is 0")),
     Case("code of a stranger", "train loss._target_=os.system", ("'os.system' is not allowed",)),
     Case("seed beyond 64 bits", "sample run seed=99999999999999999999", ("seed must lie in",)),
+    Case("an option without its value", "sample run n=", ("n has no value",)),
+    Case("a comma too many", "evaluate run metric=fid,,kid", ("one of its values is empty",)),
+    Case("no such device", "sample run device=gpu", ("device must be auto, cpu or cuda, not 'gpu'",)),
     Case("no samples", "sample run n=0", ("n=0", "at least one")),
     # -- what does not go together
     Case("game of two domains on digits", "train {cycle} dataset=shapes", ("CycleGAN plays on Domains", "gan list")),
@@ -402,6 +420,11 @@ CASES = [
     Case("misspelt extractor", "evaluate run metric=kid extractor=pixel", ("did you mean 'pixels'",)),
     Case("misspelt setting of a metric", "evaluate run metric=kid metric.kid.subset=3", ("did you mean 'subsets'",)),
     Case("misspelt source", "evaluate real=photo fake=photos", ("no such folder", "did you mean 'photos'")),
+    Case("real noise", "evaluate real=noise fake=photos", ("noise can be fake= only",)),
+    Case("folder for a record", "evaluate real=photos fake=noise out=photos", ("photos is a folder; name a file",)),
+    Case("record where none can be", "evaluate real=photos fake=noise out=foreign/a.jsonl", ("name a folder",),
+         setup=lambda here, stack: (here / "foreign").touch() or stack.callback((here / "foreign").unlink)),
+    Case("direction of a noise model", "evaluate run metric=modes direction=x2y", ("does not translate; leave it",)),
     Case("one source", "evaluate real=photos", ("fake= is missing",)),
     Case("empty source", "evaluate real=photos fake=empty", ("no images in empty",)),
     Case("text among the images of a source", "evaluate real=text fake=photos", ("not an image",), setup=text_as_jpg),
@@ -446,8 +469,15 @@ CASES = [
         ("RMSprop", "optimizer=adam"),
     ),
     Case("slope of no cost", "train loss=gls_gan loss.adversarial.slope=2", ("needs a slope of at most 1",)),
+    Case("file for a result", "reproduce ring out=photos/0.png", ("0.png is a file; name a folder",)),
+    Case("no pictures to read", "bench data root=nope", ("root=nope: no such folder",)),
+    Case("broken pictures to read", "bench data root=text", ("root=text: text/a.jpg: not an",), setup=text_as_jpg),
     Case("seeds that are words", "reproduce ring seeds=a,b", ("whole numbers",)),
     # -- runs
+    Case("a file of a run", "resume run/checkpoints/last.pt", ("is a file; the run is run",)),
+    Case("misspelt run", "resume rn", ("did you mean 'run'",)),
+    Case("another group for a resumed run", "resume run dataset=grid", ("groups such as dataset cannot change",)),
+    Case("another model for a resumed run", "resume run model=wgan", ("groups such as model cannot change",)),
     Case("folder without a run", "resume photos", ("photos holds no run",)),
     Case("resumed run with another network", "resume run model.latent_dim=3", ("keeps its model",)),
     Case("resume of a finished run", "resume run", ("has finished its 2 iterations", "trainer.iterations=N")),
@@ -468,6 +498,11 @@ CASES = [
     Case("score of a read-only run", "evaluate sealed metric=modes", ("Read-only", "sealed"), setup=read_only_run),
     Case("full disk", "train {points} hydra.run.dir=full/run", ("No space left",), setup=full),
     Case("pictures on a full disk", "sample run out=full", ("No space left", "full/grid.png"), setup=full),
+    Case("comparison on a full disk", "compare run out=full", ("full/compare.csv: No space", "out=DIR"), setup=full),
+    Case("folder that may not be read", "evaluate real=sealed fake=photos", ("sealed: Permission denied",),
+         setup=unreadable),
+    Case("training on a folder that may not be read", "train {pictures} dataset.root=sealed",
+         ("sealed: Permission denied",), setup=unreadable),
     Case(
         "disk that a checkpoint fills",
         "train {points} hydra.run.dir=disk/run trainer.iterations=900 trainer.keep_checkpoints=900",

@@ -1,6 +1,7 @@
 """`gan bench`: protocol, gradient rule, adapters of peers against small stand-ins, counted operations, tables."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,8 @@ def test_children_answer(examples: Path) -> None:
         assert child.hear() == {"ready": True}
         assert child.step(2) > 0 and child.peak() > 50
     child.process.wait()
+    with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
+        assert os.getsid(child.process.pid) == child.process.pid  # Ctrl-C does not reach it
     with pytest.raises(GanError, match="plays GAN, and this model is CycleGAN"):
         side.player({**base, "words": ["model=cyclegan", "model.G.width=2", "model.F.width=2"], "side": "peer"})
 
@@ -250,6 +253,20 @@ def test_spread_and_table() -> None:
     assert report.table(["a", "b"], [["x", 1.23456], [None, 7]]) == "| a | b |\n| --- | --- |\n| x | 1.235 |\n|  | 7 |"
 
 
+def test_a_side_ends_quietly_when_nobody_listens() -> None:
+    """As when the benchmark itself is killed."""
+    script = "from gan_cli.bench import side; side.check = lambda job: {'much': 'x' * 10**6}; exit(side.main())"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    child.stdout.close()
+    child.stdin.write(b'{"side": "check", "threads": 1}\n')
+    child.stdin.close()
+    assert child.stderr.read() == b"" and child.wait() == 141
+    child.stderr.close()
+
+
 def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(data, "MADE", 6)
     bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], rounds=1, out=str(tmp_path / "out"))
@@ -260,11 +277,18 @@ def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/a.png").write_text("no picture")
+    (tmp_path / "file").touch()
     for words, text in (
+        (["bench", "data", f"root={tmp_path}/nope"], "nope: no such folder"),
+        (["bench", "data", f"root={tmp_path}/broken", f"out={tmp_path}/out"], "broken/a.png: not an image"),
+        (["bench", "data", f"out={tmp_path}/file"], "file is a file; name a folder"),
         (["bench"], "needs what to measure"),
         (["bench", "stap"], "did you mean 'step'"),
         (["bench", "step", "rounds=0"], "rounds must be at least 1"),
         (["bench", "step", "sides=peer,mine"], "no side 'mine'"),
+        (["bench", "step", "sides=foo"], "no_kernels+malloc, ours"),
         (["bench", "scaling", "trainer.batch_size=3"], "cannot be divided among 2"),
     ):
         done = _refused(words)

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -99,6 +100,10 @@ def test_every_verb_has_help(capsys):
         assert all(f"  {option} " in out for option in verbs.VERBS[verb].options)
 
 
+def test_lists_are_shown_as_they_are_written(capsys):
+    assert "separated by commas [0,1,2]\n" in gan(capsys, "reproduce", "--help")[1]
+
+
 def test_list_shows_every_group_with_its_descriptions(capsys):
     _, out, _ = gan(capsys, "list")
     assert out.split("\n")[0].startswith("model  ")
@@ -153,6 +158,18 @@ MISTAKES = {
     "train -m model=dcgn,wgan_gp": "no model 'dcgn'; did you mean 'dcgan'?",
     "train -m seed=0,-1": "seed must lie in",
     "train -m loss=glob(nothing*)": "matches nothing",
+    "train --shell-completion": "`gan completion bash`",
+    "train --experimental-rerun foo": "gan train has no --experimental-rerun: `gan resume RUN_DIR`",
+    "train --resolve": "gan train --cfg job --resolve",
+    "search metric=modes trials=": "trials has no value",
+    "search metric=modes trials=null": "trials must be a whole number, not 'null'",
+    "reproduce ring seeds=": "seeds has no value",
+    "reproduce ring seeds=0,,1": "seeds=0,,1: one of its values is empty",
+    "reproduce ring variant=": "variant has no value",
+    "reproduce ring variant=,,": "variant=,,: one of its values is empty",
+    "bench step rounds=": "rounds has no value",
+    "bench step sides=foo": "there are: no_kernels, no_kernels+malloc, ours",
+    "bench data root=nope": "root=nope: no such folder",
     "sample": "needs the run directory",
     "sample n=3": "needs the run directory",
     "sample nowhere": "nowhere does not exist",
@@ -180,6 +197,32 @@ def test_outcomes_of_a_run_reach_the_status(runner, capsys, monkeypatch):
     assert "Traceback" in gan(capsys, "train", "seed=2")[2]
     monkeypatch.setattr(runner, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert gan(capsys, "train")[0] == 130
+
+
+def test_sigterm_ends_a_verb_as_ctrl_c_does(capsys, monkeypatch):
+    """One sentence and 143; the handler is there only as long as the verb works, and spares somebody else's."""
+    from gan_cli import commands
+
+    ended = []
+
+    def work(words):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        finally:
+            ended.append(signal.getsignal(signal.SIGTERM))  # a second one kills
+        return 0
+
+    monkeypatch.setitem(commands.RUN, "sample", work)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert gan(capsys, "sample", "run") == (143, "", "gan: terminated\n")
+        assert ended == [signal.SIG_DFL] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        monkeypatch.setitem(commands.RUN, "sample", lambda words: os.kill(os.getpid(), signal.SIGTERM) or 0)
+        assert gan(capsys, "sample", "run")[0] == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 # -- run directories
@@ -224,6 +267,15 @@ def test_cfg_job_prints_the_composed_configuration(runner, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_options_of_hydras_that_are_answered_here(runner, capsys):
+    assert gan(capsys, "train", "--version") == (0, f"gan {gan_cli.__version__}\n", "")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", "model=dcgan", "--hydra-help"])
+    assert not end.value.code and "--cfg hydra" in capsys.readouterr().out
+    status, out, _ = gan(capsys, "train", "--cfg", "job", "--resolve", "seed=3")
+    assert status == 0 and "seed: 3\n" in out
+
+
 def test_experiments_with_and_without_plus(runner, capsys, tmp_path):
     folder = tmp_path / "configs/experiment"
     folder.mkdir(parents=True)
@@ -261,10 +313,9 @@ def test_a_failing_member_stops_no_other_and_is_named(runner, capsys, tmp_path):
 
 
 def test_a_signal_ends_the_sweep(runner, capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main(["train", "-m", BASIC, "seed=3,0"])
-    assert end.value.code == 143 and len(runner.trained) == 1
-    assert "0 of 1 ok" in capsys.readouterr().out
+    status, out, err = gan(capsys, "train", "-m", BASIC, "seed=3,0")
+    assert status == 143 and len(runner.trained) == 1
+    assert "0 of 1 ok" in out and "goes on with it" in err
 
 
 def test_a_sweep_of_hydras_launchers_goes_on_too(runner, capsys, tmp_path):
@@ -300,6 +351,12 @@ def test_options_of_a_verb_are_typed():
     given = grammar.parse("sample", ["n=16", "label=3", "checkpoint=200"])
     assert given == {"n": 16, "label": 3, "checkpoint": "200"}
     assert grammar.parse("evaluate", ["metric=[modes,codes]", "modules=mine"])["metric"] == ["modes", "codes"]
+    assert grammar.parse("evaluate", ["metric=[modes, codes]", "modules=[]"]) == {
+        "metric": ["modes", "codes"],
+        "modules": [],
+    }
+    assert grammar.parse("sample", ["label=null"]) == {"label": None}
+    assert grammar.parse("compare", ["width=null"]) == {"width": None}
 
 
 @pytest.mark.parametrize(
@@ -309,6 +366,18 @@ def test_options_of_a_verb_are_typed():
         ("sample", "n=many", "n must be a whole number, not 'many'"),
         ("sample", "n=1 n=2", "'n' is given twice"),
         ("sample", "out=", "out has no value"),
+        ("sample", "n=", "n has no value"),
+        ("sample", "label=", "label has no value"),
+        ("sample", "n=null", "n must be a whole number, not 'null'"),
+        ("export", "seed=", "seed has no value"),
+        ("edit", "port=", "port has no value"),
+        ("translate", "n=", "n has no value"),
+        ("evaluate", "n=", "n has no value"),
+        ("evaluate", "metric=", "metric has no value"),
+        ("evaluate", "metric=[]", "metric has no value"),
+        ("evaluate", "metric=fid,,kid", "metric=fid,,kid: one of its values is empty"),
+        ("sample", "device=gpu", "device must be auto, cpu or cuda, not 'gpu'"),
+        ("evaluate", "device=gpu", "device must be"),
         ("sample", "64", "not of the form key=value"),
         ("translate", "input=here", "gan translate needs output=..."),
     ],
@@ -323,8 +392,15 @@ def test_wrong_options_of_a_verb(verb, words, message, tmp_path, monkeypatch, ca
 def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatch, capsys):
     (tmp_path / "outputs/day/12-00-dcgan-mnist/checkpoints").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert "did you mean outputs/day/12-00-dcgan-mnist?" in gan(capsys, "sample", "outputs/day/12-00-dcgan-mnits")[2]
+    assert "did you mean 'outputs/day/12-00-dcgan-mnist'?" in gan(capsys, "sample", "outputs/day/12-00-dcgan-mnits")[2]
     assert "outputs holds no run; runs in it: outputs/day/12" in gan(capsys, "resume", "outputs")[2]
+    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    (tmp_path / "run/checkpoints/last.pt").touch()
+    assert "rn does not exist; did you mean 'run'?" in gan(capsys, "resume", "rn")[2]
+    assert "last.pt is a file; the run is run\n" in gan(capsys, "resume", "run/checkpoints/last.pt")[2]
+    assert "checkpoints is a folder of a run; the run is run\n" in gan(capsys, "sample", "run/checkpoints")[2]
+    (tmp_path / "note").touch()
+    assert "note is a file, no run; " in gan(capsys, "sample", "note")[2]
 
 
 def test_every_option_is_an_argument_of_its_function():

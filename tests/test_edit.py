@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import socketserver
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from gan_cli import cli
 from gan_cli.edit import MOST_BYTES, Page
+from gan_cli.errors import Terminated
 from gan_cli.sampling import Trained
 from gan_cli.translation import palette
 
@@ -159,6 +161,17 @@ def test_classes_have_colours_of_their_own() -> None:
     for classes in (2, 35, 182):
         table = palette(classes)
         assert table.shape == (classes, 3) and len(table.unique(dim=0)) == classes
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, Terminated])
+def test_a_signal_ends_the_page(kind: type[BaseException], run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """werkzeug would take it for a good end."""
+
+    def signalled(*_: object, **__: object) -> None:
+        raise kind
+
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", signalled)
+    assert cli.main(["edit", str(run), "port=0", "device=cpu"]) == (143 if kind is Terminated else 130)
 
 
 def test_a_taken_port_and_a_game_of_noise(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

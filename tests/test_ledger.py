@@ -11,7 +11,7 @@ from gan_cli import hydra_app, ledger
 from gan_cli.claims import Claim, claims, coverage, standings
 from gan_cli.cli import main
 from gan_cli.config import conf_dir
-from gan_cli.errors import Diverged, GanError, Interrupted
+from gan_cli.errors import Diverged, GanError, Interrupted, Terminated
 from gan_cli.experiments import unlike
 from gan_cli.listing import groups
 from gan_cli.reproduce import record, reproduce
@@ -200,7 +200,7 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
 
     def troubled(words: list[str]) -> int:
         if "seed=1" in words:
-            raise Interrupted("stopped by SIGINT", 130)
+            raise Interrupted("stopped by SIGTERM after iteration 1; saved: `gan resume there` goes on", 143)
         code = train(words)
         if "seed=0" in words:
             raise Diverged("loss is not finite")
@@ -208,8 +208,9 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
 
     monkeypatch.setattr(hydra_app, "train", troubled)
     Path("docs/results").mkdir(parents=True)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM after iteration 1; the same command goes on$") as end:
         reproduce("tiny", seeds=[0, 1, 2], changes=tiny)
+    assert end.value.status == 143
     (entry,) = json.loads(Path("docs/results/tiny.json").read_text())["runs"]  # what was done is kept
     assert (entry["seed"], entry["failed"], entry["evaluations"]) == (0, "loss is not finite", [])
     assert not Path("outputs/reproduce/tiny/seed-2").exists()
@@ -225,6 +226,34 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
     out = capsys.readouterr().out
     assert "seed 0 had failed: loss is not finite" in out and f"going on with {run} after iteration 1" in out
     assert [run["iterations"] for run in json.loads(Path("docs/results/tiny.json").read_text())["runs"]] == [2, 2]
+
+
+@pytest.mark.parametrize(("kind", "status"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_stopped_between_two_runs(
+    kind: type[BaseException], status: int, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def stopped(words: list[str]) -> int:
+        raise kind
+
+    monkeypatch.setattr(hydra_app, "train", stopped)
+    assert main(["reproduce", "tiny", "seeds=0", *tiny]) == status
+    assert capsys.readouterr().err == "gan: stopped; the same command goes on\n"
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken").touch()
+    for out, said in (
+        ("taken", "taken is a file; name a folder"),
+        ("taken/deeper", "is a file; name a folder"),
+        ("/proc/none/x", "name a folder that can be written"),
+    ):
+        assert main(["reproduce", "tiny", "seeds=0", f"out={out}", *tiny]) == 2
+        out_, err = capsys.readouterr()
+        assert err.startswith(f"gan: out={out}: ") and err.endswith(f"{said}\n") and out_ == ""
+    assert not Path("outputs").exists()
 
 
 VARIANTS = """\

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gan_cli.errors import GanError, suggest
+from gan_cli.errors import GanError, reading, suggest
+from gan_cli.paths import writable
 
 KINDS = ("step", "data", "start", "flops", "scaling")
 
@@ -34,6 +35,7 @@ def bench(
         if value < 1:
             raise GanError(f"{key} must be at least 1, not {value}")
     folder = Path(out)
+    writable(folder, f"out={out}")
     if kind == "step":
         from gan_cli.bench import step
 
@@ -41,7 +43,10 @@ def bench(
     elif kind == "data":
         from gan_cli.bench import data
 
-        data.measure(words, folder, rounds=rounds, root=root)
+        if root is not None and not Path(root).is_dir():
+            raise GanError(f"root={root}: no such folder; name a folder of images, or leave it out")
+        with reading("bench data" if root is None else f"root={root}"):
+            data.measure(words, folder, rounds=rounds, root=root)
     elif kind == "start":
         from gan_cli.bench import start
 

@@ -52,7 +52,10 @@ def _play(words: Sequence[str], world: int, rounds: int) -> dict[str, Any]:
     shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "gan_cli.bench.scaling", str(rounds), *words]
     places = [{**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
-    children = [subprocess.Popen(command, env=place, stdout=subprocess.PIPE, text=True) for place in places]
+    children = [
+        subprocess.Popen(command, env=place, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for place in places
+    ]
     try:
         outputs = [child.communicate()[0] for child in children]
     finally:

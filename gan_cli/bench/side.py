@@ -142,6 +142,8 @@ def main() -> int:
     except GanError as problem:
         answer({"error": str(problem)})
         return 2
+    except BrokenPipeError:  # whoever asked has gone
+        return 141
     return 0
 
 

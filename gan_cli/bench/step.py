@@ -31,6 +31,7 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {})},
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends that one
         )
         self.say(json.dumps(job))
 
@@ -116,7 +117,7 @@ def _names(chosen: Sequence[str], peer: str | None) -> list[str]:
     wanted = [name.replace("_", " ") for name in chosen] or list(NAMES)
     for name in wanted:
         if name not in NAMES:
-            raise GanError(f"no side '{name.replace(' ', '_')}'{suggest(name, NAMES)}")
+            raise GanError(f"no side '{name.replace(' ', '_')}'{suggest(name, [n.replace(' ', '_') for n in NAMES])}")
     return [name for name in NAMES if name in wanted and (peer or _side(name) != "peer")]
 
 

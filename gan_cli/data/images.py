@@ -27,7 +27,8 @@ class Files(NamedTuple):
 
 
 def scan(root: Path) -> Files:
-    """All image files under `root` but hidden ones, links followed. ValueError when there are none."""
+    """All image files under `root` but hidden ones, links followed. ValueError when there are none, or a folder cannot
+    be read."""
     found = sorted((file.relative_to(root).as_posix(), file.stat()) for file in _walk(root))
     if not found:
         raise ValueError(f"no images in {root}: files that count end in {', '.join(SUFFIXES)}")
@@ -38,7 +39,12 @@ def scan(root: Path) -> Files:
 def _walk(root: Path) -> list[Path]:
     files: list[Path] = []
     seen: set[str] = set()  # a link may lead back up
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise ValueError(f"{error.filename}: {error.strerror}") from error
+
+    for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
         seen.add(os.path.realpath(folder))
         subfolders[:] = [
             name
