@@ -64,7 +64,7 @@ def test_commands_of_the_page(folder: Path) -> None:
 
 
 def test_penalty_beside_a_new_loss(folder: Path) -> None:
-    (override,) = re.findall(r"`\+(loss\.penalty=.*?)`", PAGE)
+    (override,) = re.findall(r"`'\+(loss\.penalty=.*?)'`", PAGE)
     words = ["train", "--config-dir", "mine", "modules=[mylosses]", "loss=hinge", "dataset=ring", "network=toy"]
     assert main([*words, f"+{override}", "hydra.run.dir=run", *TINY]) == 0
     assert "d/penalty" in terms("run")

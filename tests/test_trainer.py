@@ -148,11 +148,14 @@ def test_constraint_after_each_step() -> None:
 
 
 def test_zero_steps_skip_the_turn() -> None:
-    system = gan(Objective(Wasserstein(), critic_steps=0))
+    """A schedule may pause D; a D that never moves is refused."""
+    system = gan(Objective(Wasserstein(), critic_steps=lambda iteration: 0))
     before = copy.deepcopy(system.discriminator.state_dict())
     values = trainer(system).iterate()
     assert all(torch.equal(value, before[name]) for name, value in system.discriminator.state_dict().items())
     assert not any(name.startswith("d/") for name in values)
+    with pytest.raises(ValueError, match="critic_steps is at least 1, not 0"):
+        Objective(Wasserstein(), critic_steps=0)
 
 
 @pytest.mark.parametrize(
