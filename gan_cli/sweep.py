@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise GanError("a sweep runs its members itself: start `gan train -m` without torchrun")
+    if any(override.lstrip("+").startswith("hydra.run.dir=") for override in args.overrides):
+        raise GanError("hydra.run.dir is of a single run: a sweep's folder is hydra.sweep.dir=")
     _need_plugin(args.overrides)
     sweeper = composer.compose(_of_sweep(args), RunMode.MULTIRUN).hydra.sweeper
     if not sweeper._target_.startswith(OURS):

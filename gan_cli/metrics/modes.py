@@ -56,6 +56,8 @@ class Modes(Metric):
                 "the modes metric needs a data set with known modes: dataset=ring, dataset=grid or "
                 "dataset=gaussians_1200"
             )
+        if self.radius is not None and not self.radius > 0:
+            raise ValueError(f"metric.modes.radius is a positive number, not {self.radius}")
 
     def __call__(self, evidence: Evidence) -> dict[str, float]:
         data = evidence.data
