@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import hashlib
 import json
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +21,7 @@ from gan_cli import checkpoint, config, journal
 from gan_cli.compose import Composer, slug
 from gan_cli.errors import GanError, one_line
 from gan_cli.experiments import harmless, key_of
-from gan_cli.runs import DEPTH, goes_on, holds_run
+from gan_cli.runs import DEPTH, goes_on
 from gan_cli.targets import bind
 
 State = Literal["new", "half", "done", "failed"]
@@ -170,27 +168,6 @@ def written(value: Any) -> str:
 
 
 # -- what a sweep's folder holds
-
-
-@contextmanager
-def claimed(folder: Path, what: str, key: str) -> Iterator[None]:
-    """The folder, for this process alone. GanError if it is a run's or cannot be made, or if another process has it.
-
-    what: sweep or search. key: by which another folder is named.
-    """
-    if holds_run(folder):
-        raise GanError(f"{folder} holds a run: name another folder by {key}=")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / ".lock", "a")  # noqa: SIM115 (held to the end of the block)
-    except OSError as error:
-        raise GanError(f"cannot make {folder}: {error.strerror}; name a writable one by {key}=") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GanError(f"another process runs the {what} {folder} right now; wait for it or stop it") from None
-        yield
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class Composer:
         """The configuration with its `hydra` section. In MULTIRUN mode swept keys keep their defaults."""
         for override in overrides:
             key, equals, value = override.partition("=")
-            if equals and not value.strip():
+            if equals and value.strip() in ("", "''", '""'):
                 raise GanError(f"{key.lstrip('+')} has no value; null, where that is meant, is {key}=null")
         try:
             return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)

@@ -1,6 +1,5 @@
 """A run directory: what a run leaves behind, and how nobody overwrites it."""
 
-import fcntl
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_cli import config
 from gan_cli.errors import Busy, GanError
+from gan_cli.locks import hold
 from gan_cli.runs import existing_run
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
@@ -69,9 +69,8 @@ class RunDir:
 
     def lock(self) -> None:
         """Hold the run for this process, until it ends or is killed. GanError if another process trains it."""
-        self._lock = open(self.path / ".lock", "a")  # noqa: SIM115 (held as long as the process lives)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = hold(self.path)
         except BlockingIOError:
             raise Busy(f"another process is training {self.path} right now; wait for it or stop it") from None
 

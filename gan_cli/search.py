@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gan_cli import cells, compose, config, hydra_app, journal, listing, scores
+from gan_cli import compose, config, hydra_app, journal, listing, scores
 from gan_cli.errors import GanError, Interrupted, suggest
 from gan_cli.journal import base_name, json_lines, number
+from gan_cli.locks import claimed
 from gan_cli.paths import conf_dir
 from gan_cli.rundir import write_text
 from gan_cli.slots import Ended, Job, Slots
@@ -98,7 +99,7 @@ def search(
     words = [*overrides, f"metric=[{metric}]"]
     _check(words, dimensions)
     folder = Path(out) if out else FOLDER / compose.slug(",".join([*overrides, metric]))
-    with cells.claimed(folder, "search", "out"):
+    with claimed(folder, "search", "out"):
         _same(folder, {"overrides": words, "space": list(space), "metric": metric})
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY)))
         study = optuna.create_study(

@@ -22,6 +22,7 @@ from gan_cli.cells import Cell, Grid, Members, SweepSettings
 from gan_cli.compose import SWEEPER, Composer
 from gan_cli.config import check, command_line_modules
 from gan_cli.errors import GanError, Interrupted
+from gan_cli.locks import claimed
 from gan_cli.runs import goes_on, holds_run
 from gan_cli.slots import Job, Slots, go_on, noted
 from gan_cli.sweep_report import Progress, report
@@ -61,9 +62,9 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
             raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
     # Hydra would leave swept groups and `asked.base` out of what all cells share: overrides may set keys of theirs.
     master = composer.compose([*grid.cell(0)[1], *_of_sweep(args)], RunMode.MULTIRUN)
-    folder = _folder(master)
+    folder = Path(master.hydra.sweep.dir)
     args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]  # as resolved here
-    with cells.claimed(folder, "sweep", "hydra.sweep.dir"):
+    with claimed(folder, "sweep", "hydra.sweep.dir"):
         record(folder, args)
         plan = planned(folder, grid, drawn, asked, composer, _hydras(args.overrides))
         try:
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace, composer: Composer) -> int:
 
 def _by_sweeper(args: argparse.Namespace, composer: Composer) -> int:
     """By a sweeper that is a plugin, which draws cells of its own."""
-    folder = _folder(composer.compose(args.overrides, RunMode.MULTIRUN))
+    folder = Path(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweep.dir)
     if holds_run(folder):
         raise GanError(f"{folder} holds a run: name another folder by hydra.sweep.dir=")
     args.overrides = [*args.overrides, f"hydra.sweep.dir={hydra_app.quoted(str(folder))}"]
@@ -203,12 +204,6 @@ def member_task(cfg: DictConfig) -> None:
 
 def _stopped(folder: Path, status: int) -> Interrupted:
     return Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", status)
-
-
-def _folder(master: DictConfig) -> Path:
-    if not master.hydra.sweep.dir:
-        raise GanError("hydra.sweep.dir has no value")
-    return Path(master.hydra.sweep.dir)
 
 
 def _need_plugin(overrides: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ TOY = ["train", "network=toy", "dataset=ring", "trainer.iterations=2", "hydra.ru
     ("words", "said"),
     [
         (["hydra.run.dir="], "hydra.run.dir has no value"),
+        (["hydra.run.dir=''"], "hydra.run.dir has no value"),
         (["dataset=image_folder", "dataset.root="], "dataset.root has no value"),
         (["seed= "], "seed has no value; null, where that is meant, is seed=null"),
         (["trainer/schedule=linear", "trainer.schedule.begin=2"], "trainer.schedule: "),

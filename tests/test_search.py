@@ -10,7 +10,7 @@ import pytest
 import sweeping
 from sweeping import TINY, waited
 
-from gan_cli import cells, checkpoint, cli, search
+from gan_cli import checkpoint, cli, locks, search
 from gan_cli.errors import GanError, Interrupted
 from gan_cli.search import Dimension, curve, dimension, goal
 from gan_cli.slots import Ended
@@ -92,7 +92,7 @@ def test_it_says_what_to_install(monkeypatch, capsys, tmp_path):
 
 def unclaimed(folder):
     try:
-        with cells.claimed(folder, "search", "out"):
+        with locks.claimed(folder, "search", "out"):
             return True
     except GanError:
         return False
@@ -102,7 +102,7 @@ def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
     words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "out=here"]
-    with cells.claimed(tmp_path / "here", "search", "out"):
+    with locks.claimed(tmp_path / "here", "search", "out"):
         assert cli.main(words) == 2
     said = capsys.readouterr().err.strip()
     assert said == "gan: another process runs the search here right now; wait for it or stop it"

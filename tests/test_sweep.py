@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from sweeping import TINY, waited
 
-from gan_cli import build, cells, checkpoint, cli, hydra_app, slots, sweep
+from gan_cli import build, cells, checkpoint, cli, hydra_app, locks, slots, sweep
 from gan_cli.cells import Choice, Grid, Members, SweepSettings, digest
 from gan_cli.compose import Composer, arguments
 from gan_cli.config import check, conf_dir
@@ -345,7 +345,7 @@ def test_a_killed_process_is_recorded(tmp_path):
 
 def test_only_one_process_runs_a_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    with cells.claimed(Path("s"), "sweep", "hydra.sweep.dir"):
+    with locks.claimed(Path("s"), "sweep", "hydra.sweep.dir"):
         assert "another process runs the sweep s" in mistake(capsys, "train", "-m", "seed=0,1", "hydra.sweep.dir=s")
 
 
