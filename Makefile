@@ -18,7 +18,7 @@ lint: .venv/.installed  ## check style and types
 	.venv/bin/mypy
 
 reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md from the result files in docs/results
-	.venv/bin/python -m gan_cli.ledger
+	.venv/bin/python -m gan_cli.experiments.report
 
 clean:  ## remove the environment and the caches; runs in outputs/ stay
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

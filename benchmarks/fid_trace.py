@@ -14,7 +14,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.frechet import moments, trace_sqrt
+from gan_cli.metrics.fid import moments, trace_sqrt
 
 
 def eigenvalues(S: Tensor, T: Tensor) -> float:

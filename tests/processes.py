@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch", "torch._dynamo", "torch.utils.tensorboard", "gan_cli.runner"])
+CONTEXT.set_forkserver_preload(["torch", "torch._dynamo", "torch.utils.tensorboard", "gan_cli.training.run"])
 
 
 def _main(arguments: list[str], folder: str, output: str) -> None:
@@ -20,7 +20,7 @@ def _main(arguments: list[str], folder: str, output: str) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     torch.set_num_threads(1)
-    from gan_cli.cli import main
+    from gan_cli.cli.main import main
 
     sys.argv = ["gan", *arguments]
     code = main(arguments)

@@ -10,10 +10,10 @@ TINY = ["network=toy", "dataset=ring", "trainer.batch_size=8", "trainer.sample_c
 
 
 def _main(arguments: list[str], folder: str, output: str) -> None:
-    from gan_cli import slots
+    from gan_cli.experiments import workers
 
-    slots.CONTEXT = multiprocessing.get_context("fork")  # safe here: nothing has been computed yet
-    slots.PRELOAD.clear()
+    workers.CONTEXT = multiprocessing.get_context("fork")  # safe here: nothing has been computed yet
+    workers.PRELOAD.clear()
     processes._main(arguments, folder, output)
 
 

@@ -12,9 +12,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import tensor
 
-from gan_cli import losses
-from gan_cli.cli import main
-from gan_cli.paths import conf_dir
+from gan_cli.cli.main import main
+from gan_cli.config.paths import conf_dir
+from gan_cli.losses import adversarial
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["trainer.iterations=2", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
@@ -78,9 +78,9 @@ def test_a_module_must_be_allowed(folder: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_hinge_inside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict[str, object] = {"__name__": "gan_cli.losses"}
+    names: dict[str, object] = {"__name__": "gan_cli.losses.adversarial"}
     exec(FILES["mylosses.py"], names)
-    monkeypatch.setattr(losses, "Hinge", names["Hinge"], raising=False)
+    monkeypatch.setattr(adversarial, "Hinge", names["Hinge"], raising=False)
     words = ["train", "--config-dir", "conf", "loss=hinge", "dataset=ring", "network=toy", "hydra.run.dir=run"]
     assert main([*words, *TINY]) == 0
     assert terms("run") == {"d/adversarial", "g/adversarial"}

@@ -39,12 +39,12 @@ def test_the_wheel_holds_every_config_and_module(installed):
             assert (installed / "gan_cli" / inside / file.relative_to(folder)).is_file(), file
     assert not (installed / "tests").exists()
     entry = next(installed.glob("*.dist-info/entry_points.txt")).read_text()
-    assert "gan = gan_cli.cli:main" in entry
+    assert "gan = gan_cli.cli.main:main" in entry
     assert next(installed.glob("*.dist-info/licenses/LICENSE")).read_text().lstrip().startswith("Apache License")
 
 
 def test_list_and_train_work_from_the_wheel(installed, tmp_path):
-    code = "import gan_cli.paths as p; print(p.conf_dir())"
+    code = "import gan_cli.config.paths as p; print(p.conf_dir())"
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     where = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert where.stdout.strip() == str(installed / "gan_cli/conf")

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gan_cli.data.cache import Progress, exclusive, remove
+from gan_cli.data.decoded_cache import Progress, exclusive, remove
 
 MEGABYTE = 10**6
 

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data import cache, images
+from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Domains, Images, as_range, mix, order, scale, uniform
-from gan_cli.data.cache import Job
+from gan_cli.data.decoded_cache import Job
 from gan_cli.data.download import fetch
-from gan_cli.data.images import Files
+from gan_cli.data.image_files import Files
 
 SPLIT = 2014  # the seed that holds images out: the same ones in every run
 AUGMENT = 0  # the stream of random numbers
@@ -46,12 +46,12 @@ class ImageFolder(Dataset):
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip = as_range(value_range), flip
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
-        self._files = [images.scan(folder) for folder in folders]
+        self._files = [image_files.scan(folder) for folder in folders]
         self._labels = _labels(self._files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        jobs = [Job(files, channels, image_size, images.resize_crop) for files in self._files]
-        self._stores = cache.load(*jobs)
+        jobs = [Job(files, channels, image_size, image_files.resize_crop) for files in self._files]
+        self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
         """Indices of the training images and of those held out."""
@@ -81,7 +81,7 @@ class ImageFolder(Dataset):
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        return images.fingerprint(*self._files)
+        return image_files.fingerprint(*self._files)
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -121,10 +121,10 @@ class UnpairedFolder(Dataset):
         self.value_range, self.flip, self._spare = as_range(value_range), flip, load_size - image_size
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
-        self._files = [images.scan(folder / name) for name in ("trainA", "trainB", *names)]
+        self._files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
         sizes = (load_size, load_size, image_size, image_size)
-        jobs = [Job(files, channels, size, images.stretch) for files, size in zip(self._files, sizes)]
-        self._stores = cache.load(*jobs)
+        jobs = [Job(files, channels, size, image_files.stretch) for files, size in zip(self._files, sizes)]
+        self._stores = decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
 
@@ -145,7 +145,7 @@ class UnpairedFolder(Dataset):
         return Domains(*(scale(take(s, position % len(s)), self.value_range) for s in self._stores[2:]))
 
     def fingerprint(self) -> str:
-        return images.fingerprint(*self._files)
+        return image_files.fingerprint(*self._files)
 
     def to(self, device: torch.device) -> "UnpairedFolder":
         self._stores = to_device(self._stores, device)

@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_cli.data import cache, images
+from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Pairs, as_range, order, scale, uniform
-from gan_cli.data.cache import Job
+from gan_cli.data.decoded_cache import Job
 from gan_cli.data.folders import AUGMENT, check_shape, cut, find_folder, take, to_device
-from gan_cli.data.images import Files
+from gan_cli.data.image_files import Files
 
 SPLITS = ("train", "val", "test")
 LAYOUT = "train/ with pictures A|B side by side, or trainA/ and trainB/, or A/train/ and B/train/"
@@ -59,10 +59,10 @@ class PairedFolder(Dataset):
         self._files, jobs = [], []
         for split, size in (("train", image_size + self._spare), (held_out, image_size)):
             files = _scan(_sides(folder, split))
-            fits = (images.stretch, images.stretch) if len(files) == 2 else (left_half, right_half)
+            fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self._files += files
             jobs += [Job(part, channels, size, fit) for part, fit in zip((files[0], files[-1]), fits)]
-        self._stores = cache.load(*jobs)
+        self._stores = decoded_cache.load(*jobs)
         self.size, self.test_size = len(self._stores[0]), len(self._stores[2])
 
     def train_batch(self, seed: int, start: int, count: int) -> Pairs:
@@ -79,7 +79,7 @@ class PairedFolder(Dataset):
         return Pairs(scale(source, self.value_range), scale(target, self.value_range))
 
     def fingerprint(self) -> str:
-        return f"{images.fingerprint(*self._files)}-{self.direction}"
+        return f"{image_files.fingerprint(*self._files)}-{self.direction}"
 
     def to(self, device: torch.device) -> "PairedFolder":
         self._stores = to_device(self._stores, device)
@@ -104,12 +104,12 @@ def jitter(seed: int, start: int, count: int, spare: int, flip: bool) -> tuple[T
 
 def left_half(image: Image.Image, size: int) -> Image.Image:
     """A of a picture A|B, to (size, size). ValueError for an odd width."""
-    return images.stretch(image.crop((0, 0, _half(image), image.height)), size)
+    return image_files.stretch(image.crop((0, 0, _half(image), image.height)), size)
 
 
 def right_half(image: Image.Image, size: int) -> Image.Image:
     """B of a picture A|B, to (size, size). ValueError for an odd width."""
-    return images.stretch(image.crop((_half(image), 0, image.width, image.height)), size)
+    return image_files.stretch(image.crop((_half(image), 0, image.width, image.height)), size)
 
 
 def _half(image: Image.Image) -> int:
@@ -140,7 +140,7 @@ def _whole(root: Path) -> Path:
 
 def _scan(folders: list[Path]) -> list[Files]:
     """The images of a split; those of two folders in the order of their common names."""
-    found = [images.scan(folder) for folder in folders]
+    found = [image_files.scan(folder) for folder in folders]
     return _partnered(*found) if len(found) == 2 else found
 
 

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
-from gan_cli.data.cache import exclusive
+from gan_cli.data.decoded_cache import exclusive
 from gan_cli.metrics.base import Features
-from gan_cli.metrics.store import cache_dir, digest, load_whole, save_whole
+from gan_cli.metrics.feature_cache import cache_dir, digest, load_whole, save_whole
 
 VERSION = 1  # of the network, its recipe and the file's format
 WIDTH = 128  # features

@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
 from gan_cli.metrics.base import Extractor, Features
 from gan_cli.metrics.classifier import Classifier, labelled
-from gan_cli.metrics.store import digest
+from gan_cli.metrics.feature_cache import digest
 
 __all__ = ["Auto", "Classifier", "Inception", "Pixels", "RandomFeatures", "Torchvision"]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli import divergences as d
+from gan_cli.losses import divergences as d
 from gan_cli.metrics.base import Evidence, Metric
 
 DIVERGENCES: dict[str, d.Divergence] = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Evidence, Metric
-from gan_cli.metrics.features import checked, known_reference, logits, positive, real
+from gan_cli.metrics.feature_checks import checked, known_reference, logits, positive, real
 
 FLOOR = 1e-8  # of p(y|x) in I'; ours, the paper names none
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Evidence, Metric
-from gan_cli.metrics.bins import jensen_shannon
+from gan_cli.metrics.ndb import jensen_shannon
 
 RADIUS = 3.0  # standard deviations
 

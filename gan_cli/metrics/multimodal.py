@@ -11,8 +11,8 @@ from torch import Tensor
 from gan_cli.metrics.base import Evidence, Metric
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
+from gan_cli.metrics.paired_translation import outlines, partners
 from gan_cli.metrics.pixels import finite, symmetric
-from gan_cli.metrics.translation import outlines, partners
 
 BATCH = 25
 Distance = Callable[[Tensor, Tensor], Tensor]  # (N, ...) twice -> (N,)

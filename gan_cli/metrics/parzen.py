@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Evidence, Metric
-from gan_cli.metrics.pixels import need_images, rows, squared_distances, unit
+from gan_cli.metrics.pixels import need_images, rows, unit
+from gan_cli.utils.clustering import squared_distances
 
 BLOCK = 1000
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Evidence, Samples
+from gan_cli.utils.clustering import squared_distances
 
 BATCH = 250
 
@@ -63,11 +64,6 @@ def pairs(n: int, count: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     first = torch.randint(n, (count,), generator=generator)
     return torch.stack([first, (first + torch.randint(1, n, (count,), generator=generator)) % n])
-
-
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """(N, d), (M, d) -> |a_i - b_j|^2 (N, M), by one matrix product in the precision of `a` and `b`."""
-    return torch.addmm((a * a).sum(1)[:, None] + (b * b).sum(1), a, b.T, alpha=-2).clamp_(min=0)
 
 
 def nearest(query: Tensor, base: Iterable[Tensor], k: int = 1) -> tuple[Tensor, Tensor]:

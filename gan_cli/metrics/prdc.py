@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Evidence, Metric
-from gan_cli.metrics.features import both, known_reference, positive, real, values
-from gan_cli.metrics.neighbours import centred, distances
+from gan_cli.metrics.feature_checks import both, known_reference, positive, real, values
+from gan_cli.metrics.nearest_neighbors import centred, distances
 
 
 def radii(x: Tensor, ks: Sequence[int]) -> list[Tensor]:

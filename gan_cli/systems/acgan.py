@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
-from gan_cli.penalties import Critic
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import Terms
 from gan_cli.systems.conditional_gan import ConditionalGAN
+from gan_cli.utils.random import normal
 
 
 class ACGAN(ConditionalGAN):

@@ -1,7 +1,8 @@
 """What a game is made of: turns that return named loss terms."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -11,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli.data.base import Images
-from gan_cli.objective import Terms
+from gan_cli.losses.objective import Terms
+from gan_cli.utils import random
 
 __all__ = ["System", "Terms", "Turn"]
 
@@ -89,3 +91,15 @@ class System(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
+
+
+@contextmanager
+def test_mode(game: System, seed: int) -> Iterator[None]:
+    """No graph, networks in eval mode, random numbers from `seed`; everything as before afterwards."""
+    training = game.training
+    game.eval()
+    try:
+        with torch.no_grad(), random.fork(seed):
+            yield
+    finally:
+        game.train(training)

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
+from gan_cli.losses.objective import Objective
 from gan_cli.networks.ebgan import AutoEncoder
-from gan_cli.objective import Objective
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.ebgan import energies, need_autoencoder, with_reconstructions
 from gan_cli.systems.gan import GAN
+from gan_cli.utils.random import normal
 
 
 class BEGAN(GAN):

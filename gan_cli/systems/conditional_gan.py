@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal, randint
-from gan_cli.objective import Objective
-from gan_cli.penalties import Critic
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
+from gan_cli.utils.random import normal, randint
 
 
 class ConditionalGAN(GAN):

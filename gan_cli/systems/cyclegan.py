@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Domains
-from gan_cli.joined import joined
-from gan_cli.objective import Objective
-from gan_cli.pool import ImagePool
+from gan_cli.losses.forward_together import joined
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.image_pool import ImagePool
 
 
 class CycleGAN(System):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from gan_cli.data.base import Domains
-from gan_cli.objective import Objective
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 
 

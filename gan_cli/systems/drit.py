@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss, softplus
 
 from gan_cli.data.base import Domains
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
-from gan_cli.regularizers import kl_to_normal, mode_seeking
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.regularizers import kl_to_normal, mode_seeking
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.sums import at_scales, named, total
+from gan_cli.systems.terms import at_scales, named, total
+from gan_cli.utils.random import normal
 
 Code = tuple[Tensor, Tensor | None]
 """Mean and log variance (N, latent_dim) of an attribute; None where it is deterministic."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Domains
+from gan_cli.losses.objective import Objective
 from gan_cli.networks.noise import NoiseDropout
-from gan_cli.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from gan_cli.data.base import SemiSupervised
-from gan_cli.draw import normal
+from gan_cli.losses.objective import Objective
 from gan_cli.networks.ladder import Ladder
-from gan_cli.objective import Objective
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.ladder import LadderGame
+from gan_cli.utils.random import normal
 
 
 class EBGANLadder(LadderGame):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
-from gan_cli.once import Once
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.shared_sample import Once
+from gan_cli.utils.random import normal
 
 COLUMNS = 10
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import uniform
-from gan_cli.mmd import MMD
-from gan_cli.objective import Objective
+from gan_cli.losses.mmd import MMD
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.gan import COLUMNS, straight_lines
+from gan_cli.utils.random import uniform
 
 
 def moment_matching(objective: Objective) -> MMD:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import uniform
-from gan_cli.objective import Objective
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.gmmn import GMMN
+from gan_cli.utils.random import uniform
 
 
 class GMMNAutoencoder(GMMN):

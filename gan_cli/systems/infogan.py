@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from gan_cli.data.base import Images
-from gan_cli.draw import randint, uniform
-from gan_cli.objective import Objective
-from gan_cli.penalties import Critic
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.utils.random import randint, uniform
 
 COLUMNS = 10
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gan_cli.data.base import SemiSupervised
+from gan_cli.losses.objective import EnergyObjective, Objective
 from gan_cli.networks.ladder import Ladder
-from gan_cli.objective import EnergyObjective, Objective
 from gan_cli.systems.base import System, Terms, Turn
 
 

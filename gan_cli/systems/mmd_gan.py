@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, relu
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
-from gan_cli.penalties import Critic
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.gan import GAN
+from gan_cli.utils.random import normal
 
 
 def rank_hinge(f_x: Tensor, f_y: Tensor) -> Tensor:

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective, Terms
-from gan_cli.once import Once
-from gan_cli.regularizers import mode_seeking
+from gan_cli.losses.objective import Objective, Terms
+from gan_cli.losses.regularizers import mode_seeking
 from gan_cli.systems.conditional_gan import ConditionalGAN
-from gan_cli.systems.sums import total
+from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.terms import total
+from gan_cli.utils.random import normal
 
 
 class MSGAN(ConditionalGAN):

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
+from gan_cli.utils.random import normal
 
 
 class PacGAN(GAN):

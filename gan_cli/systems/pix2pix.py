@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Pairs
-from gan_cli.objective import Objective
-from gan_cli.once import Once
-from gan_cli.penalties import Critic
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.shared_sample import Once
 
 
 class Pix2Pix(System):

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Pairs
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
-from gan_cli.once import Once
-from gan_cli.regularizers import mode_seeking
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.regularizers import mode_seeking
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.sums import at_scales, total
+from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.terms import at_scales, total
+from gan_cli.utils.random import normal
 
 
 class Pix2PixNoise(System):

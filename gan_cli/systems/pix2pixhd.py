@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Pairs
-from gan_cli.feature_matching import feature_matching
+from gan_cli.losses.feature_matching import feature_matching
+from gan_cli.losses.objective import Objective
+from gan_cli.losses.penalties import Critic
 from gan_cli.networks.pix2pixhd import half
-from gan_cli.objective import Objective
-from gan_cli.penalties import Critic
-from gan_cli.pool import ImagePool
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.image_pool import ImagePool
 
 
 class Pix2PixHD(System):

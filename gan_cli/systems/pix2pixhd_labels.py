@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, one_hot
 
 from gan_cli.data.base import LabelMaps
-from gan_cli.feature_bank import FeatureBank
+from gan_cli.losses.objective import Objective
 from gan_cli.networks.instances import boundaries, instance_means, number, spread
 from gan_cli.networks.pix2pixhd import half
-from gan_cli.objective import Objective
 from gan_cli.systems.base import Terms
+from gan_cli.systems.instance_features import FeatureBank
 from gan_cli.systems.pix2pixhd import Pix2PixHD
 
 SMALL = 64  # an instance below this part of the picture is no example of its class (encode_features.py: 0.5 / 32)

@@ -6,11 +6,11 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.draw import normal
-from gan_cli.objective import Objective
+from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.unroll import Step, plain, steps_of, unroll
+from gan_cli.systems.unrolling import Step, plain, steps_of, unroll
+from gan_cli.utils.random import normal
 
 
 class UnrolledGAN(GAN):

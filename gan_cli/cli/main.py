@@ -1,0 +1,105 @@
+"""The command line: `gan VERB [RUN_DIR] key=value ...`; torch and Hydra are imported when work starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+from gan_cli import __version__
+from gan_cli.cli.options import VERBS
+from gan_cli.cli.parser import general_help, verb_help
+from gan_cli.utils.errors import GanError, Terminated, one_line, suggest
+
+OPTIONS = ("--help", "--version")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns 0, or 1 for a defect, 2 a mistake, 3 divergence, 130 and 143 signals."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
+    try:
+        with _terminable():
+            return _dispatch(words)
+    except GanError as error:
+        if debug:
+            traceback.print_exc()
+        _complain(one_line(error))
+        return error.status
+    except Terminated:
+        _complain("terminated")
+        return 143
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:  # a full disk, a folder that cannot be written
+        if debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"{where}{error.strerror or one_line(error)}; free space or name another place")
+        return 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _complain(f"unexpected {type(error).__name__}: {one_line(error)[:500]}; GAN_DEBUG=1 shows where")
+        return 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, the first SIGTERM raises Terminated; a second one kills."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # somebody else's
+        yield
+        return
+    signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _complain(text: str) -> None:
+    rank = os.environ.get("RANK", "0")
+    print(f"gan: {'' if rank == '0' else f'[process {rank}] '}{text}", file=sys.stderr, flush=True)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(verb_help(_verb(words[1])) if len(words) > 1 and words[0] == "help" else general_help())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"gan {__version__}")
+        return 0
+    from gan_cli.cli import commands
+
+    if words[0] == "_complete":
+        return commands.complete(words[1:])
+    verb, rest = _verb(words[0]), words[1:]
+    if any(word in ("-h", "--help") for word in rest):
+        print(verb_help(verb))
+        return 0
+    return commands.RUN[verb](rest)
+
+
+def _verb(word: str) -> str:
+    if word in VERBS:
+        return word
+    if word.startswith("-"):
+        raise GanError(f"no option '{word}'{suggest(word, OPTIONS)}")
+    if "=" in word:
+        raise GanError(f"the verb comes first: gan train {word}")
+    raise GanError(f"no verb '{word}'{suggest(word, VERBS)}")

@@ -1,0 +1,226 @@
+"""Overrides to one configuration, by Hydra; its errors become one line with the nearest right word.
+
+The only module that uses Hydra's internals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import difflib
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import _run_hydra, create_automatic_config_search_path, get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli.config.schema import conf_dir
+from gan_cli.utils.errors import GanError, one_line, suggest
+
+version.setbase("1.3")
+setup_globals()  # the resolvers now: and hydra:
+OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
+OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+
+
+SWEEPER = "hydra.sweeper."
+
+
+def slug(text: Any) -> str:
+    """A text as a part of a folder's name: `model=dcgan,optimizer.lr=1e-3` gives model_dcgan-lr_1e-3."""
+    parts = [re.sub(r"^[\w.@/]*[./](?=\w+=)", "", part) for part in str(text).split(",")]
+    return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:80].strip("_-") or "default"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own options and the overrides of `gan train`; a wrong option raises GanError."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us whole, instead of Hydra's report and exit
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            message = f"no option '{unknown[1]}'{suggest(unknown[1], _long_options(parser))}"
+        raise GanError(message)
+
+    parser.error = refuse  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(list(argv))
+    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects ask for;
+    # and it would ask for one before a network's own settings, whose names `check` knows better.
+    args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
+    args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
+    # Of values that name many files by a range in braces, Hydra would make a mapping.
+    args.overrides = [re.sub(r"^([^='\"]+=)([^'\"]*\{\d+\.\.\d+\}[^'\"]*)$", r'\1"\2"', o) for o in args.overrides]
+    # What concerns a sweep as a whole is no part of a run's config: Hydra keeps it in hydra.sweeper.
+    args.overrides = [re.sub(r"^\+?sweep\.", SWEEPER, re.sub(r"^\+?(?=sweep=)", "+", o)) for o in args.overrides]
+    if args.config_dir and not Path(args.config_dir).is_dir():
+        raise GanError(f"--config-dir: there is no folder '{args.config_dir}'")
+    return args
+
+
+def is_sweep(args: argparse.Namespace) -> bool:
+    """Whether the command line asks for several runs: -m, or Hydra's own way to say it."""
+    return args.multirun or any(o.replace(" ", "").lower() == "hydra.mode=multirun" for o in args.overrides)
+
+
+def _long_options(parser: argparse.ArgumentParser) -> list[str]:
+    return [name for name in parser._option_string_actions if name.startswith("--")]
+
+
+def options(args: argparse.Namespace) -> list[str]:
+    """Hydra's options that say where its files lie, as words of a command line."""
+    given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
+    return [f"{option}={value}" for option, value in given.items() if value]
+
+
+class Composer:
+    """Composes with the search path that this command line asks for; touches no global state of Hydra."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.config_path = os.path.abspath(args.config_path or conf_dir())
+        self.config_name = args.config_name or "config"
+        path = create_automatic_config_search_path(None, None, self.config_path)
+        if args.config_dir:
+            folder = f"file://{os.path.abspath(args.config_dir)}"
+            path.prepend("command-line", folder, SearchPathQuery(provider="main"))
+        self.loader = ConfigLoaderImpl(config_search_path=path)
+
+    def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """The configuration with its `hydra` section. In MULTIRUN mode swept keys keep their defaults."""
+        for override in overrides:
+            key, equals, value = override.partition("=")
+            if equals and value.strip() in ("", "''", '""'):
+                raise GanError(f"{key.lstrip('+')} has no value; null, where that is meant, is {key}=null")
+        try:
+            return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
+            raise GanError(self.explain(error, overrides)) from error
+
+    @contextmanager
+    def explaining(self, overrides: Sequence[str]) -> Iterator[None]:
+        """Turn Hydra's exceptions into GanError."""
+        try:
+            yield
+        except (HydraException, OmegaConfBaseException) as error:
+            raise GanError(self.explain(error, overrides)) from error
+
+    def run(self, args: argparse.Namespace, task: TaskFunction) -> None:
+        """Do what `hydra.main` does once it has read `sys.argv`: make the output directory and call `task` in it."""
+        args.config_path = self.config_path
+        _run_hydra(args, get_args_parser(), task, self.config_path, self.config_name)
+
+    def explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        """Hydra's exception in one line, with the nearest right word."""
+        return self._explain(error, overrides).replace(SWEEPER, "sweep.")
+
+    def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
+        if isinstance(error, OverrideParseException):
+            if "=" not in error.override and not error.override.startswith("~"):
+                return f"'{error.override}' is not of the form key=value"
+            return f"cannot read '{error.override}': {str(error.message).splitlines()[0]}"
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            group, _, name = error.missing_cfg_file.rpartition("/")
+            options = error.options or self.loader.get_group_options(group)  # none come for a list such as metric=[a,b]
+            guess = suggest(name, options) or (f"; `gan list {group}` shows what there is" if group else "")
+            return f"no {group or 'config'} '{name}'{guess}"
+        if isinstance(error, OmegaConfBaseException):
+            return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
+        text = str(error) or str(error.__cause__ or "")
+        unknown = re.match(r"Could not (?:override|delete|delete from config\.) '([^']+)'", text)
+        if unknown:
+            inner = getattr(error.__cause__, "full_key", None)
+            if inner and inner.startswith(unknown[1] + "."):  # a mapping with a key that the old one lacks
+                return f"no key '{inner}'; write +{unknown[1]}=... if it is meant to be added"
+            return self._unknown_key(unknown[1], overrides)
+        ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
+        if ambiguous:
+            return f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list"
+        return " ".join(text.split("full_key")[0].split()) or one_line(error)
+
+    def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
+        """`no key ...` with the nearest key at its level or, failing that, the key of that name elsewhere."""
+        keys = {override: override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
+        groups = self.loader.list_groups("")
+        others = [override for override in overrides if keys[override] != key]
+        choices = [override for override in others if "." not in keys[override]]  # a second wrong key is left out
+        cfg = self._composed(others) or self._composed(choices)
+        if cfg is None:
+            return f"no key '{key}'{suggest(key, groups)}"
+        group, name = (*key.split("."), "")[:2]
+        if group == "metric" and name in self.loader.get_group_options(group) and name not in cfg.metric:
+            return f"no key '{key}': add metric=[{name}], which chooses it"
+        if "/" in key:
+            parent = key.rpartition("/")[0]
+            nested = [f"{parent}/{g}" for g in self.loader.get_group_options(parent, ObjectType.GROUP)]
+            return f"no group '{key}'{suggest(key, nested or groups)}"
+        return _nearest_key(cfg, key, groups)
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig | None:
+        try:
+            return self.loader.load_configuration(self.config_name, list(overrides), run_mode=RunMode.MULTIRUN)
+        except (HydraException, OmegaConfBaseException):
+            return None
+
+
+def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:
+    mappings = _paths(cfg, hidden=() if key.startswith("hydra") else ("hydra",))
+    above = key.rpartition(".")[0]
+    while above and above not in mappings:
+        above = above.rpartition(".")[0]
+    if above and not mappings[above]:
+        return f"no key '{key}': {above} is a single value"
+    alike = difflib.get_close_matches(key, mappings, n=1, cutoff=0.8)
+    alike += [path for path in mappings if path.rpartition(".")[2] == key.rpartition(".")[2]]
+    if alike:
+        return f"no key '{key}'; did you mean '{alike[0]}'?"
+    level = [path for path in mappings if path.rpartition(".")[0] == above]
+    return f"no key '{key}'{suggest(key, level if above else {*level, *groups} - {'hydra'})}"
+
+
+def _paths(node: DictConfig, prefix: str = "", hidden: Sequence[str] = ()) -> dict[str, bool]:
+    """Every key below a node as a dotted path, and whether it holds keys of its own."""
+    found: dict[str, bool] = {}
+    for name in map(str, node):
+        if name not in hidden and not name.startswith("_"):
+            child = node._get_node(name)
+            inner = isinstance(child, DictConfig) and not child._is_none() and not child._is_interpolation()
+            found[prefix + name] = inner
+            if inner:
+                found |= _paths(cast(DictConfig, child), f"{prefix}{name}.")
+    return found
+
+
+def task_overrides(hydra: Any) -> list[str]:
+    """The overrides as typed; `${...}` in one is not an interpolation here."""
+    texts = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    assert isinstance(texts, list)
+    return [str(text) for text in texts]
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy of a composed configuration that holds only what is the program's own."""
+    HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the user's own files
+    task = copy.deepcopy(cfg)
+    with open_dict(task):
+        del task["hydra"]
+    return task
+
+
+def quoted(text: str) -> str:
+    """A text as one value of an override."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,92 @@
+"""What a resumed run may change."""
+
+import re
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from gan_cli.config.paths import conf_dir
+from gan_cli.utils.errors import GanError, suggest
+
+# The networks, the numbers they are drawn from and the shape of what they see stay as the checkpoint knows them.
+FIXED = (
+    "model",
+    "seed",
+    "trainer.ema_decay",
+    "trainer.batch_size",
+    "dataset._target_",
+    "dataset.image_size",
+    "dataset.channels",
+    "dataset.num_classes",
+    "dataset.value_range",
+)
+GROUPS = ("metric", "extractor")  # what a resumed run may choose anew
+
+
+def override_run(cfg: DictConfig, overrides: list[str]) -> None:
+    """Apply `key=value` overrides to a run's own config, in place. GanError for a key that is unknown or fixed."""
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if "=" in override and key in _groups() and not value.startswith("{"):
+            raise GanError(
+                f"{override}: groups such as {key} cannot change in a resumed run; single values can, such as "
+                "trainer.iterations=5000; `gan train` starts a new run"
+            )
+        fixed = next((name for name in FIXED if key == name or key.startswith(name + ".")), None)
+        if fixed and "=" in override:
+            old = _known(cfg, key, override)
+            if str(old) != value:
+                raise GanError(
+                    f"{override}: a resumed run keeps its {fixed} (the checkpoint was made with {key}={old}); "
+                    "start a new run with `gan train` to change it"
+                )
+        if key in GROUPS and "=" in override:
+            _choose(cfg, key, re.findall(r"[^\s,\[\]]+", value), override)
+        else:
+            change(cfg, override)
+
+
+def _groups() -> set[str]:
+    """The groups that a resumed run has chosen from once and for all."""
+    return {path.name for path in conf_dir().iterdir() if path.is_dir()} - {*GROUPS, "hydra", "sweep"}
+
+
+def change(cfg: DictConfig, override: str) -> None:
+    """Set one `key=value` of a configuration, in place. GanError for a key that is unknown."""
+    key, equals, value = override.lstrip("+").partition("=")
+    if not equals:
+        raise GanError(f"'{override}' is not an override: write key=value, such as trainer.iterations=5000")
+    _known(cfg, key, override)
+    try:
+        OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
+    except OmegaConfBaseException as error:
+        raise GanError(f"{override}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # whatever the YAML parser raises
+        raise GanError(f"{override}: '{value}' is not a YAML value") from error
+
+
+def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> None:
+    """`metric=[a,b]` or `extractor=a` from the group's files, as in training; a metric of the run keeps its values."""
+    files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml")}
+    for name in names:
+        if name not in files:
+            raise GanError(f"{override}: no {group} '{name}'{suggest(name, files)}")
+    if group == "extractor" and len(names) != 1:
+        raise GanError(f"{override}: choose one{suggest('', files)}")
+    with open_dict(cfg):
+        if group == "metric":
+            cfg.metric = {name: cfg.metric.get(name) or OmegaConf.load(files[name]) for name in names}
+        else:
+            cfg.extractor = OmegaConf.load(files[names[0]])
+
+
+def _known(cfg: DictConfig, key: str, override: str) -> Any:
+    node: Any = cfg
+    for depth, part in enumerate(key.split(".")):
+        if not isinstance(node, DictConfig) or part not in node:
+            options = list(map(str, node)) if isinstance(node, DictConfig) else []
+            above = ".".join(key.split(".")[:depth]) or "the run's config"
+            raise GanError(f"{override}: no key '{part}' in {above}{suggest(part, options)}")
+        node = node[part]
+    return node

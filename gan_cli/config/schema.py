@@ -1,0 +1,244 @@
+"""The configuration's fixed sections with their types, and the check that runs before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from gan_cli.config.paths import conf_dir
+from gan_cli.config.targets import bind, target
+from gan_cli.utils.errors import GanError, one_line, suggest
+
+__all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "complete", "conf_dir", "suggest", "target"]
+
+NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
+POSITIVE = (
+    "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
+    "evaluate_count",
+)  # fmt: skip
+INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # what build.py passes by itself
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainerSettings:
+    """The section `trainer`. Raises ValueError for a number out of range."""
+
+    iterations: int
+    batch_size: int
+    device: str
+    precision: Literal["float32", "bfloat16"]
+    ema_decay: float
+    schedule: Any
+    log_every: int
+    sample_every: int
+    checkpoint_every: int
+    sample_count: int
+    keep_checkpoints: int
+    deterministic: bool
+    keep_every: int = 0
+    evaluate_every: int = 1000
+    evaluate_count: int = 5000
+    best_by: str | None = None
+    momentum: Any = None
+    cpu_kernels: bool = True
+    prefetch: bool | None = None
+    channels_last: bool = False
+    compile: bool = False
+    cuda_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        for key in POSITIVE:
+            if getattr(self, key) < 1:
+                raise ValueError(f"trainer.{key} must be at least 1, not {getattr(self, key)}")
+        for key in ("keep_checkpoints", "keep_every"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"trainer.{key} must be 0 or more, not {getattr(self, key)}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"trainer.ema_decay must lie in [0, 1), not {self.ema_decay}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise ValueError(f"trainer.device must be auto, cpu or cuda, not '{self.device}'")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The top level. What a group fills in is checked against the signatures of its targets."""
+
+    seed: int
+    modules: list[str] | str
+    trainer: dict
+    dataset: dict
+    optimizer: dict
+    model: dict
+    loss: dict
+    metric: dict = dataclasses.field(default_factory=dict)
+    extractor: dict = dataclasses.field(default_factory=dict)
+    expect: list = dataclasses.field(default_factory=list)  # what the paper claims; see ledger.py
+    evaluate: dict = dataclasses.field(default_factory=dict)  # the metrics and n that `gan evaluate` takes
+    variants: dict = dataclasses.field(default_factory=dict)  # name: overrides, for `gan reproduce`
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed must lie in [0, 2**63), not {self.seed}")
+
+
+def command_line_modules(overrides: Sequence[str]) -> list[str]:
+    """The module names in `modules=[a,b]` or `modules=a` among command-line overrides."""
+    found = [value for key, _, value in (o.partition("=") for o in overrides) if key == "modules"]
+    return re.findall(r"[\w.]+", found[-1]) if found else []
+
+
+def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
+    """Check a composed configuration; nothing is built and nothing is written.
+
+    allowed_modules: the modules named on this command line (`command_line_modules`).
+    Raises GanError that names the config path, what is wrong with it, and the nearest right word.
+    """
+    plain = _resolved(cfg)
+    modules = plain.get("modules") or []
+    for name in [modules] if isinstance(modules, str) else modules:
+        if name not in allowed_modules:
+            raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
+    _check_section("", Settings, plain)
+    _check_section("trainer", TrainerSettings, plain["trainer"])
+    _check_game(plain["model"], plain["dataset"], allowed_modules)
+    for name, node in (plain.get("metric") or {}).items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
+    for path, node in _nodes(plain):
+        _check_node(path, node, allowed_modules)
+    _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
+    _check_momentum(plain["trainer"], plain["optimizer"], allowed_modules)
+
+
+def complete(cfg: DictConfig) -> None:
+    """Give the config of a run of an earlier version the keys that came later, with their defaults, in place."""
+    later = {f.name: f.default for f in dataclasses.fields(TrainerSettings) if f.default is not dataclasses.MISSING}
+    with open_dict(cfg):
+        for key, value in later.items():
+            if isinstance(cfg.get("trainer"), DictConfig) and key not in cfg.trainer:
+                cfg.trainer[key] = value
+        cfg.metric = cfg.get("metric") or {}
+        cfg.extractor = cfg.get("extractor") or OmegaConf.load(conf_dir() / "extractor" / "auto.yaml")
+
+
+def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
+    """Check one node and those in it, as `check` does; `path` is its name in the messages."""
+    for where, inner in _nodes(_resolved(node), path):
+        _check_node(where, inner, allowed_modules)
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    try:
+        plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = error.full_key or ""
+        raise GanError(f"{key} has no value: give {key}=VALUE") from error
+    except OmegaConfBaseException as error:
+        raise GanError(f"{error.full_key}: {str(error.msg or error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _check_section(where: str, schema: Callable[..., Any], section: dict[str, Any]) -> None:
+    try:
+        bind(where, schema, section)
+        schema(**section)
+    except ValueError as error:
+        raise GanError(one_line(error)) from error
+
+
+def _check_game(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str]) -> None:
+    """The labels that a game needs are there, and the network group is one of this game's."""
+    call = _target_of("model", model, allowed)
+    name = model["_target_"]
+    if getattr(call, "needs_labels", False) and dataset.get("num_classes") is None:
+        raise GanError(
+            f"model {name} needs labels, but dataset {dataset.get('_target_')} has none "
+            "(dataset.num_classes is null); choose a labelled set, such as dataset=mnist or shapes"
+        )
+    parameters = inspect.signature(call).parameters
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in INJECTED["model"]]
+    missing = [key for key in needed if key not in model]
+    strange = [key for key in model if key not in parameters and key not in NODE_KEYS]
+    if missing and strange:
+        raise GanError(
+            f"model {name} needs {', '.join(missing)}, and these networks bring {', '.join(strange)}: "
+            "leave network=... out, which chooses the model's own"
+        )
+
+
+def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping with a _target_, outermost first."""
+    if isinstance(value, dict):
+        if "_target_" in value:
+            yield path, value
+        for key, child in value.items():
+            yield from _nodes(child, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _nodes(child, f"{path}[{index}]")
+
+
+def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None:
+    call = _target_of(path, node, allowed)
+    for key in node:
+        if key.startswith("_") and key not in NODE_KEYS:
+            raise GanError(f"no key '{path}.{key}'{suggest(key, NODE_KEYS)}")
+    given = {key: value for key, value in node.items() if key not in NODE_KEYS}
+    if path == "optimizer":
+        given.pop("networks", None)
+    injected = INJECTED.get("optimizer" if path.startswith("optimizer.networks.") else path, ())
+    if node.get("_partial_"):  # the program passes the rest
+        injected = (*injected, *(set(inspect.signature(call).parameters) - set(given)))
+    bind(path, call, given, injected)
+
+
+def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Callable[..., Any]:
+    try:
+        return target(node.get("_target_", ""), allowed)
+    except GanError as error:
+        raise GanError(f"{path}: {error}") from error
+
+
+def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: Sequence[str]) -> None:
+    """The learning rates, and the overrides of single networks (`optimizer.networks.generator.lr`)."""
+    call = _target_of("optimizer", optimizer, allowed)
+    nodes = {name: value for name, value in model.items() if isinstance(value, dict) and "_target_" in value}
+    networks = [name for name, node in nodes.items() if hasattr(target(node["_target_"], allowed), "forward")]
+    _check_rate("optimizer", optimizer)
+    overrides = optimizer.get("networks") or {}
+    if not isinstance(overrides, dict):
+        raise GanError(f"optimizer.networks must be a mapping of networks to settings, not {overrides!r}")
+    for name, override in overrides.items():
+        if name not in networks:
+            guess = suggest(name, networks)
+            raise GanError(f"no key 'optimizer.networks.{name}': the model has no such network{guess}")
+        where = f"optimizer.networks.{name}"
+        if not isinstance(override, dict):
+            raise GanError(f"{where} must be a mapping such as {{lr: 0.001}}, not {override!r}")
+        own = _target_of(where, override, allowed) if "_target_" in override else call
+        bind(where, own, {key: value for key, value in override.items() if key != "_target_"}, ("params",))
+        _check_rate(where, override)
+
+
+def _check_rate(where: str, node: dict[str, Any]) -> None:
+    rate = node.get("lr")
+    if rate is not None and not (isinstance(rate, (int, float)) and 0 < rate < math.inf):
+        raise GanError(f"{where}.lr must be a positive number, not {rate!r}")
+
+
+def _check_momentum(trainer: dict[str, Any], optimizer: dict[str, Any], allowed: Sequence[str]) -> None:
+    """A schedule of the momentum needs an optimiser that has one."""
+    call = _target_of("optimizer", optimizer, allowed)
+    if trainer.get("momentum") is not None and "momentum" not in inspect.signature(call).parameters:
+        raise GanError(
+            f"trainer.momentum is a schedule, and {optimizer['_target_']} has no momentum: "
+            "optimizer=sgd has one; trainer.momentum=null drops the schedule"
+        )

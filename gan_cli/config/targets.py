@@ -1,0 +1,194 @@
+"""What a config may name as `_target_`, and whether its arguments fit.
+
+A config may come from a stranger's run directory, so a target is a class or function that is defined in a
+part of this package, in torch.nn or torch.optim, or in a module that the user named on the command line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gan_cli.utils.errors import GanError, one_line, suggest
+
+ROOTS = (
+    "gan_cli.data",
+    "gan_cli.losses.divergences",
+    "gan_cli.utils.random",
+    "gan_cli.losses.kernels",
+    "gan_cli.losses.adversarial",
+    "gan_cli.metrics",
+    "gan_cli.losses.mmd",
+    "gan_cli.networks",
+    "gan_cli.losses.objective",
+    "gan_cli.losses.penalties",
+    "gan_cli.systems.image_pool",
+    "gan_cli.losses.regularizers",
+    "gan_cli.training.schedules",
+    "gan_cli.systems",
+    "torch.nn",
+    "torch.optim",
+)
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    type(None): "null",
+    list: "a list",
+    tuple: "a list",
+    dict: "a mapping",
+}
+
+
+def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
+    """The class or function that `path` names.
+
+    allowed: modules that the user named on the command line of this very invocation.
+    Raises GanError when it does not exist or is not one that a config may call.
+    """
+    roots = (*ROOTS, *allowed)
+    segments = str(path).split(".")
+    if not _under(str(path), roots) or any(segment[:1] in ("", "_") for segment in segments):
+        guess = suggest(".".join(segments[:2]), roots)
+        raise GanError(f"_target_ '{path}' is not allowed; modules=[NAME] in the command allows yours{guess}")
+    module_name, _, name = path.rpartition(".")
+    module = _module(module_name, path, allowed)
+    found = getattr(module, name, None)
+    if found is None:
+        raise GanError(f"_target_ '{path}' does not exist{suggest(name, _callables(module, roots))}")
+    if not _callable(found, roots):
+        raise GanError(f"_target_ '{path}' is not allowed: it is no class or function of {module_name}")
+    return typing.cast("Callable[..., Any]", found)
+
+
+def bind(
+    where: str, call: Callable[..., Any], given: Mapping[str, Any], injected: Collection[str] = ()
+) -> None:
+    """Check the arguments that the config path `where` gives to `call`; the program passes `injected`.
+
+    Raises GanError on an unknown or missing argument, and on a value that does not fit a simple annotation.
+    """
+    try:
+        parameters = inspect.signature(call).parameters
+    except ValueError:  # a C function without a signature
+        return
+    dot, name = f"{where}." if where else "", f"{call.__module__}.{call.__qualname__}"
+    if name.startswith("gan_cli.config.schema."):  # a fixed section, which no config names by its class
+        name = "the configuration"
+    keywords = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        for key in given:
+            if key not in keywords:
+                guess = suggest(key, [k for k in keywords if k not in injected])
+                raise GanError(f"no key '{dot}{key}' in {name}{guess}")
+    for key in keywords:
+        if parameters[key].default is inspect.Parameter.empty and key not in given and key not in injected:
+            raise GanError(f"{dot}{key} is missing: {name} needs it")
+    hints = _hints(call)
+    for key, value in given.items():
+        if key in hints and not fits(value, hints[key]):
+            lost = isinstance(value, dict) and "_target_" not in value
+            remedy = f"; settings without a _target_ build nothing: {dot}{key}=null drops them" if lost else ""
+            raise GanError(f"{dot}{key} must be {describe(hints[key])}, not {value!r}{remedy}")
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value from a config suits a type hint; hints beyond plain types are not judged."""
+    if hint in (Any, object):
+        return True
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(value, dict) and "_target_" in value:
+        return hint not in (int, float, bool, str)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, arg) for arg in args)
+    if origin is typing.Literal:
+        return value in args
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin in (list, tuple, Sequence) or hint in (list, tuple):
+        return isinstance(value, list) and _items_fit(value, origin, args)
+    if hint in (None, type(None), str, bool, dict) or origin is dict:
+        return isinstance(value, type(None) if hint is None else (origin or hint))
+    if inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
+        return isinstance(value, hint)
+    if origin is Callable or getattr(hint, "_is_protocol", False):  # what has no _target_ will not be one
+        return False
+    return not isinstance(value, dict)
+
+
+def describe(hint: Any) -> str:
+    """The type hint in words."""
+    args = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(str(arg) for arg in args)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        plain = [arg for arg in args if arg in KINDS or typing.get_args(arg)]  # what a config can hold
+        return " or ".join(dict.fromkeys(describe(arg) for arg in plain or args))
+    if typing.get_origin(hint) in (list, tuple, Sequence):
+        inner = [describe(arg) for arg in args if arg is not Ellipsis]
+        if len(inner) > 1 and len(set(inner)) == 1:
+            return f"a list of {len(inner)} values, each {inner[0]}"
+        return f"a list of {' and '.join(dict.fromkeys(inner))}"
+    if typing.get_origin(hint) is Callable:
+        return "a mapping with a _target_"
+    return KINDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _under(name: str, roots: Sequence[str]) -> bool:
+    return any(name == root or name.startswith(root + ".") for root in roots)
+
+
+def _callable(value: Any, roots: Sequence[str]) -> bool:
+    return (inspect.isclass(value) or inspect.isfunction(value)) and _under(value.__module__, roots)
+
+
+def _callables(module: types.ModuleType, roots: Sequence[str]) -> list[str]:
+    return [k for k, v in vars(module).items() if not k.startswith("_") and _callable(v, roots)]
+
+
+def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
+    """Import a module; the user's own are also looked for in the current folder."""
+    if _under(name, allowed) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise GanError(f"_target_ '{path}' cannot be imported: {one_line(error)}") from error
+        guess = suggest(name.rpartition(".")[2], _siblings(name))
+        raise GanError(f"_target_ '{path}' does not exist: no module '{error.name}'{guess}") from error
+    except Exception as error:
+        kind = type(error).__name__
+        raise GanError(f"_target_ '{path}' cannot be imported: {kind}: {one_line(error)}") from error
+
+
+def _siblings(name: str) -> list[str]:
+    """The modules beside `name` in its package."""
+    package = sys.modules.get(name.rpartition(".")[0])
+    folders = list(getattr(package, "__path__", []))
+    return [p.stem for folder in folders for p in Path(folder).glob("[a-z]*.py")]
+
+
+def _hints(call: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(call.__init__ if inspect.isclass(call) else call)
+    except Exception:  # names that exist for type checkers only
+        return {}
+
+
+def _items_fit(values: list[Any], origin: Any, args: tuple[Any, ...]) -> bool:
+    if not args:
+        return True
+    if origin is tuple and Ellipsis not in args:
+        return len(values) == len(args) and all(fits(v, a) for v, a in zip(values, args))
+    return all(fits(v, args[0]) for v in values)

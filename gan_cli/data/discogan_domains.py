@@ -1,0 +1,155 @@
+"""Two unpaired domains cut out of other collections, as DiscoGAN's code (dataset.py) does it: halves of pictures A|B,
+and photographs with and without an attribute.
+
+Pictures are resized to squares without crop, mirroring or jitter, as there. Each domain is shuffled by itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from gan_cli.data import decoded_cache, image_files
+from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
+from gan_cli.data.decoded_cache import Job
+from gan_cli.data.folders import SPLIT, check_shape, find_folder, take, to_device
+from gan_cli.data.image_files import Files
+from gan_cli.data.paired import left_half, right_half
+
+HELD_OUT = 200  # images of each domain: n_test of image_translation.py
+ATTRIBUTES, PHOTOGRAPHS = "list_attr_celeba.txt", "img_align_celeba"
+
+
+class UnpairedStores(Dataset):
+    """Domains from decoded images. jobs: training x, training y, held-out x, held-out y."""
+
+    batch_type: ClassVar[type] = Domains
+    value_range: tuple[float, float]
+
+    def __init__(
+        self, jobs: Sequence[Job], image_size: int, channels: int, num_classes: None, value_range: Sequence[float]
+    ) -> None:
+        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.value_range = as_range(value_range)
+        self._jobs, self._stores = jobs, decoded_cache.load(*jobs)
+        self.size = max(len(store) for store in self._stores[:2])
+        self.test_size = max(len(store) for store in self._stores[2:])
+
+    def train_batch(self, seed: int, start: int, count: int) -> Domains:
+        seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT)[0]))
+        rows = (order(s, start, count, len(store)) for store, s in zip(self._stores, seeds))
+        return self._domains(self._stores[:2], rows)
+
+    def test_batch(self, start: int, count: int) -> Domains:
+        position = torch.arange(start, start + count)
+        return self._domains(self._stores[2:], (position % len(store) for store in self._stores[2:]))
+
+    def _domains(self, stores: list[Tensor], rows: object) -> Domains:
+        return Domains(*(scale(take(s, r), self.value_range) for s, r in zip(stores, rows)))  # type: ignore[call-overload]
+
+    def fingerprint(self) -> str:
+        return image_files.fingerprint(*(job.files for job in self._jobs))
+
+    def to(self, device: torch.device) -> "UnpairedStores":
+        self._stores = to_device(self._stores, device)
+        return self
+
+
+class HalvesFolder(UnpairedStores):
+    """Pictures A|B side by side in root/train, held-out ones in root/val (pix2pix's edges2shoes and edges2handbags).
+
+    Without `other_root`: x are the A's, edges made thicker, of the first half of the training pictures by name, and y
+    the B's of the second half, so that no picture shows in both. With it: x are all B's of `root`, y all B's of
+    `other_root` (handbags to shoes). url, other_url: archives that make the folders when they do not exist. Raises
+    FileNotFoundError without the folders; ValueError for broken images, those of odd width, and too few to halve.
+    """
+
+    def __init__(
+        self, root: str, other_root: str | None = None, image_size: int = 64, channels: int = 3,
+        num_classes: None = None, value_range: Sequence[float] = (0.0, 1.0), url: str | None = None,
+        other_url: str | None = None,
+    ) -> None:
+        check_shape(image_size, channels)
+        train, val = _splits(find_folder(root, "root", url))
+        if other_root is None:
+            middle = len(train.names) // 2
+            if not middle:
+                raise ValueError(f"{train.root} holds one picture: two and more can be halved")
+            files = (_pick(train, range(middle)), _pick(train, range(middle, len(train.names))), val, val)
+            fits = (thick_left_half, right_half) * 2
+        else:
+            other_train, other_val = _splits(find_folder(other_root, "other_root", other_url))
+            files, fits = (train, other_train, val, other_val), (right_half,) * 4
+        jobs = [Job(part, channels, image_size, fit) for part, fit in zip(files, fits)]
+        super().__init__(jobs, image_size, channels, num_classes, value_range)
+
+
+class AttributeFolder(UnpairedStores):
+    """CelebA's aligned faces by attributes: x have `attribute`; y have `other`, or where that is null lack `attribute`.
+
+    keep: attributes that all faces have (1) or lack (-1), such as {Male: -1}. root: the folder of list_attr_celeba.txt
+    and img_align_celeba. The last 200 faces of each domain are held out. Raises FileNotFoundError without the files;
+    ValueError for an attribute that is not listed, and where a domain has no 201 faces.
+    """
+
+    def __init__(
+        self, root: str, attribute: str = "Male", other: str | None = None, keep: dict[str, int] | None = None,
+        image_size: int = 64, channels: int = 3, num_classes: None = None, value_range: Sequence[float] = (0.0, 1.0),
+    ) -> None:
+        check_shape(image_size, channels)
+        folder = find_folder(root, "root")
+        names, table = _attributes(folder / ATTRIBUTES)
+        wanted = [attribute, *([other] if other else []), *(keep or {})]
+        unknown = [name for name in wanted if name not in names]
+        if unknown:
+            listed = ", ".join(names)
+            raise ValueError(f"no attribute {', '.join(unknown)} in {folder / ATTRIBUTES}; there: {listed}")
+        kept = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in (keep or {}).items())}
+        photographs = image_files.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
+        files = []
+        for name, value in ((attribute, 1), (other or attribute, 1 if other else -1)):
+            chosen = {file for file in kept if table[file][names.index(name)] == value}
+            rows = [i for i, file in enumerate(photographs.names) if file in chosen]
+            if len(rows) <= HELD_OUT:
+                raise ValueError(f"{len(rows)} faces with {name} {value}: more than {HELD_OUT} are needed, to hold out")
+            files.append(_pick(photographs, rows))
+        counts = [len(part.names) for part in files]
+        train = [_pick(part, range(n - HELD_OUT)) for part, n in zip(files, counts)]
+        held_out = [_pick(part, range(n - HELD_OUT, n)) for part, n in zip(files, counts)]
+        jobs = [Job(part, channels, image_size, image_files.stretch) for part in (*train, *held_out)]
+        super().__init__(jobs, image_size, channels, num_classes, value_range)
+
+
+def thick_left_half(image: Image.Image, size: int) -> Image.Image:
+    """A of a picture A|B, its dark lines one pixel thicker on every side (dataset.py: inverted, dilated by 3 x 3 once,
+    inverted back), to (size, size)."""
+    left = left_half(image, 0) if image.width % 2 else image.crop((0, 0, image.width // 2, image.height))
+    return image_files.stretch(left.filter(ImageFilter.MinFilter(3)), size)
+
+
+def _splits(root: Path) -> tuple[Files, Files]:
+    """The pictures of train and of val (test, train), in `root` or in its only subfolder that has them."""
+    inside = [path for path in sorted(root.iterdir()) if (path / "train").is_dir()]
+    folder = inside[0] if len(inside) == 1 and not (root / "train").is_dir() else root
+    if not (folder / "train").is_dir():
+        raise FileNotFoundError(f"no folder train in {folder}: dataset.root holds train/ and val/ of pictures A|B")
+    held_out = next(name for name in ("val", "test", "train") if (folder / name).is_dir())
+    return image_files.scan(folder / "train"), image_files.scan(folder / held_out)
+
+
+def _pick(files: Files, rows: Sequence[int]) -> Files:
+    """The files with these numbers."""
+    names, sizes, times = (tuple(part[i] for i in rows) for part in files[1:])
+    return Files(files.root, names, sizes, times)  # type: ignore[arg-type]
+
+
+def _attributes(file: Path) -> tuple[list[str], dict[str, list[int]]]:
+    """The names of the attributes, and for each image file its values, 1 or -1."""
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no {file}: dataset.root holds CelebA's {ATTRIBUTES} and {PHOTOGRAPHS}")
+    _, head, *lines = file.read_text().splitlines()
+    rows = [line.split() for line in lines if line.strip()]
+    return head.split(), {row[0]: [int(value) for value in row[1:]] for row in rows}

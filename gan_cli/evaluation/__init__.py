@@ -1,0 +1,1 @@
+"""Scores of a run or a folder of images, and tables and charts over several runs."""

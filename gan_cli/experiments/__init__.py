@@ -1,0 +1,1 @@
+"""Many runs at once: sweeps, searches, and the experiments of papers with their published numbers."""

@@ -1,0 +1,193 @@
+"""`gan import`: weights of the original CycleGAN and pix2pix code (junyanz/pytorch-CycleGAN-and-pix2pix) as a run."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from gan_cli.config import schema
+from gan_cli.config.composer import Composer, arguments, without_hydra
+from gan_cli.systems.base import System
+from gan_cli.training import build, checkpoint
+from gan_cli.training.find_runs import holds_run
+from gan_cli.training.run_dir import RunDir
+from gan_cli.utils.errors import GanError
+
+Weights = dict[str, Tensor]
+
+MODELS = {"cyclegan": {"G": "x2y", "F": "y2x"}, "pix2pix": {"generator": "x2y"}}
+"""The networks of each model that can be imported, and the direction in which each translates."""
+UNUSED = ("running_mean", "running_var", "num_batches_tracked")  # both games normalise with the picture's statistics
+
+
+def import_(
+    file: str | None = None,
+    *,
+    model: str = "cyclegan",
+    G: str | None = None,
+    F: str | None = None,
+    size: int = 256,
+    out: str | None = None,
+) -> None:
+    """A run directory `out` with the networks of .pth files: `file` or `G` of x -> y, `F` (CycleGAN) of y -> x.
+
+    The run's widths, blocks and channels are those of the files, and `size` its image size. A network that no file
+    gives keeps random weights, and `gan translate` refuses its direction. GanError that names the first mismatch.
+    """
+    if model not in MODELS:
+        raise GanError(f"model={model}: choose one of {', '.join(MODELS)}")
+    if file and G:
+        raise GanError(f"{file} and G={G} both give the weights of x -> y; leave one out")
+    files = dict(zip(MODELS[model], (file or G, F)))
+    if F and "F" not in files:
+        raise GanError(f"F={F}: {model} has one translator, x -> y; leave it out")
+    given = {name: Path(path) for name, path in files.items() if path}
+    if not given:
+        raise GanError("gan import needs a .pth file: gan import FILE.pth, or G=FILE.pth, F=FILE.pth")
+    states = {name: read(path) for name, path in given.items()}
+    overrides, found = [], {}
+    for name, state in states.items():
+        found[name] = (resnet if model == "cyclegan" else unet)(state, given[name])
+        overrides += found[name][1]
+    cfg = _compose(model, size, overrides, {n: f[1] for n, f in found.items()})
+    run_dir = Path(out) if out else Path("outputs/imported") / next(iter(given.values())).stem
+    if holds_run(run_dir):
+        raise GanError(f"{run_dir} already holds a run: name another folder by out=")
+    game = build.system(cfg)
+    for name, (renamed, _) in found.items():
+        _load(getattr(game, name), renamed, given[name])
+    directions = [MODELS[model][name] for name in given]
+    _write(RunDir(run_dir), cfg, game, given, directions)
+    random = [name for name, _ in game.named_children() if name not in given and name[:4] != "pool"]
+    print(
+        f"{run_dir}: {', '.join(given)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
+        f"`gan translate {run_dir} input=DIR output=DIR` uses it"
+    )
+
+
+def read(path: Path) -> Weights:
+    """A state dict on the CPU, without the names that nn.DataParallel puts before. GanError if the file is none."""
+    if not path.is_file():
+        raise GanError(f"{path}: no such file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and runtime errors of every kind
+        raise GanError(f"{path} cannot be read as a state dict: it is cut short, or holds more than weights") from error
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise GanError(f"{path} is no state dict of one network: save network.state_dict()")
+    return {key.removeprefix("module."): value for key, value in state.items()}
+
+
+def resnet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
+    """ResnetGenerator -> the names of networks.resnet.Translator, and its settings.
+
+    A block's second convolution is number 5, or 6 behind a dropout, which is off at test.
+    """
+    _expect(state, "model.1.weight", path, "a ResnetGenerator, as CycleGAN's code saves it")
+    renamed = {}
+    for key, value in _used(state).items():
+        key = re.sub(r"conv_block\.6\.", "conv_block.5.", key).replace(".conv_block.", ".layers.")
+        renamed[re.sub(r"^model\.", "layers.", key)] = value
+    first = state["model.1.weight"]
+    blocks = {key.split(".")[1] for key in state if ".conv_block." in key}
+    return renamed, [f"width={len(first)}", f"channels={first.shape[1]}", f"blocks={len(blocks)}"]
+
+
+def unet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
+    """UnetGenerator, each level within the one above -> the names of networks.unet.UNet, and its settings.
+
+    Level 0 is `model.model`, level 1 number 1 in it, each further level number 3 in the one above; a level holds its
+    convolution (0, or 1), norm (2), the level below, transposed convolution (3, or 5) and norm (4, or 6).
+    """
+    _expect(state, "model.model.0.weight", path, "a UnetGenerator, as pix2pix's code saves it")
+    renamed, level, depth = {}, "model.model.", _depth(state)
+    places = {0: {"0.": "down.0.0.", "3.": f"up.{depth - 1}.1."}}
+    for i in range(1, depth - 1):
+        up = f"up.{depth - 1 - i}"
+        places[i] = {"1.": f"down.{i}.1.", "2.": f"down.{i}.2.", "5.": f"{up}.1.", "6.": f"{up}.2."}
+    places[depth - 1] = {"1.": f"down.{depth - 1}.1.", "3.": "up.0.1.", "4.": "up.0.2."}
+    prefixes: dict[str, str] = {}
+    for i in range(depth):
+        prefixes |= {level + number: ours for number, ours in places[i].items()}
+        level += "3.model." if i else "1.model."
+    for key, value in _used(state).items():
+        head, _, leaf = key.rpartition(".")
+        renamed[prefixes.get(f"{head}.", f"{head}.") + leaf] = value
+    first = state["model.model.0.weight"]  # as many channels come out, or `_load` refuses the file
+    return renamed, [f"width={len(first)}", f"channels={first.shape[1]}", f"image_size={2**depth}"]
+
+
+def _depth(state: Weights) -> int:
+    """Levels of a UnetGenerator."""
+    return 1 + max(key.count(".model") - 1 for key in state)
+
+
+def _expect(state: Weights, key: str, path: Path, what: str) -> None:
+    if key not in state:
+        raise GanError(f"{path} is not {what}: it has no {key}, but {', '.join(list(state)[:3])}, ...")
+
+
+def _used(state: Weights) -> Weights:
+    return {key: value for key, value in state.items() if not key.endswith(UNUSED)}
+
+
+def _compose(model: str, size: int, overrides: list[str], by_network: dict[str, list[str]]) -> DictConfig:
+    """The model's own configuration with the sizes of the files, checked."""
+    words = [f"model={model}"]
+    settings = dict(word.split("=") for word in overrides)
+    if model == "cyclegan":
+        words += ["dataset=unpaired_folder", "dataset.root=FOLDER", f"dataset.image_size={size}"]
+        for name in MODELS[model]:
+            own = dict(word.split("=") for word in by_network.get(name, overrides))
+            words += [f"model.{name}.{key}={own[key]}" for key in ("width", "blocks")]
+    else:
+        words += ["dataset=paired_folder", "dataset.root=FOLDER", f"dataset.image_size={settings['image_size']}"]
+        words += [f"model.generator.width={settings['width']}", "+model.generator.noise=[1,2,3]"]
+    words.append(f"dataset.channels={settings['channels']}")
+    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    schema.check(cfg)
+    schema.complete(cfg)
+    return cfg
+
+
+def _load(network: nn.Module, renamed: Weights, path: Path) -> None:
+    """GanError that names the first weight that is missing, strange or of another shape."""
+    own = network.state_dict()
+    for key in [*own, *renamed]:
+        if key not in renamed:
+            raise GanError(f"{path} has no weights for {key} {tuple(own[key].shape)} of this network")
+        if key not in own:
+            raise GanError(f"{path}: {key} {tuple(renamed[key].shape)} has no place in this network; another norm=?")
+        if own[key].shape != renamed[key].shape:
+            raise GanError(
+                f"{path}: {key} is {tuple(renamed[key].shape)}, but {tuple(own[key].shape)} in this network"
+            )
+    network.load_state_dict({key: value.float() for key, value in renamed.items()})
+
+
+def _write(run: RunDir, cfg: DictConfig, game: System, files: Mapping[str, Path], directions: list[str]) -> None:
+    """The run directory: configuration, provenance, and a checkpoint of iteration 0 that `gan resume` takes too."""
+    sources = {
+        name: {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for name, path in files.items()
+    }
+    facts: dict[str, Any] = {"data": None, "imported": {"files": sources, "directions": directions}}
+    averaged = game.samplers if cfg.trainer.ema_decay else ()
+    here = {"draw": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
+    state = {
+        "iteration": 0,
+        "position": 0,
+        "system": game.state_dict(),
+        "ema": {name: getattr(game, name).state_dict() for name in averaged},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, game).items()},
+        "processes": [here],
+    }
+    run.create(cfg, facts)
+    checkpoint.save(run.last, state)

@@ -1,0 +1,147 @@
+"""Penalties on a critic: (critic, real, fake) -> weighted scalar, added to the critic's loss.
+
+A penalty makes its own leaf tensors, so it works whether or not `real` and `fake` carry a graph, and keeps
+the graph of the gradient it takes (double backward). One that looks at the critic's layers names their types in
+`watches`, and finds their outputs for both batches in the critic's `activations` (gan_cli.losses.critic).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, relu
+from torch.overrides import TorchFunctionMode
+
+from gan_cli.utils.random import uniform
+
+Critic = Callable[[Tensor], Tensor]
+Penalty = Callable[[Critic, Tensor, Tensor], Tensor]
+
+
+def input_gradient(critic: Critic, x: Tensor) -> Tensor:
+    """d critic(x_i) / d x_i, one row per sample, shape (N, values of a sample), differentiable in the
+    critic's weights.
+
+    A critic that returns a map of scores is differentiated through the map's sum. The samples must not mix
+    inside the critic (no batch normalisation).
+    """
+    x = x.detach().requires_grad_()
+    with _Kinks():
+        scores = critic(x)
+    (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
+    return gradient.flatten(1)
+
+
+class _Kink(torch.autograd.Function):
+    """A leaky ReLU whose slope is a constant to the gradient's own gradient, as it is everywhere but at 0.
+
+    torch's hands back zeros there, and a critic of linear layers and ReLUs is walked through once more for nothing.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return leaky_relu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.leaky_relu_backward(gradient, x.detach(), ctx.slope, False), None
+
+
+class _Kinks(TorchFunctionMode):
+    """Inside, the ReLUs of torch.nn are `_Kink`s."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is relu:
+            return _Kink.apply(args[0], 0.0)
+        if func is leaky_relu:
+            return _Kink.apply(args[0], args[1] if len(args) > 1 else (kwargs or {}).get("negative_slope", 0.01))
+        return func(*args, **(kwargs or {}))
+
+
+def between(real: Tensor, fake: Tensor) -> Tensor:
+    """x^ = eps x + (1 - eps) G(z),  one eps ~ U[0, 1] per sample."""
+    eps = uniform(len(real), *[1] * (real.dim() - 1), device=real.device)
+    return eps * real + (1 - eps) * fake
+
+
+@dataclass(frozen=True)
+class GradientPenalty:
+    """Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3 and Algorithm 1:  weight * E (||grad f(x^)||_2 -
+    target)^2.
+
+    x^ = eps x + (1 - eps) G(z) with one eps ~ U[0, 1] per sample; the norm is over all values of a sample;
+    two-sided.
+    """
+
+    weight: float = 10.0
+    target: float = 1.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        norm = input_gradient(critic, between(real, fake)).norm(dim=1)
+        return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class WassersteinDivergence:
+    """Wu et al. 2018 (arXiv 1712.01026), eq. 7:  weight * E ||grad f(x^)||_2 ^ power,  k = 2 and p = 6 (verify).
+
+    x^ lies between a real and a fake, as in WGAN-GP. There is no target norm: f need not be Lipschitz. The released
+    code has weight 10, which its pixel range or the norm's scale may explain (verify).
+    """
+
+    weight: float = 2.0
+    power: float = 6.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        squares = input_gradient(critic, between(real, fake)).square().sum(1)
+        return self.weight * squares.pow(self.power / 2).mean()
+
+
+@dataclass(frozen=True)
+class DRAGAN:
+    """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
+
+    As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
+    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I)
+    (memory - verify).
+    """
+
+    weight: float = 10.0
+    target: float = 1.0
+    scale: float = 0.5
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        noise = self.scale * real.std(correction=0) * uniform(*real.shape, device=real.device)
+        alpha = uniform(len(real), *[1] * (real.dim() - 1), device=real.device)
+        norm = input_gradient(critic, real + alpha * noise).norm(dim=1)
+        return self.weight * (norm - self.target).square().mean()
+
+
+@dataclass(frozen=True)
+class R1:
+    """Mescheder et al. 2018 (arXiv 1801.04406), eq. 9:  gamma / 2 * E ||grad f(x)||_2^2 at real samples."""
+
+    gamma: float = 10.0
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return self.gamma / 2 * input_gradient(critic, real).square().sum(1).mean()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Several penalties on one critic."""
+
+    parts: Sequence[Penalty]
+
+    @property
+    def watches(self) -> tuple[type[nn.Module], ...]:
+        """The types of the critic's layers that one of them looks at."""
+        return tuple({layer: None for part in self.parts for layer in getattr(part, "watches", ())})
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        return torch.stack([part(critic, real, fake) for part in self.parts]).sum()

@@ -1,0 +1,24 @@
+"""The single-step gradient method of f-GAN (Nowozin, Cseke & Tomioka 2016, arXiv 1606.00709, Algorithm 1)."""
+
+from gan_cli.data.base import Images
+from gan_cli.systems.base import Terms, Turn
+from gan_cli.systems.gan import GAN
+from gan_cli.systems.gradients import reverse
+
+
+class SingleStepGAN(GAN):
+    """w <- w + eta grad_w F,  theta <- theta - eta grad_theta F:  both players move at the same (theta, w), in one
+    back-propagation; no inner loop.
+
+    The game is zero-sum in D's adversarial loss, F = -d_loss, whatever the objective's g_loss: a non-saturating or
+    practical one is not used. A penalty is D's alone. ValueError for critic steps other than 1.
+    """
+
+    def turns(self) -> list[Turn]:
+        if self.objective.steps_at(self.iteration) != 1:
+            raise ValueError("the players of a single-step game move together: it needs loss.critic_steps=1")
+        return [Turn("dg", ("discriminator", "generator"), self.dg_loss, after_step=self.constrain)]
+
+    def dg_loss(self, batch: Images) -> Terms:
+        fake = reverse(self.generate(len(batch.image)))
+        return self.objective.d_loss(self.discriminator, batch.image, fake)

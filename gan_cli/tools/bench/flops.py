@@ -1,0 +1,86 @@
+"""`gan bench flops`: operations of an iteration, what this machine sustains, and what share of that a step reaches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import conv2d
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from gan_cli.tools.bench import report
+from gan_cli.tools.bench.games import Game, Ours
+
+SIZE = 2048  # of the matrices whose product is timed
+
+
+class Count(TorchDispatchMode):
+    """Floating-point operations by kind of operator; a multiplication and an addition are two.
+
+    Not torch's FlopCounterMode, which fails under `torch.autograd.grad`, and so under a gradient penalty.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            kind = "convolution" if "conv" in func._overloadpacket.__name__ else "matrix product"
+            self.flops[kind] += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def count(game: Game) -> Counter[str]:
+    """Operations of one iteration by direct convolutions."""
+    player = Ours(game, kernels=False)
+    player.step()
+    with Count() as counted:
+        player.step()
+    return counted.flops
+
+
+def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
+    """Counted operations over sustained rates are the floor; its share of the measured step says what is left."""
+    game = Game(words)
+    flops = count(game)
+    a, b = torch.randn(SIZE, SIZE, device=game.device), torch.randn(SIZE, SIZE, device=game.device)
+    x, w = torch.randn(4, 256, 66, 66, device=game.device), torch.randn(256, 256, 3, 3, device=game.device)
+    rates = {
+        "matrix product": 2 * SIZE**3 / _best(lambda: a @ b, rounds, game),
+        "convolution": 2 * 4 * 64**2 * 256**2 * 9 / _best(lambda: conv2d(x, w), rounds, game),
+    }
+    player = Ours(game)
+    player.step()
+    step = _best(player.step, rounds, game)
+    floor = sum(amount / rates[kind] for kind, amount in flops.items())
+    rows: list[list[object]] = [[f"{kind}, GFLOP", amount / 1e9] for kind, amount in sorted(flops.items())]
+    rows += [[f"{kind}, sustained GFLOP/s", rate / 1e9] for kind, rate in rates.items()]
+    rows += [["floor, s", floor], ["step, s (best)", step], ["floor / step", floor / step]]
+    record = {"words": list(words), "flops": dict(flops), "rates": rates, "floor": floor, "step": step}
+    report.write(folder, "flops", f"flops: {' '.join(words)}", report.table(("quantity", "value"), rows), [record])
+
+
+def _best(work: Callable[[], object], rounds: int, game: Game) -> float:
+    """Seconds of the fastest of some rounds: what the machine can do."""
+    work()
+    seconds = []
+    for _ in range(rounds):
+        _wait(game)
+        start = time.perf_counter()
+        work()
+        _wait(game)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def _wait(game: Game) -> None:
+    if game.device.type == "cuda":
+        torch.cuda.synchronize()

@@ -1,0 +1,61 @@
+"""Finding run directories on disk, without importing torch or Hydra."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from gan_cli.utils.errors import GanError
+
+DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether training has begun in this folder."""
+    return any((folder / name).exists() for name in ("checkpoints", "provenance.json", "metrics.jsonl"))
+
+
+def goes_on(folder: Path) -> bool:
+    """Whether the run has begun for good, so that it is resumed and not started."""
+    return (folder / "provenance.json").exists()
+
+
+def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
+    """Run directories at most `depth` levels below a folder, the last names first."""
+    try:
+        children = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return
+    children = [child for child in children if not child.name.startswith(".")]
+    for child in sorted(children, key=lambda c: c.name, reverse=True):
+        if (child / "checkpoints").is_dir():
+            yield child
+        elif depth > 1:
+            yield from find_runs(child, depth - 1)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(find_runs(folder), key=lambda run: run.stat().st_mtime, reverse=True)
+
+
+def existing_run(text: str) -> Path:
+    """The run directory that a user means; raises GanError that names near-by ones when it is none."""
+    folder = Path(text)
+    if (folder / "checkpoints").is_dir():
+        return folder
+    above = next((path for path in folder.parents if (path / "checkpoints").is_dir()), None)
+    if folder.exists() and above is not None:
+        raise GanError(f"{text} is a {'folder of a run' if folder.is_dir() else 'file'}; the run is {above}")
+    what = "holds no run" if folder.is_dir() else "is a file, no run" if folder.exists() else "does not exist"
+    inside = _newest_first(folder)
+    around = inside or _newest_first(Path("outputs"))
+    beside = [] if inside else [*find_runs(folder.parent, 1), *around]
+    near = difflib.get_close_matches(os.path.normpath(text), map(str, beside), n=1, cutoff=0.7)
+    if near:
+        raise GanError(f"{text} {what}; did you mean '{near[0]}'?")
+    if around:
+        where = "in it" if inside else "near by"
+        raise GanError(f"{text} {what}; runs {where}: {', '.join(map(str, around[:3]))}")
+    raise GanError(f"{text} {what}; `gan train` makes a run")

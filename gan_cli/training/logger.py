@@ -1,0 +1,105 @@
+"""What a run says while it works: metrics.jsonl, TensorBoard, sample pictures, progress on the terminal."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from gan_cli.training.run_dir import RunDir
+from gan_cli.utils import images
+
+
+class Logger:
+    """Writes into `run` from `iteration` on; what an earlier process wrote beyond it is dropped."""
+
+    def __init__(self, run: RunDir, iteration: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        run.rewind_metrics(iteration)
+        self.run = run
+        self.metrics = open(run.metrics, "a", buffering=1)  # noqa: SIM115 (closed by `close`)
+        self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
+
+    def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
+        """One line of metrics.jsonl and one TensorBoard point per name (`turn/term`)."""
+        self.metrics.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        for name, value in values.items():
+            self.board.add_scalar(name, value, iteration)
+
+    def samples(self, iteration: int, named: dict[str, Tensor], value_range: images.Range) -> None:
+        """samples/NNNNNN.png and the same picture on the board."""
+        picture = images.stack(named, value_range)
+        images.save(self.run.samples / f"{iteration:06d}.png", picture)
+        self.board.add_image("samples/" + ",".join(named), picture, iteration)
+
+    def histograms(self, iteration: int, named: Mapping[str, Tensor]) -> None:
+        """The finite values of each tensor, on the board."""
+        for name, values in named.items():
+            finite = values[values.isfinite()].float()
+            if len(finite):
+                self.board.add_histogram(name, finite, iteration)
+
+    def close(self) -> None:
+        self.metrics.close()
+        self.board.close()
+
+
+class Progress:
+    """Iteration, rate and time left: one line rewritten on a terminal, plain lines elsewhere."""
+
+    def __init__(self, begin: int, end: int, batch_size: int) -> None:
+        self.begin, self.end, self.batch_size = begin, end, batch_size
+        self.start = self.last_time = time.perf_counter()
+        self.last_iteration, self.printed = begin, -60.0
+        self.terminal = sys.stdout.isatty()
+
+    def rate(self, iteration: int) -> float:
+        """Iterations per second since the last call."""
+        now = time.perf_counter()
+        rate = (iteration - self.last_iteration) / max(now - self.last_time, 1e-9)
+        self.last_iteration, self.last_time = iteration, now
+        return rate
+
+    def show(self, iteration: int, rate: float, values: Mapping[str, float]) -> None:
+        """At most a line each five seconds where it is not a terminal; the first and the last always."""
+        now = time.perf_counter()
+        if not self.terminal and now - self.printed < 5 and iteration < self.end:
+            return
+        self.printed = now
+        average = (iteration - self.begin) / (now - self.start)
+        losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "grad_norm" not in name)
+        text = (
+            f"iteration {iteration}/{self.end}  {rate:.3g} it/s  {rate * self.batch_size:.3g} images/s  "
+            f"left {clock((self.end - iteration) / average)}  {losses}"
+        )
+        if self.terminal:
+            print("\r\033[K" + text[: _columns() - 1], end="" if iteration < self.end else "\n", flush=True)
+        else:
+            print(text, flush=True)
+
+    def say(self, text: str) -> None:
+        """A line of its own, which stays."""
+        print("\r\033[K" + text if self.terminal else text, flush=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in the block is no part of the next `rate`."""
+        begin = time.perf_counter()
+        yield
+        self.last_time += time.perf_counter() - begin
+
+
+def clock(seconds: float) -> str:
+    """61 -> 1:01; 3661 -> 1:01:01."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns

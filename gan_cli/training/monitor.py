@@ -1,0 +1,151 @@
+"""Signs that a game has gone wrong. They are warnings: nothing here touches the training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gan_cli.losses.objective import Objective
+from gan_cli.systems.base import System
+
+ALIKE = 0.05  # of the diversity of real samples
+VANISHED = 1e-3  # of the median gradient norm so far
+CERTAIN = 1e-3  # nats of a discriminator's log-likelihood loss; chance is 2 ln 2 = 1.39
+LOGS = 3  # in a row
+HISTORY = 5  # logs before a median means something
+QUIET = 10  # checks after a warning before it may be said again
+HINGE = 5  # looks at the energies
+COMPARED = 64  # samples of a batch: 2016 pairs
+
+
+class Monitor:
+    """Looks at the numbers and samples that a run has at hand, and says what looks like collapse.
+
+    Three signs. Generated samples are alike: their mean pairwise distance is below 5 % of that between real ones. The
+    discriminator is saturated: in 3 logs in a row the gradient of a network that draws samples lay below 1/1000 of its
+    median so far, or D's loss below 1/1000. The latter goes for losses that are 0 when D is certain and right
+    (log-likelihood, hinge), not for a critic's, which have no such bound. The hinge [m - E(G(z))]_+ of an energy-based
+    game was closed, or open, for every generated sample looked at so far.
+    """
+
+    def __init__(self, game: System) -> None:
+        self.game = game
+        self.bounded = _bounded(game)
+        self._real: dict[str, float] = {}
+        self._norms: dict[str, list[float]] = defaultdict(list)
+        self._streak: dict[str, int] = defaultdict(int)
+        self._quiet: dict[str, int] = defaultdict(int)
+        self._open: list[float] = []
+
+    def diversity(self, batch: Any, named: Mapping[str, Tensor]) -> dict[str, float]:
+        """{"monitor/diversity": mean distance between generated samples / between those of the real `batch`}, about 1
+        for a good game; a value for each direction of a translation.
+
+        named: what `game.sample(batch)` has returned. Inside test_mode.
+        """
+        pairs = {}
+        if "generated" in named:
+            pairs["monitor/diversity"] = named["generated"], batch.image
+        for source, direction in enumerate(self.game.directions):
+            translated = self.game.translate(batch[source][:COMPARED], direction)  # type: ignore[operator]
+            pairs[f"monitor/diversity/{direction}"] = translated, batch[1 - source]
+        ratios = {}
+        for name, (fake, real) in pairs.items():
+            if name not in self._real:
+                self._real[name] = mean_distance(real)
+            ratios[name] = mean_distance(fake) / self._real[name] if self._real[name] else math.nan
+        return {name: ratio for name, ratio in ratios.items() if math.isfinite(ratio)}
+
+    def alike(self, iteration: int, ratios: Mapping[str, float]) -> list[str]:
+        """Warnings about what `diversity` has returned."""
+        found = [
+            f"warning: samples of iteration {iteration}{_of(name)} look alike: the mean distance between two is "
+            f"{100 * ratio:.2g} % of that between two real ones (mode collapse?)"
+            for name, ratio in ratios.items()
+            if ratio < ALIKE
+        ]
+        return self._unless_quiet("alike", found)
+
+    def hinge(self, iteration: int, scores: Mapping[str, Tensor], gauges: Mapping[str, float]) -> list[str]:
+        """A warning where `scores` has "energy/generated" and `gauges` an "energy/margin" above 0, if in all looks, 5
+        or more, no energy of a generated sample, or each, lay below the margin."""
+        margin = gauges.get("energy/margin", 0.0)
+        if "energy/generated" not in scores or margin <= 0:
+            return []
+        energy = scores["energy/generated"]
+        self._open.append(float((energy < margin).float().mean()))
+        where = f"the mean energy of samples is {float(energy.mean()):.3g}, the margin {margin:.3g}"
+        found = []
+        if len(self._open) >= HINGE and max(self._open) == 0:
+            found = ["never opens: D learns nothing from generated samples; a larger margin would let it", where]
+        elif len(self._open) >= HINGE and min(self._open) == 1:
+            found = ["never closes: D only ever lifts the energy of generated samples; try a smaller margin", where]
+        lines = [f"warning: iteration {iteration}: the hinge {found[0]} ({found[1]})"] if found else []
+        return self._unless_quiet("hinge", lines)
+
+    def saturated(self, iteration: int, values: Mapping[str, float]) -> list[str]:
+        """Warnings about the logged `values`, `turn/term` and `turn/grad_norm/network`."""
+        norms = [name.split("/") for name in values if "/grad_norm/" in name]
+        drawing = {turn for turn, _, network in norms if network in self.game.samplers}
+        found = []
+        for turn, _, network in norms:
+            name = f"{turn}/grad_norm/{network}"
+            if network in self.game.samplers:
+                typical = self._typical(name, values[name])
+                if self._lasts(name, values[name] <= VANISHED * typical):
+                    found.append(
+                        f"the gradient norm of network '{network}' was below 1/1000 of its median {typical:.3g} "
+                        f"in {LOGS} logs in a row ({values[name]:.2g} now)"
+                    )
+        for turn in sorted({turn for turn, _, _ in norms} - drawing):
+            name = f"{turn}/adversarial"
+            if self.bounded and name in values and self._lasts(name, values[name] < CERTAIN):
+                found.append(f"its loss {name} was below {CERTAIN:g} in {LOGS} logs in a row ({values[name]:.2g} now)")
+        lines = [f"warning: iteration {iteration}: is the discriminator saturated? {'; '.join(found)}"] if found else []
+        return self._unless_quiet("saturated", lines)
+
+    def _typical(self, name: str, value: float) -> float:
+        """The median of the norms before this one; -1 while there are few."""
+        before = self._norms[name]
+        typical = median(before) if len(before) >= HISTORY else -1.0
+        before.append(value)
+        return typical
+
+    def _lasts(self, name: str, sign: bool) -> bool:
+        self._streak[name] = self._streak[name] + 1 if sign else 0
+        return self._streak[name] >= LOGS
+
+    def _unless_quiet(self, kind: str, lines: list[str]) -> list[str]:
+        if self._quiet[kind]:
+            self._quiet[kind] -= 1
+            return []
+        if lines:
+            self._quiet[kind] = QUIET
+        return lines
+
+
+def mean_distance(samples: Tensor) -> float:
+    """Mean L2 distance between two of the first 64 samples (N, ...); nan for fewer than two."""
+    return float(torch.pdist(samples[:COMPARED].flatten(1).float()).mean())
+
+
+def _bounded(game: System) -> bool:
+    """Whether D's loss is 0 when all its scores are right and far from 0."""
+    objective = getattr(game, "objective", None)
+    if not isinstance(objective, Objective):
+        return False
+    far = torch.full((2, 1), 1e4)
+    terms = dataclasses.replace(objective.at(0), penalty=None).d_loss(lambda score: score, far, -far)
+    return float(terms["adversarial"]) == 0
+
+
+def _of(name: str) -> str:
+    direction = name.removeprefix("monitor/diversity").lstrip("/")
+    return f" ({direction})" if direction else ""

@@ -1,0 +1,1 @@
+"""Helpers without knowledge of models: errors, random numbers, processes, images, files, tables."""

@@ -1,0 +1,68 @@
+"""What is refused before a run directory is made, and what a run that cannot begin leaves behind."""
+
+from pathlib import Path
+
+import pytest
+
+from gan_cli.cli.main import main
+from gan_cli.training import run
+from gan_cli.utils.errors import Busy
+
+TOY = ["train", "network=toy", "dataset=ring", "trainer.iterations=2", "hydra.run.dir=run"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["hydra.run.dir="], "hydra.run.dir has no value"),
+        (["hydra.run.dir=''"], "hydra.run.dir has no value"),
+        (["dataset=image_folder", "dataset.root="], "dataset.root has no value"),
+        (["seed= "], "seed has no value; null, where that is meant, is seed=null"),
+        (["trainer/schedule=linear", "trainer.schedule.begin=2"], "trainer.schedule: "),
+        (["trainer/schedule=exponential", "trainer.schedule.factor=0"], "trainer.schedule: "),
+        (["trainer.schedule=linear"], "write trainer/schedule=linear"),
+        (["loss.critic_steps=0"], "critic_steps is at least 1, not 0"),
+        (["loss.critic_steps=1.5"], "loss.critic_steps must be a whole number"),
+        (["loss.adversarial=null"], "loss.adversarial must be AdversarialLoss, not None"),
+        (["loss=wgan_gp", "loss.penalty=foo"], "loss.penalty must be "),
+        (["loss=wgan", "loss.constraint.limit=-1"], "limit is a positive number, not -1"),
+        (["loss=wgan_gp", "loss.penalty.weight=-1"], "penalty.weight is 0 or more, not -1"),
+        (["dataset.radius=0"], "radius is a positive number, not 0"),
+        (["metric=[modes]", "metric.modes.radius=-1"], "metric.modes.radius is a positive number, not -1"),
+        (["-m", "seed=0,1"], "a sweep's folder is hydra.sweep.dir="),
+        (["optimizer.betas=[0.5]"], "a list of 2 values, each a number, not [0.5]"),
+    ],
+)
+def test_refused_and_nothing_is_left(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*TOY, *words]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and "unexpected" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_large_for_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*TOY, "trainer.batch_size=1000000000000"]) == 2
+    error = capsys.readouterr().err
+    assert "no memory for trainer.batch_size=1000000000000" in error and "run and start again" in error
+
+
+@pytest.mark.parametrize(("error", "stays"), [(Busy("another process trains it"), True), (OSError("no"), False)])
+def test_the_loser_of_a_race_removes_nothing(
+    error: Exception, stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes find no directory; the other one holds the lock and has not written its provenance yet."""
+    monkeypatch.chdir(tmp_path)
+
+    def lost(prepared: object, run_dir: Path, *rest: object) -> None:
+        (run_dir / "samples").mkdir(parents=True)
+        raise error
+
+    monkeypatch.setattr(run, "train", lost)
+    assert main(TOY) == 2
+    assert (tmp_path / "run/samples").exists() is stays

@@ -1,0 +1,149 @@
+"""Settings of experiments that are easily wrong: rates, counts, claims, worked out from the papers and their code."""
+
+import functools
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from gan_cli.config import schema
+from gan_cli.config.composer import Composer, arguments, without_hydra
+from gan_cli.experiments.paper_results import claims
+from gan_cli.losses.objective import WarmUp
+from gan_cli.metrics.gaussian_fit import GaussianFit
+from gan_cli.systems.gan import GAN
+from gan_cli.utils import random
+
+
+@functools.cache
+def composed(*words: str) -> DictConfig:
+    cfg = without_hydra(Composer(arguments(list(words))).compose(list(words)))
+    if OmegaConf.is_missing(cfg.dataset, "root"):
+        cfg.dataset.root = "somewhere"
+    schema.check(cfg)
+    return cfg
+
+
+def variant(experiment: str, name: str) -> DictConfig:
+    return composed(f"experiment={experiment}", *composed(f"experiment={experiment}").variants[name])
+
+
+def claim(experiment: str, value: str, of: str | None = None) -> Any:
+    found = claims([dict(entry) for entry in composed(f"experiment={experiment}").expect])
+    return next((each for each in found if (each.value, each.variant) == (value, of)), None)
+
+
+@pytest.mark.parametrize(("experiment", "lr"), [("sgan_mnist", 0.1), ("sgan_cifar10", 0.025)])
+def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> None:
+    cfg = composed(f"experiment={experiment}")
+    assert cfg.optimizer.lr == lr and dict(cfg.optimizer.networks) == {"discriminator": {"lr": lr / 2}}
+    assert cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.NonSaturating"
+    assert cfg.model._target_ == f"{GAN.__module__}.GAN" and cfg.model.one_fake
+    if experiment == "sgan_mnist":  # noise: 'uniform', of variance 1; the CIFAR-10 file leaves the default
+        assert cfg.model.noise == {"_target_": f"{random.__name__}.Uniform", "low": -1.7320508, "high": 1.7320508}
+    else:
+        assert cfg.model.noise == {"_target_": f"{random.__name__}.Normal"}
+
+
+def test_who_sees_one_sample() -> None:
+    assert composed("experiment=dcgan_mnist").model.one_fake
+    assert composed("experiment=lsgan_ring").model.one_fake
+    assert variant("ebgan_vs_dcgan", "dcgan").model.one_fake
+    assert not composed("experiment=dragan_mnist").model.one_fake
+    assert "one_fake" not in variant("stacked_small", "unrolled_5").model
+    for name in ("non_saturating", "pacgan_2"):  # PacGAN's model.py: one feed of z for both steps
+        assert variant("stacked_small", name).model.one_fake
+
+
+@pytest.mark.parametrize(
+    ("experiment", "packs"), [("stacked_mnist", 64), ("stacked_small", 128), ("ring", 256), ("pacgan_grid", 100)]
+)
+def test_a_batch_of_pacgan_counts_packs(experiment: str, packs: int) -> None:
+    """Lin et al. 2018: D sees as many packs in a step as samples without packing."""
+    for packing in (2, 3, 4):
+        cfg = variant(experiment, f"pacgan_{packing}")
+        assert cfg.trainer.batch_size == packs * packing
+        assert cfg.model.packing == packing and cfg.model.discriminator.channels == packing * cfg.dataset.channels
+    assert variant(experiment, "non_saturating").trainer.batch_size == packs
+
+
+def test_length_of_a_warm_up_in_batches() -> None:
+    """Li et al. 2017: 1,000 epochs, G's step has a batch of its own. Arjovsky et al. 2017: 25 epochs, it has none."""
+    for experiment, batches, own in (
+        ("mmd_gan_cifar10", 782_000, 1), ("mmd_gan_mnist", 938_000, 1), ("wgan_lsun", 25 * 47_391, 0),
+    ):  # fmt: skip
+        cfg = composed(f"experiment={experiment}")
+        steps = cfg.loss.critic_steps
+        schedule = WarmUp(steps.low, steps.high, steps.first, steps.every)
+        taken = sum(schedule(iteration) + own for iteration in range(cfg.trainer.iterations))
+        assert abs(taken / batches - 1) < 2e-3, experiment
+
+
+@pytest.mark.parametrize(("experiment", "pictures"), [("drit_cat2dog", 1264), ("drit_yosemite", 1231)])
+def test_length_of_drit(experiment: str, pictures: int) -> None:
+    """train.py: a batch of one picture is left out; every third of an epoch's, and from the last but one on all."""
+    batches = -(-pictures // 2)
+    full = sum(1 for at in range(pictures // 2) if (at + 1) % 3 == 0 or at >= batches - 2)
+    assert composed(f"experiment={experiment}").trainer.iterations == 1200 * full
+
+
+@pytest.mark.parametrize(
+    ("experiment", "images"), [("dualgan_maps", 1096), ("dualgan_facades", 400), ("dualgan_sketch_photo", 995)]
+)
+def test_length_of_dualgan(experiment: str, images: int) -> None:
+    """100 epochs of what the critics see: a new batch in each of their steps."""
+    for name, least in (("paper", 500), ("code", 1000)):
+        cfg = variant(experiment, name)
+        steps = cfg.loss.get("critic_steps", 1)
+        assert steps == {"paper": 3, "code": 1}[name]
+        assert abs(cfg.trainer.iterations * steps - 100 * images) < steps
+        assert min(cfg.model.lambda_U, cfg.model.lambda_V) == least
+    assert variant("dualgan_maps", "paper").model.lambda_V == 1000
+
+
+def test_leak_of_infogan_is_the_papers() -> None:
+    cfg = composed("experiment=infogan_mnist")
+    assert cfg.model.trunk.leak == cfg.model.posterior.leak == 0.1  # .01 in the code
+
+
+def test_toy_of_discogan() -> None:
+    for name in ("gan", "recongan", "discogan"):
+        cfg = variant("discogan_toy", name)
+        assert (cfg.optimizer.lr, cfg.optimizer.weight_decay, cfg.trainer.iterations) == (1e-3, 1e-4, 4000)
+    found = claim("discogan_toy", "shared", "discogan")
+    assert found.met(0) and not found.met(1)
+
+
+def test_angles_match_layers_3_and_4() -> None:
+    cfg = composed("experiment=discogan_angles")
+    assert cfg.model.D_A.matched_from == cfg.model.D_B.matched_from == 3
+    assert composed("experiment=discogan_stripes").model.D_A.matched_from == 2
+
+
+def test_drit_on_stripes_is_given_the_style() -> None:
+    """Of a batch of four, two pictures are translated: the summed KL weighs twice that of one."""
+    cfg = composed("experiment=drit_stripes")
+    assert cfg.trainer.batch_size // 2 * cfg.model.lambda_attribute == composed("model=drit").model.lambda_attribute
+    assert cfg.optimizer.lr / cfg.optimizer.networks.D_content.lr == pytest.approx(2.5)
+    assert list(cfg.evaluate.settings) == ["metric.partner.style=true"]
+    assert claim("drit_stripes", "x2y").metric == "partner" and claim("drit_stripes", "best_x2y") is None
+
+
+def test_networks_of_msgan() -> None:
+    for experiment in ("msgan_cifar10", "msgan_mnist"):
+        model = composed(f"experiment={experiment}").model
+        assert model.generator.torch_defaults and model.discriminator.torch_defaults
+    assert not composed("model=cgan").model.generator.torch_defaults
+
+
+def test_claims_say_which_way_is_better() -> None:
+    assert GaussianFit.better["bound"] == "higher"
+    bound = claim("fgan_gaussian", "bound", "kl")  # F <= D_f: .2831 would be the best there is
+    assert bound.met(0.2831) and not bound.met(0.27)
+    assert claim("fgan_mnist", "kde", "hellinger") is None and claim("fgan_mnist", "kde", "jeffrey") is None
+    assert claim("fgan_mnist", "kde", "pearson").paper == 429
+    for experiment, paper in (("msgan_facades", 0.0003), ("msgan_maps", 0.0016)):
+        none = claim(experiment, "lpips_x2y", "no_ms")
+        assert none.met(paper) and not none.met(paper + 0.01) and not none.met(0.0)
+    for experiment in ("discogan_stripes", "dualgan_stripes"):
+        assert claim(experiment, "x2y") is None and claim(experiment, "outline_x2y").met(0.0731)

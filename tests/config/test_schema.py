@@ -1,0 +1,220 @@
+"""The configuration: every file composes and passes `check`, and `check` finds what is wrong with the others."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from gan_cli.config.composer import Composer, arguments, slug, without_hydra
+from gan_cli.config.groups import description, groups
+from gan_cli.config.schema import TrainerSettings, check, command_line_modules, conf_dir
+from gan_cli.config.targets import bind, describe, fits, target
+from gan_cli.losses.adversarial import AdversarialLoss
+from gan_cli.utils.errors import GanError
+
+
+def compose(*overrides):
+    return without_hydra(Composer(arguments([])).compose(list(overrides)))
+
+
+def names(group):
+    return [file.stem for file in groups().get(group, [])]
+
+
+# -- the files
+
+
+@pytest.mark.parametrize("file", sorted(conf_dir().rglob("*.yaml")), ids=lambda f: str(f.relative_to(conf_dir())))
+def test_every_file_says_what_it_is(file):
+    assert description(file)
+    lines = file.read_text().splitlines()
+    assert not any(line.startswith("# @package") for line in lines[1:]), "Hydra reads @package in the first line only"
+
+
+@pytest.mark.parametrize("model", names("model"))
+@pytest.mark.parametrize("loss", [None, "wgan_gp"])
+def test_every_model_passes(model, loss):
+    cfg = compose(f"model={model}", *([f"loss={loss}"] if loss else []))
+    before = OmegaConf.to_container(cfg)
+    check(cfg)
+    assert OmegaConf.to_container(cfg) == before  # looked at, and nothing else
+    assert loss is None or cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.Wasserstein"
+
+
+@pytest.mark.parametrize("group", ["loss", "dataset", "optimizer", "trainer/schedule"])
+def test_every_part_passes(group):
+    for name in names(group):
+        overrides = [f"{group}={name}"]
+        try:
+            check(compose(*overrides))
+        except GanError as error:  # a folder that only its owner can name
+            assert "dataset.root has no value" in str(error), name
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_passes(name):
+    try:
+        check(compose(f"experiment={name}"))
+    except GanError as error:
+        assert "dataset.root has no value" in str(error)
+
+
+def test_the_contract_of_names():
+    cfg = compose()
+    keys = {"iterations", "batch_size", "device", "precision", "ema_decay", "schedule", "log_every", "sample_every"}
+    assert keys | {"checkpoint_every"} <= set(cfg.trainer) and "seed" in cfg
+    assert set(cfg.trainer) == set(TrainerSettings.__dataclass_fields__)
+
+
+# -- targets
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "torch.hub.load",
+        "torch.load",
+        "torch.utils.cpp_extension.load",
+        "gan_cli.cli.main.main",
+        "gan_cli.config.targets.target",
+        "gan_cli.training.build.instantiate",
+        "gan_cli.lossesx.Wasserstein",
+        "gan_cli.losses.adversarial.torch.hub.load",
+        "gan_cli.losses.adversarial.Wasserstein.__init__.__globals__",
+        "gan_cli.losses.adversarial.Wasserstein.d_loss",
+        "gan_cli.losses.adversarial.__builtins__",
+        "gan_cli.losses.adversarial.Tensor",
+        "torch.nn.Module.__init__",
+        "torch.nn.modules.module.torch.hub.load",
+        "torch.nn.functional.warnings.warn",
+        "torch.nn.functional.importlib",
+        "torch.nn",
+        "torch.nn.",
+        ".torch.nn.Linear",
+        "torch.nn..Linear",
+        "gan_cli.systems",
+        "",
+        3,
+        None,
+    ],
+)
+def test_targets_of_a_stranger_are_refused(path):
+    with pytest.raises(GanError, match=r"not allowed|does not exist"):
+        target(path)
+    cfg = compose()
+    OmegaConf.set_struct(cfg, False)
+    cfg.model.discriminator = {"_target_": path}
+    with pytest.raises(GanError, match=r"^model\.discriminator: "):
+        check(cfg)
+
+
+def test_targets_are_found():
+    import torch
+
+    assert target("torch.nn.Linear") is torch.nn.Linear and target("torch.optim.Adam") is torch.optim.Adam
+    assert target("gan_cli.losses.adversarial.Wasserstein").__name__ == "Wasserstein"
+    with pytest.raises(GanError, match="did you mean 'Wasserstein'"):
+        target("gan_cli.losses.adversarial.Waserstein")
+    with pytest.raises(GanError, match="did you mean 'infogan'"):
+        target("gan_cli.systems.infgan.InfoGAN")
+
+
+def test_a_users_module_is_believed_on_the_command_line_only(tmp_path, monkeypatch):
+    (tmp_path / "mylosses.py").write_text(
+        "from os import system\nclass Mine:\n    def __init__(self, weight: float = 1.0): pass\n"
+    )
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    overrides = ["modules=[mylosses]", "+loss.adversarial={_target_: mylosses.Mine, weight: 2}"]
+    assert command_line_modules(overrides) == ["mylosses"] == command_line_modules(["modules=mylosses"])
+    check(compose(*overrides), ["mylosses"])
+    with pytest.raises(GanError, match=r"asks for module 'mylosses': modules=\[mylosses\]"):
+        check(compose(*overrides))
+    with pytest.raises(GanError, match=r"'mylosses\.Mine' is not allowed"):
+        check(compose(overrides[1]))
+    for name in ("mylosses.system", "mylosses.os.system", "mylossesx.Mine"):
+        with pytest.raises(GanError):
+            target(name, ["mylosses"])
+    with pytest.raises(GanError, match="cannot be imported: ZeroDivisionError"):
+        target("broken.Mine", ["broken"])
+
+
+# -- arguments
+
+
+def example(width: int, rate: float = 0.1, name: str | None = None, betas: tuple[float, float] = (0, 1)):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"width": 3, "wide": 1}, "no key 'here.wide' in .*example; did you mean 'width'"),
+        ({}, "here.width is missing"),
+        ({"width": 3.0}, "here.width must be a whole number, not 3.0"),
+        ({"width": True}, "here.width must be a whole number, not True"),
+        ({"width": None}, "here.width must be a whole number, not None"),
+        ({"width": 3, "rate": "fast"}, "here.rate must be a number, not 'fast'"),
+        ({"width": 3, "name": 4}, "here.name must be text or null, not 4"),
+        ({"width": 3, "betas": [0.5]}, "here.betas must be a list of 2 values, each a number, not"),
+    ],
+)
+def test_arguments_are_bound_to_the_signature(given, message):
+    with pytest.raises(GanError, match=message):
+        bind("here", example, given)
+
+
+def test_good_arguments_pass():
+    bind("here", example, {"width": 3, "rate": 1, "name": None, "betas": [0, 0.9]})
+    bind("here", example, {}, injected=("width",))
+    with pytest.raises(GanError, match=r"here\.width is missing"):  # what makes the line above say something
+        bind("here", example, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "good"),
+    [
+        (1, float, True),
+        (True, float, False),
+        ([1, 2], list[int], True),
+        ([1, "a"], list[int], False),
+        ([1, 2, 3], tuple[int, ...], True),
+        ({"_target_": "torch.nn.ReLU"}, int, False),
+        ({"_target_": "torch.nn.ReLU"}, Path, True),
+        ("a", Path, False),
+        ("anything", object, True),
+        (1.5, int | Callable[[int], int], False),
+        ({"_target_": "torch.nn.ReLU"}, int | Callable[[int], int], True),
+        (None, AdversarialLoss, False),
+        ("foo", AdversarialLoss | None, False),
+    ],
+)
+def test_fits(value, hint, good):
+    assert fits(value, hint) is good
+    assert describe(hint)
+
+
+def test_a_partial_node_may_leave_arguments_out():
+    cfg = compose()
+    OmegaConf.set_struct(cfg, False)
+    cfg.model.noise = {"_target_": "gan_cli.utils.random.uniform", "_partial_": True, "low": -1.0}
+    check(cfg)
+    cfg.model.noise.lwo = 1.0
+    with pytest.raises(GanError, match=r"no key 'model\.noise\.lwo'"):
+        check(cfg)
+    del cfg.model.noise.lwo
+    cfg.model.noise._partail_ = True
+    with pytest.raises(GanError, match="did you mean '_partial_'"):
+        check(cfg)
+
+
+def test_slug_is_a_plain_folder_name():
+    assert slug("model=dcgan,optimizer.lr=1e-3") == "model_dcgan-lr_1e-3"
+    assert slug("dataset.root=/a/b c,trainer/schedule=linear") == "root_a_b_c-schedule_linear"
+    assert slug("") == "default" and len(slug("x" * 300)) == 80

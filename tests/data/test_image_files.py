@@ -1,0 +1,100 @@
+"""What pixels every kind of image file gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from imagefiles import paint
+from PIL import Image
+
+from gan_cli.data import image_files
+from gan_cli.data.image_files import decode
+
+
+def test_colour_is_kept_and_made_grey(tmp_path: Path) -> None:
+    paint(tmp_path / "a.png", (255, 128, 0), (3, 2))
+    assert decode(tmp_path / "a.png", 3).shape == (3, 2, 3)
+    assert decode(tmp_path / "a.png", 3)[:, 0, 0].tolist() == [255, 128, 0]
+    assert decode(tmp_path / "a.png", 1)[0, 0, 0] == round(0.299 * 255 + 0.587 * 128)
+
+
+def test_grey_becomes_equal_channels(tmp_path: Path) -> None:
+    Image.new("L", (2, 2), 77).save(tmp_path / "a.png")
+    assert decode(tmp_path / "a.png", 3)[:, 1, 1].tolist() == [77, 77, 77]
+    assert decode(tmp_path / "a.png", 1)[:, 1, 1].tolist() == [77]
+
+
+@pytest.mark.parametrize("mode, colour", [("RGBA", (200, 100, 0, 51)), ("LA", (100, 51))])
+def test_transparency_lies_on_white(tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
+    Image.new(mode, (2, 2), colour).save(tmp_path / "a.png")
+    shown = colour[:3] if mode == "RGBA" else colour[:1] * 3
+    expected = torch.tensor([255 + (value - 255) * 0.2 for value in shown])
+    assert (decode(tmp_path / "a.png", 3)[:, 0, 0] - expected).abs().max() <= 1
+
+
+def test_palette_with_a_transparent_colour(tmp_path: Path) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([9, 8, 7, 200, 0, 0])
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.png", transparency=1)
+    assert decode(tmp_path / "a.png", 3)[:, 0].T.tolist() == [[9, 8, 7], [200, 0, 0]]
+    assert decode(tmp_path / "b.png", 3)[:, 0].T.tolist() == [[9, 8, 7], [255, 255, 255]]
+
+
+@pytest.mark.parametrize(
+    "dtype, values, suffix",
+    [
+        (np.uint16, [0, 257, 32896, 65535], "png"),
+        (np.uint16, [0, 257, 32896, 65535], "tif"),
+        (np.int32, [0, 257, 32896, 65535], "tif"),
+        (np.float32, [0, 1 / 255, 128 / 255, 1], "tif"),
+        (np.float32, [0, 1, 128, 255], "tif"),
+        (np.float32, [0, 257, 32896, 65535], "tif"),
+    ],
+)
+def test_deep_greyscale(tmp_path: Path, dtype: type, values: list[float], suffix: str) -> None:
+    Image.fromarray(np.array([values], dtype)).save(tmp_path / f"a.{suffix}")
+    assert decode(tmp_path / f"a.{suffix}", 1).flatten().tolist() == [0, 1, 128, 255]
+    assert decode(tmp_path / f"a.{suffix}", 3)[2].flatten().tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e9, float("nan")])
+def test_depth_that_is_unknown_is_refused(tmp_path: Path, value: float) -> None:
+    Image.fromarray(np.array([[value, 0]], np.float32)).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=r"deep\.tif: pixels from .* 8 or 16 bits"):
+        decode(tmp_path / "deep.tif", 1)
+
+
+def test_cmyk(tmp_path: Path) -> None:
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    assert (decode(tmp_path / "a.jpg", 3)[:, 4, 4].int() - torch.tensor([255, 0, 0])).abs().max() < 8
+
+
+def test_exif_turns_the_picture(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (2, 1))
+    picture.putdata([(255, 0, 0), (0, 0, 255)])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    picture.save(tmp_path / "a.png", exif=exif)
+    assert decode(tmp_path / "a.png", 3)[:, :, 0].T.tolist() == [[255, 0, 0], [0, 0, 255]]
+
+
+def test_resize_is_centred_and_antialiased() -> None:
+    wide = Image.fromarray(np.tile(np.repeat(np.uint8([0, 90, 0]), [20, 40, 20]), (40, 1)))
+    middle = image_files.to_tensor(image_files.resize_crop(wide, 8))[0]
+    assert (middle[:, 1:-1].int() - 90).abs().max() <= 1 and middle.min() > 80
+    assert torch.equal(middle[:, :4], middle[:, 4:].flip(1))
+    checks = Image.fromarray((np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8))
+    for fit in (image_files.resize_crop, image_files.stretch):
+        assert (image_files.to_tensor(fit(checks, 8)).float() - 127.5).abs().max() < 8
+    assert image_files.to_tensor(image_files.stretch(wide, 8))[0, 4].tolist()[0] == 0
+
+
+def test_decode_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("text")
+    with pytest.raises(ValueError, match=r"a\.png: not an image"):
+        decode(tmp_path / "a.png", 3)
+    with pytest.raises(ValueError, match=r"b\.png: No such file"):
+        decode(tmp_path / "b.png", 3)

@@ -1,0 +1,207 @@
+"""Where scored samples come from, what is recorded of a score, and the grammar of `gan evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from imagefiles import paint, ramp
+from torch import Tensor, nn
+
+from gan_cli.cli import main, parser
+from gan_cli.data.base import Images
+from gan_cli.data.gaussians import Ring
+from gan_cli.data.mnist_cifar import Arrays
+from gan_cli.data.shapes import ShapesStripes
+from gan_cli.evaluation import image_sources
+from gan_cli.metrics import samples
+from gan_cli.metrics.base import Evidence, Features, Samples
+from gan_cli.utils import random
+from gan_cli.utils.errors import GanError
+
+
+class Noise(nn.Module):
+    """A game whose samples are its noise, drawn anew at each call."""
+
+    directions = ()
+    device = torch.device("cpu")
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        assert not self.training and not torch.is_grad_enabled()
+        return random.normal(n, 2, 1, 1)
+
+
+def digits(value_range: tuple[float, float]) -> Arrays:
+    pixels = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1).expand(40, 1, 4, 4).contiguous()
+    label = torch.arange(40) % 2
+    return Arrays(
+        (pixels, label), (pixels[:9], label[:9]), image_size=4, channels=1, num_classes=2, value_range=value_range
+    )
+
+
+def test_samples_are_the_same_at_each_pass() -> None:
+    few, many = (samples.of_game(Noise(), Ring(), n, seed=5).generated for n in (300, 700))
+    first = many.take(300).image
+    assert torch.equal(few.take(250).image, first[:250])
+    partial = iter(many)
+    next(partial)  # a pass that is given up does not disturb the next
+    assert torch.equal(many.take(300).image, first)
+    assert not torch.equal(samples.of_game(Noise(), Ring(), 300, seed=6).generated.take().image, first)
+    assert len(few) == 300 and many.used == 500  # whole batches of 250 were looked at
+
+
+def test_evaluation_leaves_the_random_numbers_of_training_alone() -> None:
+    random.seed(1)
+    random.normal(3)
+    before = random.state_dict()["cpu"].clone(), torch.get_rng_state().clone()
+    samples.of_game(Noise(), Ring(), 300).generated.take()
+    assert torch.equal(random.state_dict()["cpu"], before[0]) and torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_real_samples_are_in_one_range_whatever_the_run_asks_for() -> None:
+    symmetric, unit = (samples.real(digits(r), "train", 40).take().image for r in ((-1.0, 1.0), (0.0, 1.0)))
+    assert torch.allclose(symmetric, unit, atol=1e-6) and symmetric.min() == -1
+    keys = {samples.real(digits(r), "train", 40).key for r in ((-1.0, 1.0), (0.0, 1.0))}
+    assert len(keys) == 1  # so that cached features serve both
+
+
+def test_held_out_samples_are_never_counted_twice() -> None:
+    found = samples.of_game(Noise(), digits((-1.0, 1.0)), 30)
+    assert (len(found.train), len(found.test)) == (30, 9)
+    with pytest.raises(ValueError, match="10 test samples are asked for, and there are 9"):
+        found.test.take(10)
+
+
+class Swap(nn.Module):
+    """Translates by changing the sign, so that the direction can be told."""
+
+    directions = ("x2y", "y2x")
+    device = torch.device("cpu")
+
+    def translate(self, image: Tensor, direction: str) -> Tensor:
+        return -image
+
+
+@pytest.mark.parametrize(("direction", "source"), [("x2y", 0), ("y2x", 1), (None, 0)])
+def test_translations_are_scored_in_the_target_domain(direction: str | None, source: int) -> None:
+    data = ShapesStripes(image_size=8, size=30)
+    found = samples.of_game(Swap(), data, 20, direction=direction)
+    batch = data.test_batch(0, len(found.generated))
+    assert torch.equal(found.generated.take().image, -batch[source])
+    assert torch.equal(found.test.take().image, batch[1 - source])
+    assert found.generated.split == f"translated {direction or 'x2y'}"
+    assert found.train.key != found.test.key
+
+
+class Counting:
+    """An extractor that counts its calls."""
+
+    name, hash = "counting", "abcdef012345"
+
+    def __init__(self) -> None:
+        self.calls = self.prepared = 0
+
+    def prepare(self, data: Any, device: torch.device) -> None:
+        self.prepared += 1
+
+    def __call__(self, images: Tensor) -> Features:
+        self.calls += 1
+        return Features(images.flatten(1))
+
+
+class Memory(dict):
+    def put(self, key: str, features: Features) -> None:
+        self[key] = features
+
+
+def test_features_are_computed_once_and_those_of_real_images_kept() -> None:
+    through, store = Counting(), Memory()
+    found = samples.of_game(Noise(), digits((-1.0, 1.0)), 30, extractor=through, store=store)
+    assert found.extractor_used is None
+    first = found.features(found.train)
+    assert found.features(found.train) is first and (through.calls, through.prepared) == (1, 1)
+    assert found.named("FID") == "FID[counting:abcd]"
+    found.features(found.generated)
+    assert list(store) == [f"{digits((-1.0, 1.0)).fingerprint()}-train-30-abcdef012345"]
+    again = samples.of_game(Noise(), digits((0.0, 1.0)), 30, extractor=through, store=store)
+    assert torch.equal(again.features(again.train).values, first.values) and through.calls == 2
+    fewer = samples.of_game(Noise(), digits((0.0, 1.0)), 20, extractor=through, store=store)
+    fewer.features(fewer.train)
+    assert through.calls == 3  # another count is another entry
+
+
+def test_two_sources_of_one_split_are_not_mixed_up() -> None:
+    one, other = (
+        image_sources.of_sources("shapes", "shapes", n=9, changes=["image_size=8", f"size={s}"]) for s in (20, 30)
+    )
+    found = Evidence(one.generated, other.train, other.test, extractor=Counting())
+    assert not torch.equal(found.features(found.generated).values, found.features(found.train).values)
+    assert found.generated.split == found.train.split == "shapes:train"
+
+
+def test_nan_samples_are_refused() -> None:
+    broken = Samples("generated", 1, lambda: iter([Images(torch.full((1, 1, 2, 2), torch.nan))]))
+    found = Evidence(broken, broken, broken, extractor=Counting())
+    with pytest.raises(ValueError, match="generated samples hold NaN"):
+        found.features(broken)
+
+
+def test_folders_as_sources(tmp_path: Path) -> None:
+    for number in range(5):
+        ramp(tmp_path / f"a/{number}.png", number, 12)
+        ramp(tmp_path / f"b/{number}.png", number, 10)
+    same = image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "a"), n=4)
+    image = same.generated.take().image
+    assert image.shape == (4, 3, 12, 12) and image.min() == -1
+    assert torch.equal(((image[:, 0, 0, 0] + 1) * 127.5).round(), torch.arange(4.0))
+    with pytest.raises(GanError, match="image_size=N brings folders to one size"):
+        image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "b"))
+    brought = image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "b"), image_size=8)
+    assert brought.train.take().image.shape == brought.generated.take().image.shape == (5, 3, 8, 8)
+    noisy = image_sources.of_sources(str(tmp_path / "a"), "noise")
+    assert noisy.generated.take().image.shape == (5, 3, 12, 12)
+    assert torch.equal(noisy.generated.take().image, noisy.generated.take().image)
+    paint(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
+    with pytest.raises(ValueError, match=r"z\.png is 9 x 9 pixels, the images before it 12 x 12"):
+        image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "a")).generated.take()
+
+
+def test_data_sets_as_sources() -> None:
+    small = ["image_size=16", "size=50"]
+    found = image_sources.of_sources("shapes:train", "shapes:test", n=20, changes=small)
+    assert found.train.take().image.shape == (20, 3, 16, 16) and found.data is not None
+    assert not torch.equal(found.train.take().image, found.generated.take().image)
+    for fake, words in {
+        "shape:train": "did you mean 'shapes'",
+        "shapes:trian": "the split is train or test",
+        "shapes_stripes": "its samples are pairs",
+    }.items():
+        with pytest.raises(GanError, match=words):
+            image_sources.of_sources("shapes", fake, n=20, changes=small)
+
+
+def test_each_score_is_recorded_with_its_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
+    for number in range(12):
+        ramp(tmp_path / f"a/{number}.png", number, 12)
+        ramp(tmp_path / f"b/{number}.png", 3 * number, 12)
+    words = ["evaluate", "real=a", "fake=b", "metric=kid", "extractor=pixels", "metric.kid.subsets=3", "seed=4"]
+    assert main.main(words) == 0
+    record = json.loads(Path("outputs/evaluation.jsonl").read_text())
+    name = next(iter(record["values"]))
+    assert name.startswith("KID[pixels:") and record["better"] == {"KID": "lower"}
+    protocol = record["protocol"]
+    assert protocol["a"] == protocol["b"] == 12 and protocol["seed"] == 4 and protocol["device"] == "cpu"
+    assert protocol["extractor"].startswith("pixels:") and record["settings"]["subsets"] == 3
+    out = capsys.readouterr().out
+    assert out.startswith("kid: KID[pixels:") and "b 12" in out
+    assert not Path("outputs/evaluation").exists()  # no picture was made
+
+
+def test_options_that_pass_through() -> None:
+    parsed = parser.parse("evaluate", ["metric=fid", "metric.fid.reference=test", "extractor.weights=w.pth"])
+    assert parsed == {"metric": ["fid"], "settings": ["metric.fid.reference=test", "extractor.weights=w.pth"]}

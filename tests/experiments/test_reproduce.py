@@ -1,0 +1,356 @@
+"""`gan reproduce` and the page that is built from its result files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from gan_cli.cli.main import main
+from gan_cli.config.groups import groups
+from gan_cli.config.schema import conf_dir
+from gan_cli.experiments import report
+from gan_cli.experiments.experiment import unlike
+from gan_cli.experiments.paper_results import Claim, claims, coverage, standings
+from gan_cli.experiments.reproduce import record, reproduce
+from gan_cli.training import launch
+from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = """\
+# @package _global_
+# A ring in two updates
+defaults:
+  - override /dataset: ring
+  - override /model: wgan_gp
+  - override /network: toy
+  - override /loss: non_saturating
+trainer: {iterations: 2, batch_size: 8, sample_count: 4, ema_decay: 0.0}
+evaluate: {metric: [modes], n: 60}
+expect:
+  - {metric: modes, value: modes, paper: 1, better: higher, tolerance: 1, source: table 1, differs: "two updates"}
+  - {metric: modes, value: high_quality, paper: 1.5, better: higher, source: table 2}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An experiment `tiny` in the folder mine/; returns the option that finds it."""
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "tiny.yaml").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    return ["--config-dir=mine"]
+
+
+def result(values: dict[int, float], *, iterations: int = 10, differs: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A result file in which the metric `m` gave its value `v`, claimed to be 3 and lower better, for each seed."""
+    protocol = {"n": 5, "iteration": iterations, "weights": "raw"}
+    runs = [
+        {"seed": seed, "iterations": iterations, "differs": differs or {}, "failed": None, "command": "gan train",
+         "training_seconds": 60.0, "date": "2020-02-02", "git": None, "versions": {"torch": "2"},
+         "machine": {"device": "cpu", "cores": 1, "threads": 1},
+         "evaluations": [{"metric": "m", "values": {"v[net:ab]": value}, "protocol": protocol}]}
+        for seed, value in values.items()
+    ]  # fmt: skip
+    expect = [{"metric": "m", "value": "v", "paper": 3.0, "better": "lower", "tolerance": 0.5, "source": "S"}]
+    return {"experiment": "e", "title": "T", "iterations": 10, "evaluate": {"n": 5}, "expect": expect, "runs": runs,
+            "commands": ["gan train", "gan evaluate"]}  # fmt: skip
+
+
+# -- verdicts
+
+
+@pytest.mark.parametrize(
+    "better, ours, met",
+    [("lower", 3.5, True), ("lower", 3.51, False), ("lower", 0.0, True), ("higher", 2.5, True), ("higher", 2.49, False),
+     ("higher", 9.0, True), (None, 3.5, True), (None, 2.5, True), (None, 3.6, False), (None, 2.4, False),
+     ("lower", float("nan"), False)],
+)  # fmt: skip
+def test_met_within_the_tolerance(better: Any, ours: float, met: bool) -> None:
+    assert Claim("m", "v", 3.0, "S", better=better, tolerance=0.5).met(ours) == met
+
+
+def test_standing_by_hand() -> None:
+    (row,) = standings(result({0: 1.0, 1: 2.0, 2: 6.0}))
+    assert (row.median, row.mean(), row.verdict) == (2.0, "3 ± 2.646", "met")  # std: sqrt((4 + 1 + 9) / 2)
+    (row,) = standings(result({0: 3.6}))
+    assert (row.median, row.mean(), row.verdict) == (3.6, "", "missed")
+    assert standings(result({}))[0].verdict == "not run"
+
+
+def test_runs_that_do_not_count() -> None:
+    stopped, other = result({0: 1.0}, iterations=9), result({0: 1.0}, differs={"optimizer.lr": [1, 2]})
+    assert standings(stopped)[0].verdict == standings(other)[0].verdict == "not finished"
+
+
+def test_averaged_weights_before_raw_and_the_latest_record() -> None:
+    found = result({0: 1.0})
+    (old,) = found["runs"][0]["evaluations"]
+    ema = old["protocol"] | {"weights": "ema"}
+    later = [(2.0, ema), (4.0, ema), (5.0, old["protocol"]), (6.0, ema | {"checkpoint": "best"}), (7.0, ema | {"n": 4})]
+    for value, protocol in later:
+        new = {"metric": "m", "values": {"v": value}, "protocol": protocol}
+        found["runs"][0]["evaluations"].append(new)
+    assert standings(found)[0].values == {0: 4.0}
+
+
+@pytest.mark.parametrize(
+    "entry, said",
+    [
+        ({"metric": "m", "valeu": "v"}, "no key 'expect[0].valeu'; did you mean 'value'?"),
+        ({"metric": "m", "value": "v", "paper": 1}, "expect[0].source has no value"),
+        ({"metric": "m", "value": "v", "paper": "x", "source": "S"}, "expect[0].paper must be a number"),
+        ({"metric": "m", "value": "v", "paper": 1, "source": "S", "better": "more"}, "expect[0].better must be"),
+        ("m", "expect[0] must be a mapping"),
+    ],
+)
+def test_claims_that_are_none(entry: Any, said: str) -> None:
+    with pytest.raises(GanError) as error:
+        claims([entry])
+    assert str(error.value).startswith(said)
+
+
+# -- the page
+
+
+def test_the_page_is_the_one_that_the_result_files_give() -> None:
+    assert (ROOT / report.PAGE).read_text() == report.text(ROOT / report.RESULTS), "run `make reproduction`"
+
+
+def file_of(name: str) -> dict[str, Any]:
+    """An experiment's file over the one that it inherits from; composing them all would take a while."""
+    own = OmegaConf.load(conf_dir() / "experiment" / f"{name}.yaml")
+    parents = [entry for entry in own.defaults if isinstance(entry, str)]
+    merged = OmegaConf.merge(*(OmegaConf.load(conf_dir() / "experiment" / f"{p}.yaml") for p in parents), own)
+    found: Any = OmegaConf.to_container(merged)
+    return found
+
+
+def test_the_result_files_are_of_the_experiments_as_they_are() -> None:
+    for path in sorted((ROOT / report.RESULTS).glob("*.json")):
+        kept, file = report.load(path), file_of(path.stem)
+        assert kept["expect"] == file.get("expect", []) and kept["evaluate"] == file.get("evaluate", {}), path.name
+        assert kept["iterations"] == file["trainer"]["iterations"], path.name
+        assert not any(text in path.read_text() for text in ("/tmp", "/home", "/work", "/root")), path.name
+
+
+def test_every_claim_names_a_metric_and_its_way() -> None:
+    from gan_cli.evaluation.score_table import of_file
+    from gan_cli.training.run_history import base_name
+
+    files = groups()["experiment"]
+    found = [claim for file in files for claim in claims(file_of(file.stem).get("expect", []), file.stem)]
+    assert len(found) > 20
+    for claim in found:
+        ways = of_file(conf_dir() / "metric" / f"{claim.metric}.yaml")
+        # Of a neutral value it is the claim's affair; an ablation's number is to be met from both sides.
+        assert claim.better is None or ways[base_name(claim.value)] in (None, claim.better), claim
+
+
+def test_page_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(json.dumps(result({0: 3.0, 1: 8.0})))
+    (tmp_path / "e.md").write_text("Said by hand.\n")
+    (tmp_path / "about.md").write_text("About all.\n")
+    page = tmp_path / "page.md"
+    report.build(tmp_path, page)
+    text = page.read_text()
+    assert "| [e](#e) | `v` | 3 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |\n" in text
+    assert "| 1 | 10 | raw | 5 | 8 | 1.0 min |\n" in text
+    assert text.index("About all.") < text.index("## e") < text.index("Said by hand.")
+    assert "revision unknown" in text and text.endswith("Said by hand.\n")
+
+
+def test_result_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(GanError, match="no result files there"):
+        report.text(tmp_path)
+    (tmp_path / "e.json").write_text('{"experiment": "e"')
+    with pytest.raises(GanError, match=r"e\.json is not a result file"):
+        report.build(tmp_path, tmp_path / "page.md")
+    assert not (tmp_path / "page.md").exists()
+
+
+# -- reproduce
+
+
+def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "tiny", "seeds=0", "out=kept", *tiny]) == 0
+    out = capsys.readouterr().out
+    assert "tiny: paper against ours" in out and "seed 0: training in outputs/reproduce/tiny/seed-0" in out
+    run = Path("outputs/reproduce/tiny/seed-0")
+    before = (run / "evaluation.jsonl").read_text()
+    kept = json.loads(Path("kept/tiny.json").read_text())
+    (entry,) = kept["runs"]
+    (taken,) = entry["evaluations"]
+    assert {"modes", "high_quality", "reverse_kl"} <= set(taken["values"]) and taken["protocol"]["generated"] == 60
+    assert (entry["seed"], entry["iterations"], entry["differs"]) == (0, 2, {})
+    assert kept["title"] == "A ring in two updates" and entry["training_seconds"] > 0
+    assert [row.verdict for row in standings(kept)] == ["met", "missed"]  # 0 or more modes of 1 ± 1; a share above one
+
+    reproduce("tiny", seeds=[0, 1], out="kept", changes=tiny)  # seed 0 is neither trained nor scored again
+    out = capsys.readouterr().out
+    assert "seed-0 has its 2 iterations already" in out and "seed-0 has been evaluated already" in out
+    assert (run / "evaluation.jsonl").read_text() == before
+    assert [run["seed"] for run in json.loads(Path("kept/tiny.json").read_text())["runs"]] == [0, 1]
+
+
+def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = launch.train_words
+
+    def troubled(words: list[str]) -> None:
+        if "seed=1" in words:
+            raise Interrupted("stopped by SIGTERM after iteration 1; saved: `gan resume there` goes on", 143)
+        train(words)
+        if "seed=0" in words:
+            raise Diverged("loss is not finite")
+
+    monkeypatch.setattr(launch, "train_words", troubled)
+    Path("docs/results").mkdir(parents=True)
+    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM after iteration 1; the same command goes on$") as end:
+        reproduce("tiny", seeds=[0, 1, 2], changes=tiny)
+    assert end.value.status == 143
+    (entry,) = json.loads(Path("docs/results/tiny.json").read_text())["runs"]  # what was done is kept
+    assert (entry["seed"], entry["failed"], entry["evaluations"]) == (0, "loss is not finite", [])
+    assert not Path("outputs/reproduce/tiny/seed-2").exists()
+
+    monkeypatch.setattr(launch, "train", train)
+    run = Path("outputs/reproduce/tiny/seed-2")
+    assert main(["train", *tiny, "experiment=tiny", "seed=2", f"hydra.run.dir={run}", "trainer.iterations=1"]) == 0
+    with pytest.raises(GanError, match=r"other settings \(trainer.iterations 1 for 2\)"):
+        reproduce("tiny", seeds=[2], changes=tiny)
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("iterations: 1\n", "iterations: 2\n"))
+    capsys.readouterr()
+    reproduce("tiny", seeds=[0, 2], changes=tiny)
+    out = capsys.readouterr().out
+    assert "seed 0 had failed: loss is not finite" in out and f"going on with {run} after iteration 1" in out
+    assert [run["iterations"] for run in json.loads(Path("docs/results/tiny.json").read_text())["runs"]] == [2, 2]
+
+
+@pytest.mark.parametrize(("kind", "status"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_stopped_between_two_runs(
+    kind: type[BaseException], status: int, tiny: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def stopped(words: list[str]) -> int:
+        raise kind
+
+    monkeypatch.setattr(launch, "train", stopped)
+    assert main(["reproduce", "tiny", "seeds=0", *tiny]) == status
+    assert capsys.readouterr().err == "gan: stopped; the same command goes on\n"
+
+
+def test_a_place_that_cannot_be_written_is_refused_first(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("taken").touch()
+    for out, said in (
+        ("taken", "taken is a file; name a folder"),
+        ("taken/deeper", "is a file; name a folder"),
+        ("/proc/none/x", "name a folder that can be written"),
+    ):
+        assert main(["reproduce", "tiny", "seeds=0", f"out={out}", *tiny]) == 2
+        out_, err = capsys.readouterr()
+        assert err.startswith(f"gan: out={out}: ") and err.endswith(f"{said}\n") and out_ == ""
+    assert not Path("outputs").exists()
+
+
+VARIANTS = """\
+# @package _global_
+# A ring in two updates, twice
+defaults:
+  - tiny
+variants: {plain: [], squares: [loss=least_squares]}
+expect:
+  - {metric: modes, variant: squares, value: modes, paper: 7, better: higher, source: Someone 2020, tolerance: 7}
+"""
+
+
+def test_variants(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/experiment/twice.yaml").write_text(VARIANTS)
+    reproduce("twice", seeds=[0], variant=["squares"], out="kept", changes=tiny)
+    assert [run["variant"] for run in json.loads(Path("kept/twice.json").read_text())["runs"]] == ["squares"]
+    capsys.readouterr()
+    reproduce("twice", seeds=[1, 0], out="kept", changes=tiny)
+    out = capsys.readouterr().out
+    assert "seed 0: outputs/reproduce/twice/squares/seed-0 has its 2 iterations already" in out
+    kept = json.loads(Path("kept/twice.json").read_text())
+    assert [(run["variant"], run["seed"]) for run in kept["runs"]] == [
+        ("plain", 0), ("plain", 1), ("squares", 0), ("squares", 1)
+    ]  # fmt: skip
+    assert not any(run["differs"] for run in kept["runs"])
+    assert "loss=least_squares seed=0" in kept["runs"][2]["command"]
+    settings = OmegaConf.load("outputs/reproduce/twice/squares/seed-0/config.yaml")
+    assert settings.loss.adversarial._target_.endswith("LeastSquares")
+    (row,) = standings(kept)
+    assert row.verdict == "met" and set(row.values) == {0, 1}
+    head, plain, squares = coverage(kept)
+    assert head[:4] == ["variant", "seeds", "modes", "published"]
+    assert plain[:2] == ["plain", "2"] and plain[3] == "" and squares[3] == "7 Someone"
+    assert "squares modes" in out and "twice: paper against ours" in out
+
+    Path("docs").mkdir()
+    report.build(Path("kept"), Path("docs/page.md"))
+    page = Path("docs/page.md").read_text()
+    assert "| squares 1 | 2 |" in page and "| [twice](#twice) | `squares modes` | 7 |" in page
+
+
+def test_variants_that_are_none(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine/experiment/twice.yaml").write_text(VARIANTS.replace("[loss=least_squares]", "least_squares"))
+    assert main(["reproduce", "twice", *tiny]) == 2
+    assert "variants.squares must be a list of overrides such as loss=wgan" in capsys.readouterr().err
+
+
+def test_coverage_by_hand() -> None:
+    found = result({0: 1.0, 1: 2.0, 2: 6.0}) | {"variants": ["a", "b"]}
+    for run in found["runs"]:
+        run["variant"] = "a"
+    found["expect"][0] |= {"variant": "a", "spread": 0.5}
+    assert coverage(found) == [
+        ["variant", "seeds", "v", "published"], ["a", "3", "2 (1 to 6)", "3 ± 0.5 S"], ["b", "0", "", ""]
+    ]  # fmt: skip
+    found["runs"][0]["iterations"], found["runs"][1]["failed"] = 9, "nan"
+    assert coverage(found)[1] == ["a", "2, 1 failed", "4 (2 to 6)", "3 ± 0.5 S"]
+
+
+def test_a_key_of_a_later_version_at_its_default_is_no_difference() -> None:
+    old = {"dataset._target_": "gan_cli.data.gaussians.Ring", "dataset.n_modes": 8, "optimizer.lr": 1}
+    new = old | {"dataset.radius": 1.0, "trainer.momentum": None}
+    assert unlike(old, new) == unlike(new, old) == {}
+    assert unlike(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
+    assert unlike(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}
+    assert unlike(old | {"dataset.radius": 2.0}, old) == {"dataset.radius": (2.0, None)}
+
+
+def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
+    Path("docs/results").mkdir(parents=True)
+    changes = [*tiny, "trainer.iterations=1", "trainer.device=cpu"]
+    reproduce("tiny", seeds=[0], changes=changes)
+    assert not list(Path("docs/results").iterdir())
+    folder = Path("outputs/reproduce/tiny-iterations_1")
+    (entry,) = json.loads((folder / "tiny.json").read_text())["runs"]
+    assert entry["iterations"] == 1 and entry["evaluations"][0]["values"]["reverse_kl"] is None  # NaN: no mode was hit
+    found = record("ring", [folder / "seed-0"], Path("kept"), "non_saturating")
+    assert found["runs"][0]["differs"]["trainer.batch_size"] == [8, 256]
+    assert standings(found)[0].verdict == "not finished"
+    assert record("ring", [], Path("kept"))["runs"] == found["runs"]  # what the file holds stays
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
+        (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
+        (["quickstart"], "experiment 'quickstart' has no `expect` and no `evaluate`: nothing to reproduce"),
+        (["ring", "seed=3"], "seed=3: `gan reproduce` chooses it itself"),
+        (["ring", "-m"], "gan reproduce trains one experiment"),
+        (["ring", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
+    ],
+)
+def test_mistakes(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                  capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["reproduce", *words]) == 2
+    assert capsys.readouterr().err.startswith(f"gan: {said}")
+    assert not list(tmp_path.iterdir())

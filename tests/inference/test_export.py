@@ -1,0 +1,155 @@
+"""`gan export`: what the files give, what they are open to, and what is said about them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli.cli import main
+from gan_cli.inference import export_formats
+from gan_cli.inference.sampling import Trained
+from gan_cli.inference.trace import Plain, Use, settled, silent
+from gan_cli.networks.noise import NoiseDropout
+from gan_cli.utils.random import normal
+
+TINY = "trainer.iterations=1 trainer.batch_size=2 trainer.sample_count=2 trainer.log_every=1 trainer.device=cpu"
+CYCLE = (
+    "model=cyclegan dataset.size=8 dataset.image_size=8 model.G.width=2 model.G.blocks=1 model.F.width=2 "
+    "model.F.blocks=1 model.D_X.width=2 model.D_X.n_layers=1 model.D_Y.width=2 model.D_Y.n_layers=1"
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    assert main.main(["train", *f"{TINY} {CYCLE} hydra.run.dir={folder}/cycle".split()]) == 0
+    toy = "network=toy dataset=ring model.generator.widths=[8] model.discriminator.widths=[8]"
+    assert main.main(["train", *f"{TINY} {toy} hydra.run.dir={folder}/points".split()]) == 0
+    return folder
+
+
+def export(run: Path, *words: str) -> dict:
+    assert main.main(["export", str(run), *words]) == 0
+    name = next((word.partition("=")[2] for word in words if word.startswith("network=")), None)
+    folders = [run / "export" / name] if name else sorted((run / "export").iterdir())
+    return json.loads((folders[0] / "preprocessing.json").read_text())
+
+
+def test_onnx_of_a_translator(runs: Path) -> None:
+    """The file against the run's own F, at a batch and a size that the export never saw."""
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    sheet = export(runs / "cycle", "format=onnx", "network=F")
+    assert sheet["direction"] == "y2x" and sheet["largest_difference_from_the_run"] <= 1e-4
+    (image,) = sheet["inputs"]
+    assert image["shape"] == ["batch", 3, "height", "width"] and image["range"] == [-1, 1]
+    assert "multiples of 4, 8 or more" in image["resize"]
+    session = runtime.InferenceSession(runs / "cycle/export/F/F.onnx")
+    x = torch.rand(3, 3, 20, 32) * 2 - 1
+    found = torch.from_numpy(session.run(None, {image["name"]: x.numpy()})[0])
+    run = Trained(runs / "cycle", device="cpu")
+    with run.test_mode(0) as game:
+        expected = game.translate(x, "y2x")  # type: ignore[operator]
+        assert torch.allclose(found, expected, atol=1e-4)
+        assert not torch.allclose(found, game.translate(x, "x2y"), atol=1e-4)  # type: ignore[operator]
+
+
+def test_program_of_a_generator(runs: Path) -> None:
+    sheet = export(runs / "points", "format=torch")
+    assert sheet["largest_difference_from_the_run"] == 0 and sheet["network"] == "generator"
+    (z,) = sheet["inputs"]
+    assert z["what"] == "noise" and z["shape"][0] == "batch" and "latent_dim" in z["law"]
+    player = torch.export.load(runs / "points/export/generator/generator.pt2").module()
+    run = Trained(runs / "points", device="cpu")
+    with run.test_mode(3) as game:
+        expected = game.generate(5)  # type: ignore[operator]
+    with run.test_mode(3), torch.no_grad():
+        assert torch.equal(player(normal(5, z["shape"][1])), expected)
+
+
+def test_weights(runs: Path) -> None:
+    library = pytest.importorskip("safetensors.torch")
+    sheet = export(runs / "cycle", "format=safetensors", "network=G", "weights=raw")
+    assert sheet["weights"] == "raw" and len(sheet["config_sha256"]) == 64
+    found = library.load_file(runs / "cycle/export/G/G.safetensors")
+    own = Trained(runs / "cycle", device="cpu", weights="raw").game.G.state_dict()  # type: ignore[union-attr, operator]
+    assert found.keys() == own.keys() and all(torch.equal(found[key], own[key]) for key in own)
+
+
+class Changed(nn.Module):
+    """Gives something else than what was exported."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1e-3
+
+
+def test_a_file_that_differs_is_not_written(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(export_formats, "_written", lambda program, plain, path, runtime: Changed())
+    assert main.main(["export", str(runs / "cycle"), "format=torch", f"out={tmp_path}/out"]) == 2
+    assert "differs from the run by up to" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+class Fixed(nn.Module):
+    """Pictures of 8 pixels alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] != 8:
+            raise ValueError("8 pixels alone")
+        return 2 * x
+
+
+def test_which_pictures_a_network_takes() -> None:
+    x = torch.rand(2, 3, 8, 8)
+    for network, step in ((Fixed(), None), (nn.Conv2d(3, 3, 3, padding=1), 1), (nn.PixelUnshuffle(2), None)):
+        use = Use({"x" if step is None and isinstance(network, Fixed) else "input": x}, {}, x)
+        assert export_formats.step_of(Plain(network, use), use, own=8) == step
+    down_and_up = nn.Sequential(nn.Conv2d(3, 3, 4, 4), nn.Upsample(scale_factor=4))
+    assert export_formats.step_of(Plain(down_and_up, Use({"input": x}, {}, x)), Use({"input": x}, {}, x), own=8) == 4
+
+
+def test_dropout_that_stays_on_is_switched_off_and_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(NoiseDropout(0.5)))
+    x = torch.rand(2, 3, 8, 8)
+    use = Use({"input": x}, {}, network(x))
+    quiet, names = silent(network)
+    assert names == ["1.0"] and isinstance(network[1][0], NoiseDropout)  # the run's own stays as it is
+    reference = settled(Plain(quiet, use), use, True, "G")
+    assert torch.equal(reference, network[0](x)) and not torch.equal(reference, use.output)
+
+
+class Noisy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.randn_like(x)
+
+
+def test_other_noise_inside_is_refused() -> None:
+    x = torch.rand(2, 3)
+    with pytest.raises(Exception, match="G draws noise inside itself"):
+        settled(Plain(Noisy(), Use({"x": x}, {}, x)), Use({"x": x}, {}, x), False, "G")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("format=tflite", "choose one of onnx, torch, safetensors"),
+        ("format=torch network=H", "network=H: CycleGAN has G, F, D_X, D_Y"),
+        ("format=torch network=D_X", "network=D_X plays no part in it"),
+        ("format=torch direction=a2b", "choose one of x2y, y2x"),
+    ],
+)
+def test_what_is_refused(options: str, words: str, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["export", str(runs / "cycle"), *options.split()]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(export_formats.TOOLS, "onnx", ("no_such_library",))
+    assert main.main(["export", str(runs / "points"), "format=onnx"]) == 2
+    assert "format=onnx needs no_such_library: pip install 'gan-cli[export]'" in capsys.readouterr().err

@@ -1,0 +1,312 @@
+"""`gan translate`: pictures of any size, tiles, several outputs, styles, sheets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gan_cli.cli import main
+from gan_cli.inference import contact_sheet, translation
+from gan_cli.inference.tiling import PADDED, RESIZED, Fit, ramp, starts, whole
+from gan_cli.networks.sizes import multiple
+from gan_cli.utils.errors import GanError
+
+TINY = (
+    "trainer.iterations=1 trainer.batch_size=2 trainer.sample_count=2 trainer.log_every=1 trainer.device=cpu"
+    " dataset.size=8 "
+)
+PATCH = "model.discriminator.width=2 model.discriminator.n_layers=1"
+CYCLE = (
+    "model=cyclegan dataset.image_size=16 model.G.width=2 model.G.blocks=1 model.F.width=2 model.F.blocks=1 "
+    "model.D_X.width=2 model.D_X.n_layers=1 model.D_Y.width=2 model.D_Y.n_layers=1"
+)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CycleGAN `cycle` of 16 pixels (takes multiples of 4) and a pix2pix `pairs` of 32 (draws noise)."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert main.main(["train", *f"{TINY}{CYCLE} hydra.run.dir={folder}/cycle".split()]) == 0
+    pix2pix = f"model=pix2pix dataset.image_size=32 model.generator.width=2 {PATCH}"
+    assert main.main(["train", *f"{TINY}{pix2pix} hydra.run.dir={folder}/pairs".split()]) == 0
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("photos").mkdir()
+    generator = np.random.default_rng(0)
+    for name, size in (("a.jpg", (24, 20)), ("b.png", (17, 19))):
+        pixels = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(Path("photos", name))
+    return Path("photos")
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+# -- sizes
+
+
+class Multiples(nn.Module):
+    """Brighter by one; pictures of multiples of 8 alone. Notes the sizes that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, int]] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(tuple(x.shape[2:]))
+        for size in x.shape[2:]:
+            multiple(size, of=8, least=8)
+        return x + 1
+
+
+def test_a_picture_is_padded_to_the_next_multiple_and_cropped_back() -> None:
+    network, image = Multiples(), torch.rand(1, 3, 13, 16)
+    result, how = whole(network, image, own=32)
+    assert how == PADDED and network.seen[-1] == (16, 16)
+    assert torch.equal(result, image + 1)
+    assert whole(network, torch.rand(1, 3, 8, 24), own=32)[1] is None and network.seen[-1] == (8, 24)
+
+
+def test_the_padding_reflects() -> None:
+    seen = []
+
+    def call(x: Tensor) -> Tensor:
+        if x.shape[-1] % 4:
+            raise ValueError("multiples of 4")
+        seen.append(x)
+        return x
+
+    whole(call, torch.arange(4 * 6.0).view(1, 1, 4, 6), own=8)
+    assert seen[0][0, 0, 0].tolist() == [1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 4.0]  # one more on each side
+
+
+def test_a_network_of_one_size_gets_the_picture_resized_and_back() -> None:
+    def call(x: Tensor) -> Tensor:
+        if x.shape[-2:] != (32, 32):
+            raise ValueError("32 pixels alone")
+        return x
+
+    image = torch.linspace(0, 1, 100).expand(1, 1, 60, 100)
+    result, how = whole(call, image, own=32)
+    assert how == RESIZED.format(32) and result.shape == image.shape
+    assert (result - image).abs().max() < 0.02  # a ramp survives both ways
+    assert whole(call, torch.rand(1, 3, 3, 5), own=32)[0].shape == (1, 3, 3, 5)  # too small to reflect
+
+
+def test_what_the_network_refuses_at_its_own_size_is_said() -> None:
+    def call(x: Tensor) -> Tensor:
+        raise ValueError("no picture will do")
+
+    with pytest.raises(ValueError, match="no picture will do"):
+        whole(call, torch.rand(1, 3, 16, 16), own=16)
+
+
+def test_no_memory_names_tile() -> None:
+    def call(x: Tensor) -> Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+
+    with pytest.raises(GanError, match="picture of 24x16: tile="):
+        whole(call, torch.rand(1, 3, 16, 24), own=16)
+
+
+def test_size_is_that_of_the_shorter_side_on_the_way() -> None:
+    network = Multiples()
+    result, _ = Fit(own=8, size=16)(network, torch.rand(1, 3, 30, 60))
+    assert network.seen == [(16, 32)] and result.shape == (1, 3, 30, 60)
+
+
+def test_labels_stay_whole_numbers() -> None:
+    seen = []
+
+    def call(x: Tensor) -> Tensor:
+        seen.append(x)
+        return x
+
+    maps = torch.randint(0, 5, (1, 2, 30, 30)).float()
+    Fit(own=8, size=17, labels=True)(call, maps)
+    assert seen[0].shape == (1, 2, 17, 17) and torch.equal(seen[0], seen[0].round())
+
+
+# -- tiles
+
+
+def test_where_tiles_begin_and_how_they_weigh() -> None:
+    assert starts(100, 40, 10) == [0, 30, 60]
+    assert starts(101, 40, 10) == [0, 30, 60, 61]
+    assert starts(40, 40, 10) == [0] and starts(20, 40, 10) == [0]
+    assert torch.allclose(ramp(6, 2), torch.tensor([1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3]))
+    assert ramp(4, 0).tolist() == [1, 1, 1, 1]
+
+
+def test_two_tiles_blend_linearly() -> None:
+    """Tiles of 6 that overlap by 2 over 10 columns, the first all 0 and the second all 3: 1 and 2 where both are."""
+    calls = []
+
+    def call(x: Tensor) -> Tensor:
+        calls.append(x.shape)
+        return torch.full_like(x, 3.0 * (len(calls) - 1))
+
+    result = Fit(own=8, tile=8, overlap=2)(call, torch.zeros(1, 1, 8, 14))[0]
+    assert calls == [(1, 1, 8, 8)] * 2
+    torch.testing.assert_close(result[0, 0, 3], torch.tensor([0.0] * 6 + [1.0, 2.0] + [3.0] * 6))
+
+
+def test_tiled_equals_untiled_in_the_interior_without_instance_normalisation() -> None:
+    """A network that sees 7 pixels (3 to each side): away from the seams by 3, and where a single tile counts."""
+    torch.manual_seed(0)
+    network = nn.Sequential(*[nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1) for i in range(3)]).double()
+    image = torch.rand(1, 3, 40, 56, dtype=torch.float64)
+    with torch.no_grad():
+        at_once = network(image)
+        tiled, how = Fit(own=16, tile=24, overlap=8)(network, image)
+        assert how and "24x24" in how and tiled.shape == at_once.shape
+        inner = (slice(None), slice(None), slice(0, 16), slice(24, 32))  # the tile from 16 to 40 alone
+        assert torch.allclose(tiled[inner], at_once[inner], atol=1e-6)
+        assert not torch.allclose(tiled, at_once, atol=1e-6)  # at the seams a tile sees its own border
+        normed = nn.Sequential(network, nn.InstanceNorm2d(4))
+        otherwise = Fit(own=16, tile=24, overlap=8)(normed, image)[0]
+        assert not torch.allclose(otherwise[inner], normed(image)[inner], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tile": 4}, "tile=4"),
+        ({"size": 0}, "size=0"),
+        ({"overlap": 3}, "only with tile"),
+        ({"tile": 32, "overlap": 17}, "overlap by 0 to 16"),
+    ],
+)
+def test_wrong_fits(options: dict[str, int], words: str) -> None:
+    with pytest.raises(GanError, match=words):
+        Fit(own=16, **options)
+
+
+# -- the command
+
+
+def test_sizes_and_names_are_kept(runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png"}
+    assert pixels("out/a.png").shape == (20, 24, 3) and pixels("out/b.png").shape == (19, 17, 3)
+    assert "2 of 2 images translated x2y" in (said := capsys.readouterr().out) and f"1 {PADDED}" in said
+    whole_folder = pixels("out/b.png")
+    assert main.main(["translate", f"{runs}/cycle", "input=photos/b.png", "output=one", "seed=5"]) == 0  # no noise
+    assert np.array_equal(pixels("one/b.png"), whole_folder)
+
+
+def test_a_game_with_noise_gives_several_outputs(runs: Path, photos: Path) -> None:
+    run = f"{runs}/pairs"
+    assert main.main(["translate", run, "input=photos", "output=out"]) == 0
+    assert len(list(Path("out").iterdir())) == 2 * translation.OUTPUTS
+    assert main.main(["translate", run, "input=photos", "output=two", "n=2", "seed=1"]) == 0
+    assert {p.name for p in Path("two").iterdir()} == {"a_0.png", "a_1.png", "b_0.png", "b_1.png"}
+    assert not np.array_equal(pixels("out/a_0.png"), pixels("out/a_1.png"))
+    assert np.array_equal(pixels("two/a_0.png"), pixels("out/a_1.png"))  # noise i of seed 0 is noise 0 of seed i
+    assert main.main(["translate", run, "input=photos/b.png", "output=one", "n=1", "seed=3"]) == 0
+    assert np.array_equal(pixels("one/b.png"), pixels("out/b_3.png"))  # whatever else is in the folder
+
+
+def test_tiles_share_their_noise(runs: Path, photos: Path) -> None:
+    """A grey picture of four tiles without overlap: each is translated alike."""
+    Image.new("RGB", (64, 64), "grey").save("grey.png")
+    options = ["input=grey.png", "output=out", "n=1", "tile=32", "overlap=0"]
+    assert main.main(["translate", f"{runs}/pairs", *options]) == 0
+    found = pixels("out/grey.png")
+    assert np.array_equal(found[:32, :32], found[32:, 32:]) and np.array_equal(found[:32, :32], found[:32, 32:])
+
+
+def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
+    assert main.main(["translate", f"{runs}/pairs", *["input=photos", "output=out", "n=2", "sheet=true"]]) == 0
+    found = pixels("out/sheet.png")
+    assert found.shape == (2 * 24 - 4, 3 * 28 - 4, 3)  # cells of 20 x 24 and gaps of 4
+    assert np.array_equal(found[:20, :24], pixels("photos/a.jpg"))
+    assert np.array_equal(found[:20, 28:52], pixels("out/a_0.png"))
+    assert np.array_equal(found[24:43, 56:73], pixels("out/b_1.png"))
+
+
+def test_pages_are_bounded(tmp_path: Path) -> None:
+    image = contact_sheet.cell(torch.zeros(1, 700, 1000, dtype=torch.uint8))
+    rows = [[image] * 2 for _ in range(contact_sheet.ROWS + 1)]
+    assert contact_sheet.save(tmp_path, rows) == 2
+    assert pixels(tmp_path / "sheet_1.png").shape == (contact_sheet.ROWS * 183 - 4, 2 * 260 - 4, 3)
+    assert pixels(tmp_path / "sheet_2.png").shape == (179, 516, 3)
+
+
+class Dyed(nn.Module):
+    """Takes the mean colour of the style."""
+
+    def transfer(self, image: Tensor, style: Tensor, direction: str) -> Tensor:
+        assert style.shape[2:] == (16, 16) and direction == "x2y"
+        return style.mean((2, 3), keepdim=True).expand_as(image)
+
+
+def test_a_style_from_each_picture(runs: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gan_cli.systems.cyclegan import CycleGAN
+
+    monkeypatch.setattr(CycleGAN, "transfer", Dyed.transfer, raising=False)
+    Path("styles").mkdir()
+    for name in ("red", "blue"):
+        Image.new("RGB", (40, 30), name).save(f"styles/{name}.png")
+    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "style=styles"]]) == 0
+    assert {p.name for p in Path("out").iterdir()} == {"a_red.png", "a_blue.png", "b_red.png", "b_blue.png"}
+    assert pixels("out/b_blue.png").reshape(-1, 3).tolist() == [[0, 0, 255]] * (17 * 19)
+    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=one", "style=styles/red.png"]]) == 0
+    assert pixels("one/a.png")[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("input=photos output=photos", "would be overwritten"),
+        ("input=photos/a.jpg output=photos", "would be overwritten"),
+        ("input=nowhere output=out", "no such folder or file"),
+        ("input=photos output=out n=3", "n=3: CycleGAN draws no noise"),
+        ("input=photos output=out n=0", "at least one output"),
+        ("input=photos output=out style=photos", "takes no style"),
+        ("input=photos output=out direction=x2z", "choose one of x2y, y2x"),
+        ("input=photos output=out tile=4", "tile=4"),
+    ],
+)
+def test_what_is_refused(
+    options: str, words: str, runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    assert main.main(["translate", f"{runs}/cycle", *options.split()]) == 2
+    assert words in capsys.readouterr().err and not Path("out").exists()
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+
+
+def test_a_sheet_overwrites_no_output(runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "a.jpg").rename(photos / "sheet.jpg")
+    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "sheet=true"]]) == 2
+    assert "would overwrite the output sheet.png" in capsys.readouterr().err
+
+
+def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two things of one class that touch: only the instance map tells them apart, by a boundary."""
+    monkeypatch.chdir(tmp_path)
+    small = "model=pix2pixhd model.G1.width=8 model.G2.width=4 model.D.width=4 hydra.run.dir=run"
+    assert main.main(["train", *f"{TINY}{small}".split()]) == 0
+    for name in ("labels", "instances"):
+        Path(name).mkdir()
+    ids = np.zeros((32, 32), np.uint8)
+    ids[8:24, 4:28] = 1
+    Image.fromarray(ids).save("labels/a.png")
+    ids[8:24, 16:28] = 2
+    Image.fromarray(ids).save("instances/a.png")
+    for words in ([], ["instances=instances"]):
+        assert main.main(["translate", "run", "input=labels", f"output=out{len(words)}", *words]) == 0
+    one, two = (np.asarray(Image.open(f"out{i}/a.png")) for i in (0, 1))
+    assert one.shape == two.shape == (32, 32, 3) and not np.array_equal(one, two)
+    Path("instances/a.png").rename("instances/b.png")
+    assert main.main(["translate", "run", "input=labels", "output=out2", "instances=instances"]) == 2

@@ -1,0 +1,112 @@
+"""Packs: what the discriminator of PacGAN sees."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli.cli.main import main
+from gan_cli.data.base import Images
+from gan_cli.losses.adversarial import Wasserstein
+from gan_cli.losses.objective import Objective
+from gan_cli.networks.pacgan import Discriminator, Generator
+from gan_cli.systems.pacgan import PacGAN
+
+
+class Spy(nn.Module):
+    """Keeps the packs; a pack's score is the mean of its values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] = []
+        self.w = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.append(x)
+        return self.w * x.flatten(1).mean(1)
+
+
+def pacgan(packing: int = 3, one_fake: bool = False, **parts: object) -> PacGAN:
+    generator = nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (2, 1, 1)))
+    objective = Objective(Wasserstein(), **parts)  # type: ignore[arg-type]
+    return PacGAN(generator, Spy(), objective, latent_dim=4, one_fake=one_fake, packing=packing)
+
+
+def test_a_pack_holds_samples_that_follow_one_another_channel_on_channel() -> None:
+    x = torch.arange(12.0).view(6, 2, 1, 1)
+    assert pacgan(3).pack(x).flatten(1).tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
+    pictures = torch.arange(16.0).view(2, 2, 2, 2)
+    assert torch.equal(pacgan(2).pack(pictures)[0, 2:], pictures[1])
+
+
+def test_a_pack_is_all_real_or_all_generated() -> None:
+    game = pacgan(2)
+    batch = Images(torch.full((4, 2, 1, 1), 100.0))
+    terms = game.d_loss(batch)
+    real, fake = game.discriminator.seen
+    assert real.shape == fake.shape == (2, 4, 1, 1)
+    assert (real == 100).all() and (fake < 50).all()
+    assert terms["adversarial"].item() == pytest.approx(fake.mean().item() - 100, abs=1e-4)
+    g = game.g_loss(batch)
+    fake = game.discriminator.seen[-1]
+    assert fake.shape == (2, 4, 1, 1) and (fake < 50).all()
+    assert g["adversarial"].item() == pytest.approx(-fake.mean().item(), abs=1e-4)
+
+
+def test_both_turns_see_the_same_packs_if_asked_to() -> None:
+    batch = Images(torch.ones(4, 2, 1, 1))
+    for shared in (True, False):
+        game = pacgan(2, one_fake=shared)
+        game.d_loss(batch)
+        g = game.g_loss(batch)
+        _, first, second = game.discriminator.seen
+        assert torch.equal(first, second) == shared
+        g["adversarial"].backward()
+        assert game.generator[0].weight.grad.abs().sum() > 0
+
+
+def test_a_penalty_sees_packs() -> None:
+    seen = []
+    game = pacgan(2, penalty=lambda f, real, fake: seen.append((real.shape, fake.shape)) or real.sum())
+    game.d_loss(Images(torch.ones(4, 2, 1, 1)))
+    assert seen == [((2, 4, 1, 1), (2, 4, 1, 1))]
+
+
+def test_packs_of_one_are_the_plain_game() -> None:
+    x = torch.randn(5, 2, 3, 3)
+    assert torch.equal(pacgan(1).pack(x), x)
+
+
+def test_what_does_not_divide(
+    capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="packs of 3"):
+        pacgan(3).pack(torch.zeros(4, 2, 1, 1))
+    with pytest.raises(ValueError, match="at least 1"):
+        pacgan(0)
+    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+    words = ["train", "dataset=ring", "model=pacgan", "network=toy", "model.packing=3", "hydra.run.dir=run"]
+    assert main([*words, "trainer.batch_size=64"]) == 2
+    assert "takes samples by 3; choose a multiple of 3" in capsys.readouterr().err
+
+
+def test_networks_for_points_of_the_authors_code() -> None:
+    G, D = Generator(1, 2), Discriminator(1, 6)
+    linear = 2 * 400 + 3 * 400**2 + 401 * 2
+    assert sum(p.numel() for p in G.parameters()) == linear + 4 * 800
+    assert sum(p.numel() for p in D.parameters()) == 7 * 1000 + 2 * 201 * 1000 + 201
+    weights = [layer.weight for net in (G, D) for layer in net.modules() if isinstance(layer, nn.Linear)]
+    assert all(abs(w.std().item() / 0.02 - 1) < 0.15 for w in weights if w.numel() > 500)
+    z = torch.randn(64, 2)
+    assert G(z).shape == (64, 2, 1, 1)
+    hidden = G.layers[:3](z)
+    assert hidden.min() == 0 and 0.2 < (hidden > 0).float().mean() < 0.8  # normalised, then cut at 0
+    assert D(torch.randn(3, 6, 1, 1)).shape == (3,)
+
+
+def test_trains_from_the_command_line(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+    for network, data in (("toy", "ring"), ("dcgan", "shapes")):
+        words = [f"network={network}", f"dataset={data}", "trainer.iterations=2", "trainer.batch_size=6"]
+        if network == "dcgan":
+            words += ["model.generator.width=4", "model.discriminator.width=4"]
+        assert main(["train", "model=pacgan", "model.packing=3", *words, f"hydra.run.dir={data}"]) == 0

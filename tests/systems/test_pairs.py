@@ -1,0 +1,112 @@
+"""Which losses go with which models: docs/PAIRS.md, whose every cell is a game that was built and rehearsed.
+
+`python tests/test_pairs.py > docs/PAIRS.md` writes the page anew.
+"""
+
+import functools
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from gan_cli.config.composer import Composer, arguments
+from gan_cli.config.groups import description
+from gan_cli.config.schema import conf_dir
+from gan_cli.data.base import Dataset
+from gan_cli.training import build
+from gan_cli.utils.errors import GanError
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "PAIRS.md"
+HEAD = """\
+<!-- Written by `python tests/test_pairs.py`. -->
+# Which losses go with which models
+
+`gan train model=MODEL loss=LOSS` with the model's own networks and data set: **+** it plays; **w** it plays, and warns
+that the penalty takes the gradient of each sample alone while the critic normalises over the batch (a network with
+`norm=layer` or `none` mends it); **a number**: it is refused before anything is written, for the reason below. Every
+cell is a game that was built, and whose first turns were played on two samples.
+"""
+CHECKED = ("gmmn", "cls_gan")  # by the test; all of them would take a minute
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def composed(*words: str) -> DictConfig:
+    args = arguments([*words, "trainer.batch_size=4"])
+    return Composer(args).compose(args.overrides)
+
+
+def small(model: str) -> tuple[DictConfig, Dataset]:
+    """The model with narrow networks, and its own data set."""
+    cfg = composed(f"model={model}")
+    for node in cfg.model.values():
+        if isinstance(node, DictConfig) and "width" in node:
+            node.width = 8
+    return cfg, build.dataset(cfg)
+
+
+@functools.cache
+def objective(loss: str) -> DictConfig:
+    return DictConfig(composed(f"loss={loss}").loss)
+
+
+def verdict(cfg: DictConfig, data: Dataset, loss: str) -> str:
+    """+, w, or why it is refused."""
+    cfg.loss = objective(loss)
+    try:
+        game = build.system(cfg)
+        build.match(cfg, game, data)
+        build.rehearse(cfg, game, data)
+    except GanError as error:
+        return re.sub(r"^model \S+ with these networks cannot play on a batch of \d+ from \S+: ", "", str(error))
+    return "w" if build.caution(game) else "+"
+
+
+def page() -> str:
+    models, losses = names("model"), names("loss")
+    parts = {model: small(model) for model in models}
+    reasons: dict[str, int] = {}
+    lines = [HEAD, f"| loss | {' | '.join(models)} |", "| --- |" + " --- |" * len(models)]
+    for loss in losses:
+        cells = [verdict(*parts[model], loss) for model in models]
+        marks = [cell if cell in "+w" else str(reasons.setdefault(cell, len(reasons) + 1)) for cell in cells]
+        lines.append(f"| {loss} | {' | '.join(marks)} |")
+    lines += ["", *(f"{number}. {reason}" for reason, number in reasons.items()), ""]
+    lines += ["The models:", "", *(f"- `{m}`: {description(conf_dir() / 'model' / f'{m}.yaml')}" for m in models), ""]
+    return "\n".join(lines)
+
+
+def table(text: str) -> dict[tuple[str, str], str]:
+    """(loss, model) -> mark, with the reason in the place of its number."""
+    reasons = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    head, body = rows[0], rows[2:]
+    return {
+        (cells[0], model): reasons.get(mark, mark)
+        for cells in body
+        for model, mark in zip(head[1:], cells[1:], strict=True)
+    }
+
+
+def test_the_page_has_every_pair() -> None:
+    assert set(table(PAGE.read_text())) == set(itertools.product(names("loss"), names("model")))
+
+
+@pytest.mark.parametrize("model", CHECKED)
+def test_the_page_tells_the_truth(model: str) -> None:
+    told, (cfg, data) = table(PAGE.read_text()), small(model)
+    for loss in names("loss"):
+        assert verdict(cfg, data, loss) == told[loss, model], loss
+
+
+def test_refusals_are_one_line_with_a_reason() -> None:
+    refused = {text for text in table(PAGE.read_text()).values() if text not in "+w"}
+    assert refused and all(len(text) > 20 and "Error" not in text for text in refused)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

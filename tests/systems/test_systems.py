@@ -1,0 +1,422 @@
+"""Each game by its paper: who moves, what each loss is worth by hand, and where its gradients go."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gan_cli.data.base import Domains, Images
+from gan_cli.losses.adversarial import LeastSquares, NonSaturating, Wasserstein
+from gan_cli.losses.objective import Objective, WarmUp, WeightClip
+from gan_cli.losses.penalties import GradientPenalty
+from gan_cli.networks import conditional, infogan, mlp, patchgan, resnet
+from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.conditional_gan import ConditionalGAN
+from gan_cli.systems.cyclegan import CycleGAN
+from gan_cli.systems.gan import GAN
+from gan_cli.systems.infogan import InfoGAN, categorical_information, continuous_information
+from gan_cli.utils import random
+
+SIZE = 8
+
+
+def gan(objective: Objective | None = None, **options: Any) -> GAN:
+    torch.manual_seed(0)
+    return GAN(
+        mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), mlp.ToyDiscriminator(1, 2, widths=[8]),
+        objective or Objective(NonSaturating()), latent_dim=3, **options,
+    )  # fmt: skip
+
+
+def conditional_gan(objective: Objective | None = None) -> ConditionalGAN:
+    torch.manual_seed(0)
+    return ConditionalGAN(
+        conditional.Generator(SIZE, 1, 4, latent_dim=3, width=4),
+        conditional.Discriminator(SIZE, 1, 4, width=4, norm="none"),
+        objective or Objective(NonSaturating()), num_classes=4, latent_dim=3,
+    )  # fmt: skip
+
+
+def info_gan(**options: Any) -> InfoGAN:
+    torch.manual_seed(0)
+    codes = {"categorical": [4, 3], "continuous": 2}
+    return InfoGAN(
+        infogan.Generator(SIZE, 1, noise_dim=5, **codes), infogan.Trunk(SIZE, 1), infogan.Discriminator(),
+        infogan.Posterior(**codes), Objective(NonSaturating()), noise_dim=5, **codes, **options,
+    )  # fmt: skip
+
+
+def cycle_gan(**options: Any) -> CycleGAN:
+    torch.manual_seed(0)
+    return CycleGAN(
+        *[resnet.Translator(SIZE, 1, width=2, blocks=1) for _ in "GF"],
+        *[patchgan.Discriminator(SIZE, 1, width=2, n_layers=1) for _ in "XY"],
+        Objective(LeastSquares(scale=1.0)), **options,
+    )  # fmt: skip
+
+
+def batch_for(game: System) -> Any:
+    generator = torch.Generator().manual_seed(1)
+    if game.batch_type is Domains:
+        return Domains(*torch.rand(2, 3, 1, SIZE, SIZE, generator=generator))
+    if isinstance(game, GAN) and not game.needs_labels:
+        return Images(torch.rand(4, 2, 1, 1, generator=generator))
+    return Images(torch.rand(4, 1, SIZE, SIZE, generator=generator), torch.tensor([0, 1, 2, 3]))
+
+
+def play(game: System, turn: Turn, batch: Any) -> Terms:
+    """The turn's loss, backward, with only `moves` trainable, as the trainer does."""
+    for name, network in game.named_children():
+        network.requires_grad_(name in turn.moves)
+    game.zero_grad()
+    terms = turn.loss(batch)
+    sum(terms.values()).backward()
+    return terms
+
+
+@pytest.mark.parametrize(
+    "game",
+    [
+        gan(), gan(Objective(Wasserstein(), GradientPenalty(), critic_steps=5)),
+        conditional_gan(), conditional_gan(Objective(Wasserstein(), GradientPenalty())),
+        info_gan(), info_gan(fix_std=False), cycle_gan(), cycle_gan(lambda_identity=0.5),
+    ],
+)  # fmt: skip
+def test_every_loss_reaches_its_movers_and_nobody_else(game: System) -> None:
+    random.seed(0)
+    for turn in game.turns():
+        terms = play(game, turn, batch_for(game))
+        assert all(term.shape == () and term.isfinite() for term in terms.values())
+        for name, network in game.named_children():
+            grads = [p.grad for p in network.parameters()]
+            if name in turn.moves:
+                assert all(g is not None for g in grads), name
+                assert sum(float(g.abs().sum()) for g in grads) > 0, name
+            else:
+                assert all(g is None for g in grads), name
+
+
+@pytest.mark.parametrize("game", [gan(), conditional_gan(), info_gan(), cycle_gan()])
+def test_samples_have_the_shape_of_the_data(game: System) -> None:
+    game.eval()
+    batch = batch_for(game)
+    for name, images in game.sample(batch).items():
+        assert images.shape == batch[0].shape and name.isidentifier()
+
+
+# GAN
+
+
+def test_algorithm_1() -> None:
+    game = gan(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=WarmUp()))
+    d, g = game.turns()
+    assert (d.moves, d.steps, g.moves, g.steps) == (("discriminator",), 100, ("generator",), 1)
+    game.iteration = 30
+    assert game.turns()[0].steps == 5
+    assert d.after_step is not None and g.after_step is None
+    d.after_step()
+    assert max(p.abs().max() for p in game.discriminator.parameters()) <= 0.01
+    assert max(p.abs().max() for p in game.generator.parameters()) > 0.01
+
+
+def counted(game: GAN) -> list[Tensor]:
+    """What G is given from now on."""
+    seen: list[Tensor] = []
+    game.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    return seen
+
+
+@pytest.mark.parametrize("one_fake", [False, True])
+def test_one_fake_for_both_turns(one_fake: bool) -> None:
+    """G's gradient through the kept images is that of drawing the same z again; D's turn gives G none."""
+    game, x = gan(one_fake=one_fake), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(game)
+    d, g = game.turns()
+    game.generator.requires_grad_(False)
+    sum(d.loss(x).values()).backward()  # type: ignore[union-attr]
+    assert all(p.grad is None for p in game.generator.parameters())
+    assert not any(p.requires_grad for p in game.generator.parameters())
+    with torch.no_grad():
+        game.discriminator.layers[1].weight.add_(0.1)  # D has moved
+    game.generator.requires_grad_(True)
+    sum(g.loss(x).values()).backward()  # type: ignore[union-attr]
+    assert len(seen) == (1 if one_fake else 2)
+    found = [p.grad.clone() for p in game.generator.parameters()]  # type: ignore[union-attr]
+    game.generator.zero_grad()
+    fake = game.generator(seen[-1])
+    sum(game.objective.g_loss(game.discriminator, fake, x.image).values()).backward()  # type: ignore[union-attr]
+    for ours, p in zip(found, game.generator.parameters(), strict=True):
+        assert ours.any() or p.dim() == 1
+        torch.testing.assert_close(ours, p.grad)
+    g.loss(x)
+    assert len(seen) == (3 if one_fake else 4)  # nothing is left over: a second call draws
+
+
+def test_one_fake_needs_one_step_of_d() -> None:
+    game, x = gan(Objective(NonSaturating(), critic_steps=2), one_fake=True), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(game)
+    for turn in game.turns():
+        for _ in range(turn.steps):
+            turn.loss(x)
+    assert len(seen) == 3
+    with pytest.raises(ValueError, match="one_fake"):
+        gan(one_fake=True, fakes_per_real=2)
+
+
+def test_gan_losses_by_hand() -> None:
+    """G(z) = z, D(x) = sum of x: the fakes' scores are the noise."""
+    game = GAN(nn.Unflatten(1, (1, 1, 1)), nn.Flatten(0), Objective(Wasserstein()), latent_dim=1)
+    game.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
+    batch = Images(torch.tensor([1.0, 5.0]).view(2, 1, 1, 1))
+    random.seed(7)
+    z = random.normal(2, 1)
+    random.seed(7)
+    assert game.d_loss(batch)["adversarial"].item() == pytest.approx(z.mean().item() - 3)
+    random.seed(7)
+    assert game.g_loss(batch)["adversarial"].item() == pytest.approx(-z.mean().item())
+
+
+def test_prior_is_a_part() -> None:
+    game = gan(noise=lambda *shape, device: random.uniform(*shape, device=device, low=2.0, high=3.0))
+    z = game.prior(100)
+    assert z.shape == (100, 3) and z.min() >= 2 and z.max() <= 3
+    z = gan().prior(2000)
+    assert abs(z.mean()) < 0.1 and abs(z.std() - 1) < 0.1
+
+
+def test_interpolation_is_a_straight_line() -> None:
+    game = GAN(nn.Unflatten(1, (3, 1, 1)), nn.Linear(1, 1), Objective(NonSaturating()), latent_dim=3)
+    table = game.traverse(4)["interpolation"]
+    assert table.shape == (4, 10, 3, 1, 1)
+    steps = table[:, 1:] - table[:, :-1]
+    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
+    assert not torch.equal(table[0, 0], table[0, 9]) and not torch.equal(table[0], table[1])
+
+
+def test_gan_takes_no_label() -> None:
+    with pytest.raises(ValueError, match="no label"):
+        gan().generate(2, torch.tensor([0, 1]))
+
+
+# ConditionalGAN
+
+
+class Spy(nn.Module):
+    """Keeps its arguments; returns the mean of the first per sample, plus its parameter."""
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.shape, self.calls = shape, []
+        self.w = nn.Parameter(torch.zeros(1))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        self.calls.append(inputs)
+        mean = inputs[0].flatten(1).mean(1) + self.w
+        return mean.view(-1, *[1] * len(self.shape)).expand(-1, *self.shape)
+
+
+def test_fakes_take_the_batch_s_labels_and_the_critic_sees_them() -> None:
+    game = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
+    y = torch.tensor([2, 0])
+    batch = Images(torch.ones(2, 1, 2, 2), y)
+    game.d_loss(batch)
+    game.g_loss(batch)
+    assert all(torch.equal(call[1], y) for call in [*game.generator.calls, *game.discriminator.calls])
+    assert len(game.generator.calls) == 2 and len(game.discriminator.calls) == 3
+    assert torch.equal(game.discriminator.calls[0][0], batch.image)
+
+
+def test_conditional_samples() -> None:
+    game = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
+    game.sample(Images(torch.ones(5, 1, 2, 2)))
+    assert game.generator.calls[-1][1].tolist() == [0, 1, 2, 0, 1]
+    game.generate(300)
+    assert set(game.generator.calls[-1][1].tolist()) == {0, 1, 2}
+    table = game.traverse(2)["class"]
+    z, y = game.generator.calls[-1]
+    assert table.shape == (2, 3, 1, 2, 2) and y.tolist() == [0, 1, 2, 0, 1, 2]
+    assert torch.equal(z[0], z[2]) and not torch.equal(z[0], z[3])
+
+
+def test_conditional_gan_needs_classes() -> None:
+    with pytest.raises(ValueError, match="labelled"):
+        ConditionalGAN(Spy(), Spy(), Objective(NonSaturating()), num_classes=None)
+
+
+# InfoGAN
+
+
+def test_categorical_information_by_hand() -> None:
+    c = torch.tensor([0, 1])
+    assert categorical_information(torch.zeros(2, 10), c).item() == pytest.approx(0, abs=1e-6)
+    sure = 100 * torch.eye(10)[:2]
+    assert categorical_information(sure, c).item() == pytest.approx(math.log(10))      # I(c; x) <= H(c)
+    posterior = torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
+    expected = (math.log(0.5) + math.log(0.2)) / 2 + math.log(3)
+    assert categorical_information(posterior.log(), c).item() == pytest.approx(expected)
+
+
+def test_continuous_information_by_hand() -> None:
+    u, mean = torch.tensor([[0.5, 0.0]]), torch.tensor([[-0.5, 0.0]])
+    log_variance = torch.tensor([[0.0, math.log(0.25)]])
+    log_normal = -0.5 * math.log(2 * math.pi)
+    expected = (log_normal - 0.5) + (log_normal + math.log(2)) + 2 * math.log(2)
+    assert continuous_information(mean, log_variance, u).item() == pytest.approx(expected)
+
+
+def test_information_of_a_known_posterior() -> None:
+    """With Q's logits 0 and means 0 at sigma 1: L_I of the classes 0, of u  -E u^2 / 2 - ln(2 pi) / 2 + ln 2 each."""
+    game = info_gan(lambda_categorical=3.0, lambda_continuous=2.0)
+    nn.init.zeros_(game.posterior.layers[-1].weight)
+    latent = game.prior(6)
+    terms = game.information(game.trunk(torch.rand(6, 1, SIZE, SIZE)), latent)
+    expected = -latent.u.square().sum(1).mean() / 2 - math.log(2 * math.pi) + 2 * math.log(2)
+    assert terms["minus_L_I"].item() == pytest.approx(0, abs=1e-5)
+    assert terms["minus_L_I_continuous"].item() == pytest.approx(-2 * expected.item(), rel=1e-5)
+
+
+def test_information_of_a_sure_posterior_is_the_entropy() -> None:
+    """Q that reads the codes off: L_I = ln 4 + ln 3, and lambda weighs it."""
+    game = info_gan(lambda_categorical=0.5)
+    latent = game.prior(6)
+    hot = [50 * torch.eye(k)[c] for c, k in zip(latent.c.unbind(1), [4, 3], strict=True)]
+    game.posterior = nn.Identity()
+    game.trunk = nn.Flatten()
+    x = torch.cat([*hot, latent.u, torch.full((6, 2), 7.0)], dim=1)          # the variances are not used: sigma is 1
+    terms = game.information(game.trunk(x), latent)
+    assert terms["minus_L_I"].item() == pytest.approx(-0.5 * math.log(12))
+    assert terms["minus_L_I_continuous"].item() == pytest.approx(math.log(2 * math.pi) - 2 * math.log(2), rel=1e-5)
+    game.fix_std = False
+    learned = game.information(game.trunk(x), latent)["minus_L_I_continuous"].item()
+    assert learned == pytest.approx(math.log(2 * math.pi) + 7 - 2 * math.log(2), rel=1e-5)
+
+
+def test_infogan_turns_and_the_way_of_information() -> None:
+    game = info_gan()
+    d, g = game.turns()
+    assert d.moves == ("trunk", "discriminator", "posterior") and g.moves == ("generator",)
+    for turn, movers in ((d, ("trunk", "posterior")), (g, ("generator",))):
+        for name, network in game.named_children():
+            network.requires_grad_(name in turn.moves)
+        terms = turn.loss(batch_for(game))
+        assert list(terms) == ["adversarial", "minus_L_I", "minus_L_I_continuous"]
+        parameters = [p for name in movers for p in getattr(game, name).parameters()]
+        for name in ("minus_L_I", "minus_L_I_continuous"):
+            gradients = torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True)
+            assert all(gradient is not None for gradient in gradients), (turn.name, name)
+
+
+def test_infogan_prior() -> None:
+    latent = info_gan().prior(2000)
+    assert latent.z.shape == (2000, 5) and latent.c.shape == (2000, 2) and latent.u.shape == (2000, 2)
+    assert latent.z.abs().max() <= 1 and abs(latent.u.std() - 1 / math.sqrt(3)) < 0.05
+    assert latent.c[:, 0].bincount().min() > 400 and len(latent.c[:, 1].unique()) == 3
+
+
+def test_infogan_tables() -> None:
+    game = info_gan()
+    game.generator = nn.Unflatten(1, (5 + 4 + 3 + 2, 1, 1))            # shows the latent vector itself
+    tables = game.traverse(2)
+    assert [(name, table.shape[1]) for name, table in tables.items()] == [("c1", 4), ("c2", 3), ("c3", 10), ("c4", 10)]
+    c1, c3 = tables["c1"].flatten(2), tables["c3"].flatten(2)
+    torch.testing.assert_close(c1[0, :, 5:9], torch.eye(4))
+    torch.testing.assert_close(c3[1, :, 12], torch.linspace(-2, 2, 10))
+    changed = torch.ones(14, dtype=torch.bool)
+    changed[5:9] = False
+    assert (c1[:, :1, changed] == c1[..., changed]).all()              # a row differs in its code only
+    assert not torch.equal(c1[0, 0, :5], c1[1, 0, :5])
+
+
+def test_infogan_labels_set_the_first_code_and_classify_reads_it() -> None:
+    game = info_gan()
+    game.generator = nn.Unflatten(1, (14, 1, 1))
+    x = game.generate(3, torch.tensor([3, 0, 2])).flatten(1)
+    torch.testing.assert_close(x[:, 5:9], torch.eye(4)[[3, 0, 2]])
+    game.trunk, game.posterior = nn.Identity(), nn.Identity()
+    game.categorical, game.continuous = [4, 3], 2
+    posterior = torch.zeros(2, 11)
+    posterior[0, 2] = posterior[1, 1] = 1
+    posterior[:, 4:] = 9
+    assert game.classify(posterior).tolist() == [2, 1]
+
+
+def test_infogan_needs_a_code() -> None:
+    with pytest.raises(ValueError, match="at least one code"):
+        InfoGAN(*[nn.Identity()] * 4, Objective(NonSaturating()), categorical=[], continuous=0)
+
+
+# CycleGAN
+
+
+class Affine(nn.Module):
+    def __init__(self, scale: float, shift: float = 0.0) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.tensor(scale)), shift
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * x + self.shift
+
+
+def by_hand(**options: Any) -> CycleGAN:
+    """G doubles, F adds one, D_X is the image itself, D_Y thrice the image."""
+    return CycleGAN(
+        Affine(2.0), Affine(1.0, 1.0), Affine(1.0), Affine(3.0), Objective(LeastSquares(scale=1.0)), **options
+    )
+
+
+def test_cyclegan_losses_by_hand() -> None:
+    game = by_hand(lambda_identity=0.5)
+    batch = Domains(torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 5.0))
+    terms = {name: term.item() for name, term in game.g_loss(batch).items()}
+    assert terms == {
+        "G_adversarial": (3 * 2.0 - 1) ** 2,      # D_Y(G(x)) = 6, wants 1
+        "F_adversarial": (6.0 - 1) ** 2,          # D_X(F(y)) = 6
+        "cycle_x": 10 * abs(3.0 - 1),             # F(G(x)) = 3
+        "cycle_y": 10 * abs(12.0 - 5),            # G(F(y)) = 12
+        "identity_x": 5 * abs(2.0 - 1),           # F(x) = 2
+        "identity_y": 5 * abs(10.0 - 5),          # G(y) = 10
+    }
+    assert game.d_y_loss(batch)["adversarial"].item() == ((15.0 - 1) ** 2 + 6.0**2) / 2
+    assert game.d_x_loss(batch)["adversarial"].item() == ((1.0 - 1) ** 2 + 6.0**2) / 2
+
+
+def test_no_identity_term_by_default() -> None:
+    game = by_hand()
+    terms = game.g_loss(Domains(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)))
+    assert list(terms) == ["G_adversarial", "F_adversarial", "cycle_x", "cycle_y"]
+
+
+def test_cyclegan_turns() -> None:
+    assert [(turn.name, turn.moves) for turn in by_hand().turns()] == [
+        ("G", ("G", "F")), ("D_Y", ("D_Y",)), ("D_X", ("D_X",)),
+    ]  # fmt: skip
+
+
+def test_cyclegan_feeds_each_pool_once_an_iteration() -> None:
+    game = by_hand(pool_size=3)
+    for i in range(2):
+        batch = Domains(torch.full((1, 1, 2, 2), float(i)), torch.full((1, 1, 2, 2), 10.0 + i))
+        for turn in game.turns():
+            turn.loss(batch)
+    assert game.pool_y.images[:, 0, 0, 0].tolist() == [0.0, 2.0]          # G(x)
+    assert game.pool_x.images[:, 0, 0, 0].tolist() == [11.0, 12.0]        # F(y)
+    assert not game.shown_x.requires_grad and not game.shown_y.requires_grad
+
+
+def test_pools_reach_the_checkpoint() -> None:
+    game, other = by_hand(), by_hand()
+    game.g_loss(batch_for(game))
+    other.load_state_dict(game.state_dict())
+    assert len(other.pool_x.images) == 3 and torch.equal(other.pool_y.images, game.pool_y.images)
+
+
+def test_translate() -> None:
+    game, x = by_hand(), torch.ones(1, 1, 2, 2)
+    assert game.directions == ("x2y", "y2x")
+    assert torch.equal(game.translate(x, "x2y"), 2 * x) and torch.equal(game.translate(5 * x, "y2x"), 6 * x)
+    pictures = game.sample(Domains(x, 5 * x))
+    assert {name: picture[0, 0, 0, 0].item() for name, picture in pictures.items()} == {
+        "x": 1, "Gx": 2, "FGx": 3, "y": 5, "Fy": 6, "GFy": 12,
+    }  # fmt: skip

@@ -1,0 +1,354 @@
+"""`gan bench`: protocol, gradient rule, adapters of peers against small stand-ins, counted operations, tables."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from gan_cli.cli.main import main
+from gan_cli.tools.bench import bench, data, flops, report, scaling, side, start, step
+from gan_cli.tools.bench.games import Game, Ours, error, gradients
+from gan_cli.tools.bench.peer import Peer
+from gan_cli.tools.bench.peers import find
+from gan_cli.utils.errors import GanError
+
+DCGAN = [
+    "model=dcgan", "dataset.image_size=8", "trainer.batch_size=4", "model.latent_dim=6",
+    "model.generator.width=4", "model.discriminator.width=4", "trainer.device=cpu",
+]  # fmt: skip
+MLP = ["model=wgan_gp", "network=mlp", "dataset.image_size=8", "dataset.channels=1", "trainer.batch_size=4"]
+MLP += ["model.latent_dim=5", "loss.critic_steps=2", "trainer.device=cpu"]
+
+DCGAN_SCRIPT = """
+raise RuntimeError("the script itself must not run")
+
+class Generator(nn.Module):
+    def __init__(self, ngpu):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.ConvTranspose2d(nz, ngf, 4, 1, 0, bias=False), nn.BatchNorm2d(ngf), nn.ReLU(True),
+            nn.ConvTranspose2d(ngf, nc, 4, 2, 1, bias=False), nn.Tanh())
+
+    def forward(self, z):
+        return self.main(z)
+
+class Discriminator(nn.Module):
+    def __init__(self, ngpu):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(nc, ndf, 4, 2, 1, bias=False), nn.LeakyReLU(SLOPE, inplace=True),
+            nn.Conv2d(ndf, 1, 4, 1, 0, bias=False), nn.Sigmoid())
+
+    def forward(self, x):
+        return self.main(x).view(-1)
+"""
+WGAN_GP_SCRIPT = """
+class Generator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(opt.latent_dim, 16), nn.ReLU(), nn.Linear(16, int(np.prod(img_shape))))
+
+    def forward(self, z):
+        return self.model(z).view(len(z), *img_shape)
+
+class Discriminator(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(int(np.prod(img_shape)), 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+
+    def forward(self, x):
+        return self.model(x.view(len(x), -1))
+
+def compute_gradient_penalty(D, real, fake):
+    alpha = Tensor(np.random.random((real.size(0), 1, 1, 1)))
+    x = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
+    ones = Variable(Tensor(len(x), 1).fill_(1.0), requires_grad=False)
+    slope = autograd.grad(outputs=D(x), inputs=x, grad_outputs=ones, create_graph=True)[0]
+    return ((slope.view(len(x), -1).norm(2, dim=1) - 1) ** 2).mean()
+"""
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A checkout like pytorch/examples, with the definitions alone."""
+    return _checkout(tmp_path / "examples", "dcgan/main.py", DCGAN_SCRIPT.replace("SLOPE", "0.2"))
+
+
+def _checkout(root: Path, name: str, text: str) -> Path:
+    (root / name).parent.mkdir(parents=True)
+    (root / name).write_text(text)
+    return root
+
+
+def job(words: list[str], peer: Path | None, **more: Any) -> dict[str, Any]:
+    return {"words": words, "peer": str(peer) if peer else None, "draws": 1, **more}
+
+
+def test_dcgan_adapter_plays_our_game(examples: Path) -> None:
+    """The same weights, images and noise: D's gradients are ours. Another slope of the LeakyReLU is another maths."""
+    found = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
+    assert set(found) == {"discriminator", "generator"} and 0 < found["generator"]["peer"] < 1e-5
+    assert 0 < found["discriminator"]["peer"] < 1e-5
+    (examples / "dcgan/main.py").write_text(DCGAN_SCRIPT.replace("SLOPE", "0.3"))
+    other = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
+    kept, broken = step._judge(["ours", "plain", "peer", "peer+malloc"], other)
+    assert kept == ["ours", "plain"] and len(broken) == 1 and "peer, whose gradient of " in broken[0]
+
+
+def test_wgan_gp_adapter_plays_our_game(tmp_path: Path) -> None:
+    """Ours takes the peer's networks; with the same noise and the same points between, two critic steps agree."""
+    root = _checkout(tmp_path / "gan", "implementations/wgan_gp/wgan_gp.py", WGAN_GP_SCRIPT)
+    found = side.check(job(MLP, root, sides=["plain", "ours", "peer"]))
+    assert 0 < found["discriminator"]["peer"] < 1e-5 and found["discriminator"]["ours"] < 1e-5
+    game = Game(MLP)
+    peer = find(str(root), game)()
+    assert isinstance(game.system.generator, nn.Module) and "model.0.weight" in game.system.generator.state_dict()
+    assert sorted(gradients(peer)) == ["discriminator/1", "discriminator/2", "generator/1"]
+
+
+def test_bare_loop_plays_our_game() -> None:
+    found = side.check(job(DCGAN, None, sides=["plain", "ours"]) | {"peer": "bare", "sides": ["plain", "ours", "peer"]})
+    assert all(row["peer"] <= 3 * row["plain"] + 1e-7 for row in found.values()) and "generator" in found
+
+
+def test_peers_play_on_batches_of_their_own_loaders(examples: Path, tmp_path: Path) -> None:
+    """An image folder with a class: each step takes another batch. The bare loop takes ours, in our order."""
+    Path(tmp_path, "faces/all").mkdir(parents=True)
+    for number in range(8):
+        Image.new("RGB", (12, 10), (30 * number, 0, 0)).save(tmp_path / f"faces/all/{number}.png")
+    words = [*DCGAN, "dataset=image_folder", f"dataset.root={tmp_path / 'faces'}", "dataset.image_size=8"]
+    peer, game = side.player({"words": words, "peer": str(examples), "side": "peer", "stream": True})
+    assert isinstance(peer, Peer) and peer.batches is not None
+    one, two, three = (next(peer.batches)[0] for _ in range(3))
+    reds = sorted(torch.cat([one, two])[:, 0, 0, 0].tolist())  # an epoch: every picture once
+    assert reds == pytest.approx([60 * n / 255 - 1 for n in range(8)], abs=0.01) and three.shape == (4, 3, 8, 8)
+    peer.step()
+    bare, game = side.player({"words": DCGAN, "peer": "bare", "side": "peer", "stream": True})
+    assert isinstance(bare, Peer) and bare.batches is not None
+    next(bare.batches)
+    assert torch.equal(next(bare.batches)[0], game.data.train_batch(0, 4, 4)[0])
+    bare.step()
+    found = side.check({"words": words, "peer": str(examples), "draws": 1, "sides": ["plain", "peer"], "stream": True})
+    assert found["discriminator"]["peer"] < 1e-5  # on one batch all the same
+    fixed, _ = side.player({"words": DCGAN, "peer": str(examples), "side": "peer", "stream": False})
+    assert isinstance(fixed, Peer) and fixed.batches is None
+
+
+def test_start_of_another_command() -> None:
+    said = f"{sys.executable} -c \"import time; print('a'); time.sleep(.2); print('first done'); time.sleep(60)\""
+    found = start._other(said, "first")
+    assert 0.2 < found["first_iteration"] < 30 and found["peak_mb"] > 1
+    with pytest.raises(GanError, match="ended without 'second'; its last line: a"):
+        start._other(f"{sys.executable} -c \"print('a')\"", "second")
+    with pytest.raises(GanError, match="against=/no/such"):
+        start._other("/no/such", "x")
+    with pytest.raises(GanError, match="go together"):
+        start.measure([], Path(), rounds=1, against="x", until=None)
+
+
+def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:
+    game = Game(DCGAN)
+    ours = Ours(game)
+    before = {name: value.clone() for name, value in ours.trainer.system.named_parameters()}
+    found = gradients(ours)
+    assert sorted(found) == ["discriminator/1", "generator/1"]
+    assert all(torch.equal(value, before[name]) for name, value in ours.trainer.system.named_parameters())
+    assert all(float(g.norm()) > 0 for step_ in found.values() for g in step_)
+    ours.step()
+    moved = [name for name, v in ours.trainer.system.named_parameters() if not torch.equal(v, before[name])]
+    assert len(moved) == len(before)
+    one = [torch.tensor([3.0, 0.0]), torch.tensor([4.0])]
+    assert error([torch.tensor([3.0, 0.3]), torch.tensor([4.4])], one) == pytest.approx(0.1)  # .5 / 5
+
+
+def test_a_wrong_kernel_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient that is 1 % off."""
+
+    def wrong(system: nn.Module) -> nn.Module:
+        for parameter in system.parameters():
+            parameter.register_hook(lambda gradient: 1.01 * gradient)
+        return system
+
+    monkeypatch.setattr("gan_cli.training.cpu_fast_paths.install", wrong)
+    found = side.check(job(DCGAN, None, sides=["ours", "plain"]))
+    assert found["discriminator"]["ours"] == pytest.approx(0.01, rel=0.01)
+    kept, broken = step._judge(["ours", "ours+malloc", "plain"], found)
+    assert kept == ["plain"] and "at most 3 times that" in broken[0]
+
+
+def test_rounds_alternate_and_turn_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real protocol with children that count; ratios are of the rounds, not of the medians."""
+    log: list[str] = []
+    seconds = {"ours": iter([0.5, 1.0, 2.0, 4.0]), "plain": iter([0.5, 3.0, 2.0, 4.0])}
+
+    class Counting:
+        def __init__(self, job: dict[str, Any], environment: dict[str, str] | None = None) -> None:
+            self.name = job["side"]
+
+        def __enter__(self) -> "Counting":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def hear(self) -> dict[str, Any]:
+            return {"check": {"D": {"ours": 2e-3, "plain": 1e-3}}} if self.name == "check" else {}
+
+        def step(self, repeats: int) -> float:
+            log.append(self.name)
+            return next(seconds[self.name])
+
+        def peak(self) -> float:
+            return 100.0
+
+    monkeypatch.setattr(step, "Child", Counting)
+    options: dict[str, Any] = {"peer": None, "rounds": 3, "chosen": ["ours", "plain"], "draws": 1, "threads": None}
+    step.measure(["model=dcgan"], tmp_path, **options)
+    assert log == ["ours", "plain", "ours", "plain", "plain", "ours", "ours", "plain"]
+    records = [json.loads(line) for line in (tmp_path / "step.jsonl").read_text().splitlines()]
+    assert [r["side"] for r in records] == ["ours", "plain"]
+    assert records[0]["seconds"] == [1.0, 2.0, 4.0] and records[0]["noisy"] and records[0]["median"] == 2.0
+    assert records[0]["ratio"] == 1.0  # of 3, 1 and 1
+    assert "| ours | 2 | 1 | 4 | 1 | 100 | 2 | noisy: not to be quoted |" in (tmp_path / "step.md").read_text()
+
+
+def test_children_answer(examples: Path) -> None:
+    """One real process: it plays the peer, is timed, and says its memory. A peer of another game is a mistake."""
+    base = {"peer": str(examples), "threads": 1, "stream": False}
+    with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
+        assert child.hear() == {"ready": True}
+        assert child.step(2) > 0 and child.peak() > 50
+    child.process.wait()
+    with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
+        assert os.getsid(child.process.pid) == child.process.pid  # Ctrl-C does not reach it
+    with pytest.raises(GanError, match="plays GAN, and this model is CycleGAN"):
+        side.player({**base, "words": ["model=cyclegan", "model.G.width=2", "model.F.width=2"], "side": "peer"})
+
+
+def test_operations_by_hand() -> None:
+    """G: 5 -> 6 -> 7 -> 64 and D: 64 -> 3 -> 1, batch 4: a layer's product is 2 n a b, each of its gradients as much;
+    what is frozen gets none for its weights, the first layer none for its input."""
+    words = ["model=sgan", "network=mlp", "dataset.image_size=8", "dataset.channels=1", "trainer.batch_size=4"]
+    words += ["model.one_fake=false", "model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
+    critic_node = "{_target_: gan_cli.networks.mlp.ReLUDiscriminator, image_size: 8, channels: 1, widths: [3]}"
+    words += ["~model.discriminator", f"+model.discriminator={critic_node}"]
+    found = flops.count(Game(words))
+    generator, critic = 5 * 6 + 6 * 7 + 7 * 64, 64 * 3 + 3 * 1
+    forward = generator + 2 * critic + generator + critic
+    d_backward = 2 * (critic + 3 * 1)  # weights of both batches, and through the last layer
+    g_backward = critic + generator + (generator - 5 * 6)
+    assert dict(found) == {"matrix product": 2 * 4 * (forward + d_backward + g_backward)}
+
+
+def test_spread_and_table() -> None:
+    assert report.spread([1.0, 1.2, 1.1]) == {"median": 1.1, "min": 1.0, "max": 1.2, "noisy": False}
+    assert report.spread([1.0, 1.31])["noisy"]
+    assert report.pairwise([2.0, 9.0, 4.0], [1.0, 3.0, 1.0]) == 3.0
+    assert report.table(["a", "b"], [["x", 1.23456], [None, 7]]) == "| a | b |\n| --- | --- |\n| x | 1.235 |\n|  | 7 |"
+
+
+def test_a_side_ends_quietly_when_nobody_listens() -> None:
+    """As when the benchmark itself is killed."""
+    script = "from gan_cli.tools.bench import side; side.check = lambda job: {'much': 'x' * 10**6}; exit(side.main())"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    child.stdout.close()
+    child.stdin.write(b'{"side": "check", "threads": 1}\n')
+    child.stdin.close()
+    assert child.stderr.read() == b"" and child.wait() == 141
+    child.stderr.close()
+
+
+def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(data, "MADE", 6)
+    bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], rounds=1, out=str(tmp_path / "out"))
+    records = [json.loads(line) for line in (tmp_path / "out/data.jsonl").read_text().splitlines()]
+    assert [r["path"].partition(" ")[0].rstrip(",") for r in records] == ["PIL", "first", "mapped", "in", "in", "tar"]
+    assert all(r["images"] == 6 and r["rate"] > 0 for r in records)
+    assert "images / s" in capsys.readouterr().out
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/a.png").write_text("no picture")
+    (tmp_path / "file").touch()
+    for words, text in (
+        (["bench", "data", f"root={tmp_path}/nope"], "nope: no such folder"),
+        (["bench", "data", f"root={tmp_path}/broken", f"out={tmp_path}/out"], "broken/a.png: not an image"),
+        (["bench", "data", f"out={tmp_path}/file"], "file is a file; name a folder"),
+        (["bench"], "needs what to measure"),
+        (["bench", "stap"], "did you mean 'step'"),
+        (["bench", "step", "rounds=0"], "rounds must be at least 1"),
+        (["bench", "step", "sides=peer,mine"], "no side 'mine'"),
+        (["bench", "step", "sides=foo"], "no_kernels+malloc, ours"),
+        (["bench", "scaling", "trainer.batch_size=3"], "cannot be divided among 2"),
+    ):
+        done = _refused(words)
+        assert text in done, (words, done)
+    with pytest.raises(GanError, match="no such checkout"):
+        find(str(tmp_path), Game(DCGAN))
+
+
+def _refused(words: list[str]) -> str:
+    import contextlib
+    import io
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        assert main(words) == 2
+    return said.getvalue()
+
+
+def test_optimisers_leave_the_compiler_alone_until_it_is_asked_for() -> None:
+    """A process of its own: made, stepped and saved without torch._dynamo, which then compiles as ever."""
+    program = """
+import sys, torch
+from gan_cli.start import without_dynamo
+layer = torch.nn.Linear(2, 1)
+with without_dynamo():
+    adam = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+before = layer.weight.detach().clone()
+for _ in range(2):
+    layer(torch.ones(1, 2)).sum().backward()
+    with without_dynamo():
+        adam.step()
+        adam.zero_grad()
+        adam.load_state_dict(adam.state_dict())
+assert torch.allclose(layer.weight, before - 0.2, atol=1e-5), (layer.weight, before)
+assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
+import torch._dynamo.config
+assert torch._dynamo.config is sys.modules["torch._dynamo.config"] and torch._dynamo.reset
+with without_dynamo():
+    assert sys.modules["torch._dynamo"].reset
+assert torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item() == 2
+adam.step()
+"""
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strong and weak: the same batch and twice the batch. What averaging costs is a part of the whole."""
+    found = scaling._play([*DCGAN, "trainer.batch_size=2"], 2, 1)
+    assert len(found["seconds"]) == 1 and 0 < found["average"] < found["seconds"][0]
+    played: list[tuple[str, int]] = []
+
+    def play(words: list[str], world: int, rounds: int) -> dict[str, Any]:
+        played.append((words[-1], world))
+        return {"seconds": [4.0 / world] * rounds, "average": 1.0}
+
+    monkeypatch.setattr(scaling, "_play", play)
+    scaling.measure(DCGAN, tmp_path, rounds=2)
+    assert played == [("trainer.batch_size=4", 1), ("trainer.batch_size=4", 2), ("trainer.batch_size=8", 2)]
+    table = (tmp_path / "scaling.md").read_text()
+    assert "| 1 process | 4 | 4 | 1 | 1 | 12.5 |" in table  # s, images / s, against 1, % of averaging
+    assert "| 2 processes, strong: the same batch | 4 | 2 | 2 | 2 | 25 |" in table
+    assert "| 2 processes, weak: twice the batch | 8 | 2 | 4 | 4 | 25 |" in table

@@ -1,0 +1,183 @@
+"""Every model trains on its data set, every experiment composes and passes the checks, a run leaves what it should."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gan_cli.cli.main import main
+from gan_cli.config import schema
+from gan_cli.config.composer import Composer, arguments, without_hydra
+from gan_cli.config.schema import conf_dir
+
+TINY = [
+    "trainer.iterations=2",
+    "trainer.batch_size=2",
+    "trainer.sample_count=4",
+    "trainer.log_every=1",
+    "trainer.device=cpu",
+    "hydra.run.dir=run",
+]
+SMALL = {  # what makes a model quick to build; everything else is as it ships
+    "dcgan": ["model.generator.width=8", "model.discriminator.width=8"],
+    "lsgan": ["model.generator.width=8", "model.discriminator.width=8"],
+    "wgan": ["model.generator.width=8", "model.discriminator.width=8", "loss.critic_steps.high=2"],
+    "wgan_gp": ["model.generator.width=8", "model.discriminator.width=8"],
+    "gmmn_ae": ["model.pretrain=0"],
+    "mmd_gan": [f"model.{n}.width=8" for n in ("generator", "discriminator", "decoder")] + ["loss.critic_steps.high=2"],
+    "mmd_gan_rq": ["model.generator.width=8", "model.discriminator.width=8"],
+    "ebgan": ["model.generator.width=8", "model.discriminator.width=8"],
+    "ebgan_pt": ["model.generator.width=8", "model.discriminator.width=8"],
+    "began": ["model.generator.width=8", "model.discriminator.width=8"],
+    "msgan": ["model.generator.width=8", "model.discriminator.width=8"],
+    "pix2pix_noise": ["model.generator.width=8", "model.discriminator.width=8"],
+    "drit": [f"model.{n}.width=4" for n in ("content", "attribute", "generator", "D_X", "D_Y", "D2_X", "D2_Y")],
+    "pix2pixhd": ["model.G1.width=8", "model.G2.width=4", "model.D.width=4"],
+    "pix2pixhd_features": ["model.G1.width=8", "model.G2.width=4", "model.D.width=4", "model.E.width=4"],
+    "pix2pixhd_pairs": ["model.G1.width=8", "model.G2.width=4", "model.D.width=4"],
+    "pix2pix": ["model.generator.width=4", "model.discriminator.width=4"],
+    "cyclegan": ["model.G.width=8", "model.F.width=8", "model.D_X.width=8", "model.D_Y.width=8"],
+    "discogan": [f"model.{n}.width=8" for n in ("G_AB", "G_BA", "D_A", "D_B")],
+    "recongan": [f"model.{n}.width=8" for n in ("G_AB", "G_BA", "D_B")],
+    "one_way_gan": [f"model.{n}.width=8" for n in ("G_AB", "D_B")],
+    "dualgan": [f"model.{n}.width=8" for n in ("G_A", "G_B", "D_A", "D_B")],
+    "dualgan_code": [f"model.{n}.width=8" for n in ("G_A", "G_B", "D_A", "D_B")],
+}
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("model", names("model"))
+def test_model_trains_two_iterations(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", f"model={model}", *SMALL.get(model, []), *TINY]) == 0
+    state = torch.load("run/checkpoints/last.pt", weights_only=True)
+    assert state["iteration"] == 2
+    lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2]
+    assert any(name.endswith(("adversarial", "reconstruction")) for name in lines[0])
+    with Image.open("run/samples/000002.png") as picture:
+        assert picture.getextrema() != (0, 0)
+
+
+@pytest.mark.parametrize("loss", [name for name in names("loss") if name not in ("cyclegan", "ebgan_ladder")])
+@pytest.mark.parametrize("dataset", ["ring", "shapes"])
+def test_every_loss_on_points_and_images(
+    loss: str, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    network = ["network=toy"] if dataset == "ring" else ["model.discriminator.norm=none", *SMALL["dcgan"]]
+    steps = ["loss.critic_steps.high=2"] if loss in ("wgan", "mmd_gan") else []
+    assert main(["train", f"dataset={dataset}", f"loss={loss}", *network, *steps, *TINY]) == 0
+
+
+@pytest.mark.parametrize("size", [28, 32, 64])
+def test_one_dcgan_for_three_sizes(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "model=dcgan", f"dataset.image_size={size}", *SMALL["dcgan"], *TINY]) == 0
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_experiment_composes_and_passes_check(experiment: str) -> None:
+    arguments_ = [f"experiment={experiment}"]
+    cfg = Composer(arguments(arguments_)).compose(arguments_)
+    if OmegaConf.is_missing(cfg.dataset, "root"):  # a folder that only its owner can name
+        cfg.dataset.root = "FOLDER"
+    schema.check(without_hydra(cfg))
+    header = (conf_dir() / "experiment" / f"{experiment}.yaml").read_text().split("defaults:")[0]
+    for word in ("# command:", "# expected:", "# ours:"):
+        assert word in header
+
+
+@pytest.mark.parametrize("model", ["dcgan", "wgan_gp", "cyclegan"])
+def test_bfloat16(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a tiny size, for a CPU emulates it; losses stay float32 and finite, and the user is warned."""
+    monkeypatch.chdir(tmp_path)
+    small = [s.replace("=8", "=2") for s in SMALL[model]]
+    sizes = ["dataset.image_size=24"] if model == "cyclegan" else ["dataset.image_size=8"]
+    code = main(["train", f"model={model}", *small, *sizes, *TINY, "trainer.precision=bfloat16"])
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    state = torch.load("run/checkpoints/last.pt", weights_only=True)["system"]
+    assert all(value.dtype != torch.bfloat16 for value in state.values() if isinstance(value, torch.Tensor))
+
+
+def test_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        main(
+            [
+                "train",
+                "model=dcgan",
+                *SMALL["dcgan"],
+                *TINY,
+                "trainer.keep_checkpoints=1",
+                "trainer.checkpoint_every=1",
+            ]
+        )
+        == 0
+    )
+    run = Path("run")
+    assert sorted(p.name for p in (run / "checkpoints").iterdir()) == ["000002.pt", "last.pt"]
+    facts = json.loads((run / "provenance.json").read_text())
+    assert facts["command"][1:3] == ["train", "model=dcgan"] or "model=dcgan" in facts["overrides"]
+    assert facts["versions"]["torch"] and facts["data"] and facts["device"]["type"] == "cpu"
+    board = EventAccumulator(str(run))
+    board.Reload()
+    tags = board.Tags()
+    assert {"d/adversarial", "g/adversarial", "learning_rate/generator", "images_per_second"} <= set(
+        tags["scalars"]
+    )
+    assert tags["images"] == ["samples/generated"]
+
+
+def test_sample_and_translate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "model=infogan", *TINY]) == 0
+    assert main(["sample", "run", "n=4", "out=pictures"]) == 0
+    assert sorted(p.name for p in Path("pictures").iterdir()) == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+        "000003.png",
+        "grid.png",
+        "traverse_c1.png",
+        "traverse_c2.png",
+        "traverse_c3.png",
+    ]
+    first = Path("pictures/grid.png").read_bytes()
+    assert main(["sample", "run", "n=4", "out=again"]) == 0
+    assert Path("again/grid.png").read_bytes() == first
+    assert main(["sample", "run", "n=4", "out=other", "seed=1"]) == 0
+    assert Path("other/grid.png").read_bytes() != first
+
+    tiny = [option for option in TINY if not option.startswith("hydra")]
+    assert main(["train", "model=cyclegan", *SMALL["cyclegan"], *tiny, "hydra.run.dir=cycle"]) == 0
+    folder = Path("photos")
+    folder.mkdir()
+    Image.new("RGB", (48, 40), "red").save(folder / "a.jpg")
+    Image.new("L", (32, 32), 99).save(folder / "grey.png")
+    Image.new("RGB", (35, 32)).save(folder / "odd.png")
+    assert main(["translate", "cycle", "input=photos", "output=painted", "direction=y2x"]) == 0
+    assert sorted(p.name for p in Path("painted").iterdir()) == ["a.png", "grey.png", "odd.png"]
+    for name, size in (("a", (48, 40)), ("odd", (35, 32))):
+        with Image.open(f"painted/{name}.png") as image:
+            assert image.size == size
+
+
+def test_label_asks_for_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "model=cgan", *TINY]) == 0
+    assert main(["sample", "run", "n=3", "label=1"]) == 0
+    assert main(["sample", "run", "n=3", "label=77"]) == 2
+    assert "labels of this run go from 0 to" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""A thread that makes the next batch changes nothing but the time at which it is made."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from gan_cli.config.composer import Composer, arguments, without_hydra
+from gan_cli.data.base import Images
+from gan_cli.data.gaussians import Ring
+from gan_cli.training import build
+from gan_cli.training.prefetch import Ahead
+from gan_cli.training.trainer import Trainer
+
+
+class Maker:
+    """Batches that hold their position; says who made which."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[int, str]] = []
+
+    def __call__(self, position: int) -> Images:
+        if position == 30:
+            raise ValueError("broken image 30")
+        self.made.append((position, threading.current_thread().name))
+        return Images(torch.tensor([position]))
+
+
+def test_the_next_batch_is_made_by_a_thread_before_it_is_asked_for() -> None:
+    maker = Maker()
+    ahead = Ahead(maker, step=10, pays=0.0)
+    assert ahead(0).image.item() == 0
+    end = time.monotonic() + 20
+    while len(maker.made) < 2 and time.monotonic() < end:
+        time.sleep(0.001)
+    assert [position for position, _ in maker.made] == [0, 10]
+    assert maker.made[1][1] != threading.current_thread().name
+    assert ahead(10).image.item() == 10
+    assert [ahead(position).image.item() for position in (50, 20)] == [50, 20]  # as after a resume: any order
+
+
+def test_an_error_belongs_to_its_batch() -> None:
+    ahead = Ahead(Maker(), step=10, pays=0.0)
+    assert ahead(20).image.item() == 20
+    with pytest.raises(ValueError, match="broken image 30"):
+        ahead(30)
+
+
+def test_quick_batches_get_no_thread() -> None:
+    maker = Maker()
+    ahead = Ahead(maker, step=10, pays=60.0)
+    for position in (0, 10, 20):
+        ahead(position)
+    assert [position for position, _ in maker.made] == [0, 10, 20]
+    assert len({name for _, name in maker.made}) == 1
+
+
+def game_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = False) -> dict[str, torch.Tensor]:
+    """The weights of a small game after six iterations; `halfway`: with a new trainer that goes on after three."""
+    monkeypatch.setattr("gan_cli.training.prefetch.PAYS", 0.0)
+    monkeypatch.setattr(Ahead.__init__, "__defaults__", (False, 0.0))
+    words = ["dataset=ring", "network=toy", "model=wgan_gp", "trainer.batch_size=8", "trainer.device=cpu"]
+    words += [f"trainer.prefetch={str(prefetch).lower()}"]
+    words += ["model.generator.widths=[8]", "model.discriminator.widths=[8]"]
+    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    trainer = build.trainer(cfg, build.system(cfg), Ring())
+    for _ in range(3):
+        trainer.iterate()
+    if halfway:
+        state, trainer = trainer.state_dict(), build.trainer(cfg, build.system(cfg), Ring())
+        trainer.load_state_dict(state)
+    for _ in range(3):
+        trainer.iterate()
+    assert isinstance(trainer._batches, Ahead) == prefetch
+    return dict(trainer.system.state_dict())
+
+
+def test_the_same_run_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = game_after(False, monkeypatch)
+    for states in (game_after(True, monkeypatch), game_after(True, monkeypatch, halfway=True)):
+        assert all(torch.equal(states[name], value) for name, value in plain.items())
+
+
+def test_a_trainer_asks_ahead_for_the_position_that_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three critic steps and one generator step an iteration: positions 0, 8, 16, ..., each made once."""
+    asked: list[int] = []
+
+    class Recorded(Ring):
+        def train_batch(self, seed: int, start: int, count: int) -> Images:
+            asked.append(start)
+            return super().train_batch(seed, start, count)
+
+    monkeypatch.setattr(Ahead.__init__, "__defaults__", (False, 0.0))
+    words = ["dataset=ring", "network=toy", "model=wgan_gp", "loss.critic_steps=3", "trainer.batch_size=8"]
+    words += ["trainer.device=cpu", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
+    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    trainer: Trainer = build.trainer(cfg, build.system(cfg), Recorded())
+    for _ in range(2):
+        trainer.iterate()
+    assert asked[:6] == [0, 8, 16, 24, 32, 40] and len(asked) <= 7
