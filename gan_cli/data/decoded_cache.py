@@ -30,7 +30,7 @@ IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one i
 CHUNK = 256  # images in the hands of the threads
 
 
-class Job(NamedTuple):
+class DecodeJob(NamedTuple):
     """Decode `files` to (channels, size, size) with the rule `fit`, such as images.resize_crop; what it refuses by a
     ValueError counts as broken."""
 
@@ -54,7 +54,7 @@ class Job(NamedTuple):
         return hashlib.blake2b(repr(what).encode(), digest_size=16).hexdigest() + ".u8"
 
 
-def load(*jobs: Job) -> list[Tensor]:
+def load(*jobs: DecodeJob) -> list[Tensor]:
     """uint8 (N, C, size, size) for each job, from the cache or decoded and put there, or else in memory only.
 
     ValueError names the broken files of all jobs, and nothing is kept.
@@ -111,18 +111,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _whole(folder: Path, job: Job) -> bool:
+def _whole(folder: Path, job: DecodeJob) -> bool:
     path = folder / job.name
     return path.is_file() and path.stat().st_size == job.nbytes
 
 
-def _read(folder: Path, job: Job) -> Tensor:
+def _read(folder: Path, job: DecodeJob) -> Tensor:
     """Mapped copy-on-write, which torch takes without a warning; nothing writes to it."""
     store = torch.from_numpy(np.memmap(folder / job.name, np.uint8, mode="c", shape=job.shape))
     return store.clone() if job.nbytes <= IN_MEMORY else store
 
 
-def _write(folder: Path, jobs: Sequence[Job]) -> None:
+def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
     """Decode into files of temporary names; they get their names when all are whole."""
     need = sum(job.nbytes for job in jobs)
     if need > shutil.disk_usage(folder).free:
@@ -145,12 +145,12 @@ def _write(folder: Path, jobs: Sequence[Job]) -> None:
             part.unlink(missing_ok=True)
 
 
-def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
+def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
     """(number of the job, index in it, uint8 (C, size, size)) of every image in order, decoded by threads.
 
     A ValueError at the end names the broken ones.
     """
-    progress = Progress("decoded", sum(len(job.files.names) for job in jobs), "images")
+    progress = DecodeProgress("decoded", sum(len(job.files.names) for job in jobs), "images")
     broken: dict[str, None] = {}  # two jobs may read one file
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for number, job in enumerate(jobs):
@@ -169,7 +169,7 @@ def _decode(jobs: Sequence[Job]) -> Iterator[tuple[int, int, np.ndarray]]:
         )
 
 
-def _pixels(job: Job, name: str) -> np.ndarray | str:
+def _pixels(job: DecodeJob, name: str) -> np.ndarray | str:
     """One image, or what is wrong with it."""
     file = job.files.root / name
     try:
@@ -182,7 +182,7 @@ def _pixels(job: Job, name: str) -> np.ndarray | str:
         return f"{file}: {error}"
 
 
-class Progress:
+class DecodeProgress:
     """A line every five seconds of work: `verb 1200 of 2661 unit, 12 s left`."""
 
     def __init__(self, verb: str, total: int, unit: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
-from gan_cli.data.decoded_cache import Job
+from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import SPLIT, check_shape, find_folder, take, to_device
 from gan_cli.data.image_files import Files
 from gan_cli.data.paired import left_half, right_half
@@ -30,7 +30,7 @@ class UnpairedStores(Dataset):
     value_range: tuple[float, float]
 
     def __init__(
-        self, jobs: Sequence[Job], image_size: int, channels: int, num_classes: None, value_range: Sequence[float]
+        self, jobs: Sequence[DecodeJob], image_size: int, channels: int, num_classes: None, value_range: Sequence[float]
     ) -> None:
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range = as_range(value_range)
@@ -83,7 +83,7 @@ class HalvesFolder(UnpairedStores):
         else:
             other_train, other_val = _splits(find_folder(other_root, "other_root", other_url))
             files, fits = (train, other_train, val, other_val), (right_half,) * 4
-        jobs = [Job(part, channels, image_size, fit) for part, fit in zip(files, fits)]
+        jobs = [DecodeJob(part, channels, image_size, fit) for part, fit in zip(files, fits)]
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 
@@ -119,7 +119,7 @@ class AttributeFolder(UnpairedStores):
         counts = [len(part.names) for part in files]
         train = [_pick(part, range(n - HELD_OUT)) for part, n in zip(files, counts)]
         held_out = [_pick(part, range(n - HELD_OUT, n)) for part, n in zip(files, counts)]
-        jobs = [Job(part, channels, image_size, image_files.stretch) for part in (*train, *held_out)]
+        jobs = [DecodeJob(part, channels, image_size, image_files.stretch) for part in (*train, *held_out)]
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 

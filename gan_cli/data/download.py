@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gan_cli.data.decoded_cache import Progress, exclusive, remove
+from gan_cli.data.decoded_cache import DecodeProgress, exclusive, remove
 
 MEGABYTE = 10**6
 
@@ -56,7 +56,7 @@ def _download(answer: Any, file: Path) -> None:
     """The body of an open URL to `file`; OSError if it ends early."""
     with open(file, "wb") as out:
         total = int(answer.headers.get("Content-Length") or 0)
-        progress = Progress("downloaded", total // MEGABYTE, "MB")
+        progress = DecodeProgress("downloaded", total // MEGABYTE, "MB")
         while block := answer.read(MEGABYTE):
             out.write(block)
             progress.step()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Domains, Images, as_range, mix, order, scale, uniform
-from gan_cli.data.decoded_cache import Job
+from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
 
@@ -50,7 +50,7 @@ class ImageFolder(Dataset):
         self._labels = _labels(self._files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        jobs = [Job(files, channels, image_size, image_files.resize_crop) for files in self._files]
+        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop) for files in self._files]
         self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,7 @@ class UnpairedFolder(Dataset):
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
         self._files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
         sizes = (load_size, load_size, image_size, image_size)
-        jobs = [Job(files, channels, size, image_files.stretch) for files, size in zip(self._files, sizes)]
+        jobs = [DecodeJob(files, channels, size, image_files.stretch) for files, size in zip(self._files, sizes)]
         self._stores = decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])

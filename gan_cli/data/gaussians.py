@@ -69,7 +69,7 @@ class Ring(Mixture):
         super().__init__((radius * torch.stack([angle.cos(), angle.sin()], dim=1)).float(), std, num_classes)
 
 
-class Grid(Mixture):
+class GaussianGrid(Mixture):
     """`side` x `side` Gaussians two apart, centred; 25 on {-4,-2,0,2,4}^2, std .05 in PacGAN's configs.
 
     scale: multiplies centres and std (WGAN-GP's gan_toy.py divides by 2.828).

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Pairs, as_range, order, scale, uniform
-from gan_cli.data.decoded_cache import Job
+from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import AUGMENT, check_shape, cut, find_folder, take, to_device
 from gan_cli.data.image_files import Files
 
@@ -61,7 +61,7 @@ class PairedFolder(Dataset):
             files = _scan(_sides(folder, split))
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self._files += files
-            jobs += [Job(part, channels, size, fit) for part, fit in zip((files[0], files[-1]), fits)]
+            jobs += [DecodeJob(part, channels, size, fit) for part, fit in zip((files[0], files[-1]), fits)]
         self._stores = decoded_cache.load(*jobs)
         self.size, self.test_size = len(self._stores[0]), len(self._stores[2])
 

@@ -23,7 +23,7 @@ import torch
 from PIL import Image
 
 from gan_cli.data import image_files
-from gan_cli.data.decoded_cache import Progress, exclusive
+from gan_cli.data.decoded_cache import DecodeProgress, exclusive
 from gan_cli.data.folders import find_folder
 from gan_cli.data.url_cache import SCHEMES, Mirror
 
@@ -171,7 +171,7 @@ def _whole(path: Path) -> bool:
 
 
 def _write(sources: dict[Path, str], label: str | None, mirror: Mirror) -> None:
-    progress = Progress("indexed", len(sources), "shards")
+    progress = DecodeProgress("indexed", len(sources), "shards")
     broken: list[str] = []
     for path, source in sources.items():
         handle = _descriptor(source, mirror)

@@ -231,9 +231,9 @@ def _notes(runs: list[Run], columns: list[Column]) -> list[str]:
         ]  # fmt: skip
         keys = dict.fromkeys(key for protocol in found for key in protocol)
         values = {key: dict.fromkeys(str(protocol.get(key)) for protocol in found) for key in keys}
-        unlike = {key: list(kinds) for key, kinds in values.items() if len(kinds) > 1}
-        if unlike:
-            said = "; ".join(f"{key}: {', '.join(kinds[:4])}" for key, kinds in unlike.items())
+        diff_settings = {key: list(kinds) for key, kinds in values.items() if len(kinds) > 1}
+        if diff_settings:
+            said = "; ".join(f"{key}: {', '.join(kinds[:4])}" for key, kinds in diff_settings.items())
             notes.append(f"warning: {metric} was taken by protocols that differ, so its values do not compare ({said})")
         elif values:
             notes.append(f"{metric}: " + ", ".join(f"{key} {next(iter(kinds))}" for key, kinds in values.items()))

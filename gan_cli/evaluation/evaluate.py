@@ -17,9 +17,9 @@ from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
 from gan_cli.evaluation import image_sources
 from gan_cli.inference.sampling import Trained
-from gan_cli.metrics.base import Evidence, Extractor, Metric
+from gan_cli.metrics.base import EvaluationData, Extractor, Metric
 from gan_cli.metrics.feature_cache import Store
-from gan_cli.metrics.samples import of_game
+from gan_cli.metrics.samples import from_model
 from gan_cli.training import build
 from gan_cli.training.run_dir import now, provenance
 from gan_cli.utils.errors import GanError, suggest
@@ -62,15 +62,15 @@ def evaluate(
     fitting += tuple(f"metric.{name}." for name in names)
     own = [setting for setting in asked.get("settings") or () if setting.startswith(fitting)]
     metrics, through = parts(names, through_whom, [*own, *settings], run.cfg.get("metric"), allowed_modules)
-    if direction and not run.game.directions:
-        raise GanError(f"direction={direction}: {type(run.game).__name__} does not translate; leave it out")
-    if direction and direction not in run.game.directions:
-        raise GanError(f"direction={direction}{suggest(direction, run.game.directions)}")
+    if direction and not run.system.directions:
+        raise GanError(f"direction={direction}: {type(run.system).__name__} does not translate; leave it out")
+    if direction and direction not in run.system.directions:
+        raise GanError(f"direction={direction}{suggest(direction, run.system.directions)}")
     for name, one in metrics.items():
-        _check(name, one, run.game, run.data)
+        _check(name, one, run.system, run.data)
     folder = run_dir / "evaluation"
-    evidence = of_game(
-        run.game, run.data, n, seed=seed, direction=direction, extractor=through, store=Store(), folder=folder
+    evidence = from_model(
+        run.system, run.data, n, seed=seed, direction=direction, extractor=through, store=Store(), folder=folder
     )
     facts = {"iteration": run.iteration, "checkpoint": checkpoint, "weights": run.weights,
              "data": run.data.fingerprint()}  # fmt: skip
@@ -148,15 +148,15 @@ def _names(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def _check(name: str, metric: Metric, game: Any, data: Any) -> None:
+def _check(name: str, metric: Metric, system: Any, data: Any) -> None:
     try:
-        metric.check(game, data)
+        metric.check(system, data)
     except ValueError as error:
         raise GanError(f"metric={name}: {error}") from error
 
 
 def _score(
-    metrics: dict[str, Metric], evidence: Evidence, facts: dict[str, Any], records: Path, mode: Any
+    metrics: dict[str, Metric], evidence: EvaluationData, facts: dict[str, Any], records: Path, mode: Any
 ) -> None:
     """Each metric in turn: printed and appended to `records` as soon as it is there."""
     assert evidence.folder is not None
@@ -191,7 +191,7 @@ def _score(
                 folder.rmdir()
 
 
-def counts(evidence: Evidence) -> dict[str, Any]:
+def counts(evidence: EvaluationData) -> dict[str, Any]:
     """Of a protocol: how many samples of each kind have been looked at, through what, the seed and the device."""
     seen = {s.split: s.used for s in (evidence.generated, evidence.train, evidence.test) if s.used}
     through = evidence.extractor_used

@@ -14,7 +14,7 @@ from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Images
-from gan_cli.metrics.base import Evidence, Extractor, FeatureStore, Samples
+from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.samples import BATCH, noise, real
 from gan_cli.training import build
 from gan_cli.utils.errors import GanError, suggest
@@ -35,7 +35,7 @@ def of_sources(
     extractor: Extractor | None = None,
     store: FeatureStore | None = None,
     folder: Path | None = None,
-) -> Evidence:
+) -> EvaluationData:
     """Two sources as evidence: `fake_spec` is what is scored. Each is a folder of images, `DATASET:train`,
     `DATASET:test`, or (fake only) `noise`, uniform and of the real images' shape.
 
@@ -53,7 +53,7 @@ def of_sources(
             f"real={real_spec} holds images of shape {shapes[0]}, fake={fake_spec} of {shapes[1]}; "
             "image_size=N brings folders to one size"
         )
-    return Evidence(
+    return EvaluationData(
         scored, reference, reference,
         extractor=extractor, store=store, device=device, data=data, seed=seed, folder=folder,
     )

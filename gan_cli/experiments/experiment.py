@@ -51,10 +51,10 @@ class Experiment:
         asked = [*(self.evaluate.get("metric") or []), *(claim["metric"] for claim in self.expect)]
         return list(dict.fromkeys(asked))
 
-    def altering(self) -> list[str]:
+    def changed_settings(self) -> list[str]:
         """The changes after which it is another experiment."""
         overrides = [c for c in self.changes if c.startswith("~") or ("=" in c and not c.startswith("-"))]
-        return [change for change in overrides if not harmless(key_of(change))]
+        return [change for change in overrides if not is_monitoring_key(key_of(change))]
 
 
 def compose_experiment(name: str, changes: Sequence[str], variant: str | None = None) -> Experiment:
@@ -89,7 +89,7 @@ def variants_of(name: str, changes: Sequence[str]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def claiming() -> list[str]:
+def with_expectations() -> list[str]:
     """The experiments whose files, or the files that these inherit from, have an `expect`."""
     found = []
     for file in groups.groups().get("experiment", []):
@@ -101,11 +101,12 @@ def claiming() -> list[str]:
     return found
 
 
-def unlike(ours: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+def diff_settings(ours: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings in which a run differs from the experiment: key -> (the run's, the experiment's)."""
     found = {}
     for key in dict.fromkeys([*wanted, *ours]):
-        if harmless(key) or (key not in ours and _default(wanted, key)) or (key not in wanted and _default(ours, key)):
+        implied = (key not in ours and _default(wanted, key)) or (key not in wanted and _default(ours, key))
+        if is_monitoring_key(key) or implied:
             continue
         if ours.get(key) != wanted.get(key):
             found[key] = (ours.get(key), wanted.get(key))
@@ -124,7 +125,7 @@ def _default(settings: dict[str, Any], key: str) -> bool:
         return False
 
 
-def harmless(key: str) -> bool:
+def is_monitoring_key(key: str) -> bool:
     """Whether the key changes only where and how a run is watched."""
     return any(key == name or key.startswith(f"{name}.") for name in HARMLESS)
 

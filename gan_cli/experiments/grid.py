@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, slug
 from gan_cli.config.targets import bind
-from gan_cli.experiments.experiment import harmless, key_of
+from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.training import checkpoint, run_history
-from gan_cli.training.find_runs import DEPTH, goes_on
+from gan_cli.training.find_runs import DEPTH, is_resumable
 from gan_cli.utils.errors import GanError, one_line
 
 State = Literal["new", "half", "done", "failed"]
@@ -70,7 +70,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SweepGrid:
     """The product of `axes`, the last one fastest; `fixed` are the overrides that all cells share."""
 
     fixed: tuple[str, ...]
@@ -102,7 +102,7 @@ class Grid:
         random.Random(seed).shuffle(order)
         return order[: int(draw)]
 
-    def one_at_a_time(self) -> Iterator[tuple[str, list[str]]]:
+    def each_value_once(self) -> Iterator[tuple[str, list[str]]]:
         """Each value of each axis once, the others at their first: a sum of cells, not their product."""
         first = [axis[0] for axis in self.axes]
         yield self._cell(first)
@@ -115,7 +115,7 @@ class Grid:
         return ",".join(choice.label for choice in chosen), [*self.fixed, *overrides]
 
 
-def grid(overrides: Sequence[str], asked: SweepSettings, composer: Composer) -> Grid:
+def grid(overrides: Sequence[str], asked: SweepSettings, composer: Composer) -> SweepGrid:
     """What a command line sweeps. Its own overrides come after `asked.base` and take the place of axes of `asked.grid`
     that set the same keys. GanError for a sweep without values."""
     texts = [*(f"{key}={value}" for key, value in asked.params.items()), *overrides]
@@ -129,7 +129,7 @@ def grid(overrides: Sequence[str], asked: SweepSettings, composer: Composer) -> 
             axes.append(_swept(override))
         elif not override.is_sweep_override():
             fixed.append(str(override.input_line))
-    return Grid(tuple(fixed), tuple(axes))
+    return SweepGrid(tuple(fixed), tuple(axes))
 
 
 def _bare(key: str) -> str:
@@ -172,7 +172,7 @@ def written(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Trial:
     """number: its place in the sweep. state: new, half (to be resumed), done or failed."""
 
     number: int
@@ -188,11 +188,14 @@ def digest(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
     schema.complete(cfg)
     flat = run_history.flat(OmegaConf.to_container(cfg, resolve=True))
     counts = ("seed", *swept)
-    kept = {k: v for k, v in flat.items() if not harmless(k) or any(f"{k}.".startswith(f"{c}.") for c in counts)}
+    kept = {
+        k: v for k, v in flat.items()
+        if not is_monitoring_key(k) or any(f"{k}.".startswith(f"{c}.") for c in counts)
+    }  # fmt: skip
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class Members:
+class ExistingTrials:
     """The cells that `folder` holds already. Paths inside do not matter, so the folder may have been moved."""
 
     def __init__(self, folder: Path, swept: Sequence[str]) -> None:
@@ -207,26 +210,26 @@ class Members:
                 if note:
                     self.never[tuple(note.get("overrides", ()))] = run
 
-    def place(self, number: int, label: str, overrides: list[str], cfg: DictConfig | None, retry: bool) -> Cell:
+    def place(self, number: int, label: str, overrides: list[str], cfg: DictConfig | None, retry: bool) -> Trial:
         """The cell with this config, where it is, or a folder of its own. cfg: None where it cannot be composed."""
         key = digest(cfg, self.swept) if cfg is not None else ""
         run = self.begun.get(key) or self.never.get(tuple(overrides))
         if run is None:
             run = self._free(number, "-".join(map(slug, label.split(",")))[:200] if label else "default")
             self.begun[key or run.name] = run
-            return Cell(number, run, overrides, "new")
-        state: State = "done" if _finished(run, cfg) else "half" if goes_on(run) else "new"
+            return Trial(number, run, overrides, "new")
+        state: State = "done" if _finished(run, cfg) else "half" if is_resumable(run) else "new"
         if run_history.failure(run):
             state = state if retry else "failed"
         if state == "new":
             _clear(run)
-        return Cell(number, run, overrides, state)
+        return Trial(number, run, overrides, state)
 
     def _free(self, number: int, name: str) -> Path:
         """NUMBER-NAME, or the next number that no member has, if another cell lies there."""
         taken = {*self.begun.values(), *self.never.values()}
         run = self.folder / f"{number}-{name}"
-        if run in taken or goes_on(run):
+        if run in taken or is_resumable(run):
             number = 1 + max(int(n) for n, _, _ in (r.name.partition("-") for r in taken) if n.isdigit())
             run = self.folder / f"{number}-{name}"
         _clear(run)

@@ -14,7 +14,7 @@ from gan_cli.utils.tables import number
 
 
 @dataclass(frozen=True)
-class Claim:
+class PaperResult:
     """What a paper reports: an entry of an experiment's `expect`.
 
     metric: of conf/metric; value: one of its names, without `[extractor]`. spread: the paper's own, as `source` says.
@@ -38,10 +38,10 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Comparison:
     """A claim beside ours. values: seed -> value, of the seeds that were run to the end."""
 
-    claim: Claim
+    claim: PaperResult
     values: dict[int, float]
     verdict: str  # met, missed, not finished, not run
 
@@ -65,9 +65,9 @@ class Standing:
         return number(self.claim.paper) + (f" ± {number(spread)}" if spread is not None else "")
 
 
-def claims(entries: Sequence[Any], where: str = "expect") -> list[Claim]:
+def claims(entries: Sequence[Any], where: str = "expect") -> list[PaperResult]:
     """The entries of an experiment's `expect`. GanError for one that is not of that form."""
-    known = [field.name for field in fields(Claim)]
+    known = [field.name for field in fields(PaperResult)]
     found = []
     for index, entry in enumerate(entries):
         path = f"{where}[{index}]"
@@ -85,29 +85,29 @@ def claims(entries: Sequence[Any], where: str = "expect") -> list[Claim]:
         if entry.get("better") not in ("lower", "higher", None):
             raise GanError(f"{path}.better must be lower, higher or null, not {entry['better']!r}")
         given = {key: value for key, value in entry.items() if value is not None}
-        found.append(Claim(**given))
+        found.append(PaperResult(**given))
     return found
 
 
-def standings(result: dict[str, Any]) -> list[Standing]:
+def comparisons(result: dict[str, Any]) -> list[Comparison]:
     """One for each claim of a result file."""
     found = []
     for claim in claims(result["expect"], f"{result['experiment']}: expect"):
         runs = [run for run in result["runs"] if run.get("variant") == claim.variant]
-        values = finals(runs, claim, result)
+        values = final_values(runs, claim, result)
         median = statistics.median(values.values()) if values else math.nan
         verdict = "met" if claim.met(median) else "missed"
         if not values:
             verdict = "not finished" if runs else "not run"
-        found.append(Standing(claim, values, verdict))
+        found.append(Comparison(claim, values, verdict))
     return found
 
 
-def coverage(result: dict[str, Any]) -> list[list[str]]:
+def variant_table(result: dict[str, Any]) -> list[list[str]]:
     """A table of the experiment's variants, its head first: each value's median over the seeds that were run to the
     end, its range, and what has been published.
     """
-    published = standings(result)
+    published = comparisons(result)
     records = [record for run in result["runs"] for record in run["evaluations"]]
     names = dict.fromkeys((record["metric"], base_name(value)) for record in records for value in record["values"])
     head = ["variant", "seeds"] + [text for _, value in names for text in (value, "published")]
@@ -116,7 +116,7 @@ def coverage(result: dict[str, Any]) -> list[list[str]]:
         runs = [run for run in result["runs"] if run.get("variant") == variant]
         cells, count = [], 0
         for metric, value in names:
-            ours = list(finals(runs, Claim(metric, value, math.nan, ""), result).values())
+            ours = list(final_values(runs, PaperResult(metric, value, math.nan, ""), result).values())
             count = max(count, len(ours))
             between = f" ({number(min(ours))} to {number(max(ours))})" if len(ours) > 1 else ""
             cells.append(f"{number(statistics.median(ours))}{between}" if ours else "")
@@ -128,13 +128,13 @@ def coverage(result: dict[str, Any]) -> list[list[str]]:
     return [[row[column] for column in kept] for row in [head, *rows]]
 
 
-def finals(runs: Sequence[dict[str, Any]], claim: Claim, result: dict[str, Any]) -> dict[int, float]:
+def final_values(runs: Sequence[dict[str, Any]], claim: PaperResult, result: dict[str, Any]) -> dict[int, float]:
     """Seed -> the claim's value, of the runs that have one."""
     values = {run["seed"]: final(run, claim, result) for run in runs}
     return {seed: value for seed, value in values.items() if value is not None}
 
 
-def final(run: dict[str, Any], claim: Claim, result: dict[str, Any]) -> float | None:
+def final(run: dict[str, Any], claim: PaperResult, result: dict[str, Any]) -> float | None:
     """The claim's value after the last iteration of a run by the experiment's settings; averaged weights before raw.
 
     null in a result file is a value that was not finite.

@@ -1,8 +1,8 @@
 """Paper against ours: the rows of a result file, and docs/REPRODUCTION.md rebuilt from all of them.
 
 `python -m gan_cli.experiments.report` (make reproduction) rebuilds the page. A result file,
-docs/results/EXPERIMENT.json, is what `gan reproduce EXPERIMENT` or `reproduce.record` writes; EXPERIMENT.md beside it is quoted after its table, and about.md
-after the overview.
+docs/results/EXPERIMENT.json, is what `gan reproduce EXPERIMENT` or `reproduce.record` writes; EXPERIMENT.md beside it
+is quoted after its table, and about.md after the overview.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gan_cli.experiments.paper_results import Standing, coverage, standings
+from gan_cli.experiments.paper_results import Comparison, comparisons, variant_table
 from gan_cli.training.run_history import samples, weights
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.tables import markdown, number
@@ -64,7 +64,7 @@ def _overview(results: Iterable[dict[str, Any]]) -> str:
     head = ["experiment", "value", "paper", "ours: median", "mean ± std", "seeds", "", "source"]
     rows = []
     for result in results:
-        for row in standings(result):
+        for row in comparisons(result):
             ours = [number(row.median), row.mean(), str(len(row.values)), _bold(row.verdict)]
             name = f"[{result['experiment']}](#{result['experiment']})"
             rows.append([name, f"`{row.name()}`", row.paper(), *ours, row.claim.source])
@@ -77,7 +77,7 @@ def _bold(verdict: str) -> str:
 
 def _section(result: dict[str, Any]) -> str:
     name, runs = result["experiment"], result["runs"]
-    found = standings(result)
+    found = comparisons(result)
     command = f"gan reproduce {name}" if found or result.get("evaluate") else f"gan train experiment={name}"
     lines = [f"## {name}", "", f"{result['title']}.", "", f"    {command}", ""]
     if found:
@@ -90,13 +90,13 @@ def _section(result: dict[str, Any]) -> str:
     else:
         lines += ["No published number.", ""]
     if "variants" in result:
-        head, *rows = coverage(result)
+        head, *rows = variant_table(result)
         lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(head, rows)]
     lines += [_runs(result), _circumstances(result)] if runs else ["No run yet.", ""]
     return "\n".join(lines)
 
 
-def _differences(found: Sequence[Standing]) -> list[str]:
+def _differences(found: Sequence[Comparison]) -> list[str]:
     """What is not as in the papers, once for each source and text."""
     kinds: dict[tuple[str, str], list[str]] = {}
     for row in found:

@@ -11,7 +11,14 @@ from typing import Any
 from gan_cli.config import composer
 from gan_cli.config.composer import quoted
 from gan_cli.experiments import paper_results, report
-from gan_cli.experiments.experiment import Experiment, claiming, compose_experiment, key_of, unlike, variants_of
+from gan_cli.experiments.experiment import (
+    Experiment,
+    compose_experiment,
+    diff_settings,
+    key_of,
+    variants_of,
+    with_expectations,
+)
 from gan_cli.training import run_history
 from gan_cli.training.run_dir import now
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated, one_line, suggest
@@ -42,9 +49,9 @@ def reproduce(
     paper_results.claims(experiment.expect, f"{name}: expect")
     chosen = _variants(name, changes, variant or ()) or {"": experiment}
     if not (experiment.expect or experiment.evaluate) and "" in chosen:
-        guess = suggest(name, claiming())
+        guess = suggest(name, with_expectations())
         raise GanError(f"experiment '{name}' has no `expect` and no `evaluate`: nothing to reproduce{guess}")
-    altered = composer.slug(",".join(experiment.altering())) if experiment.altering() else ""
+    altered = composer.slug(",".join(experiment.changed_settings())) if experiment.changed_settings() else ""
     folder = FOLDER / "-".join(filter(None, [name, altered]))
     results = Path(out) if out else report.RESULTS if report.RESULTS.is_dir() and not altered else folder
     writable(results, f"out={results}")
@@ -99,15 +106,15 @@ def _train(experiment: Experiment, seed: int, run: Path) -> bool:
     """Train to the end what is not; False where the run failed before. Raises what training raises."""
     from gan_cli.training import checkpoint, launch
     from gan_cli.training import run as runner
-    from gan_cli.training.find_runs import holds_run
+    from gan_cli.training.find_runs import contains_run
 
-    if not holds_run(run):
+    if not contains_run(run):
         print(f"seed {seed}: training in {run}", flush=True)
         place = f"hydra.run.dir={quoted(str(run))}"
         launch.train_words([f"experiment={experiment.name}", *experiment.overrides, f"seed={seed}", place])
         return True
     found = run_history.read(run)
-    others = unlike(found.settings, experiment.settings)
+    others = diff_settings(found.settings, experiment.settings)
     if others:
         said = ", ".join(f"{key} {ours} for {wanted}" for key, (ours, wanted) in others.items())
         raise GanError(f"{run} was trained with other settings ({said}): move it away, and the seed is trained anew")
@@ -209,7 +216,7 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
         **({"variant": experiment.variant} if experiment.variant else {}),
         "seed": seed,
         "iterations": run.done,
-        "differs": {key: list(pair) for key, pair in unlike(run.settings, experiment.settings).items()},
+        "differs": {key: list(pair) for key, pair in diff_settings(run.settings, experiment.settings).items()},
         "failed": run.failure,
         "command": " ".join(["gan train", *typed, f"seed={seed}"]),
         "training_seconds": _rounded(run_history.training_seconds(folder, run.settings["trainer.batch_size"])),
@@ -227,10 +234,10 @@ def _table(result: dict[str, Any]) -> list[str]:
     head = ["value", "paper", "median", "mean ± std", *(f"seed {seed}" for seed in seeds), "", "source"]
     rows = [
         [row.name(), row.paper(), number(row.median), row.mean(), *(number(row.values.get(s)) for s in seeds),
-         row.verdict, row.claim.source] for row in paper_results.standings(result)
+         row.verdict, row.claim.source] for row in paper_results.comparisons(result)
     ]  # fmt: skip
     lines = [f"{result['experiment']}: paper against ours", *_aligned([head, *rows])]
-    return [*lines, "", *_aligned(paper_results.coverage(result))] if "variants" in result else lines
+    return [*lines, "", *_aligned(paper_results.variant_table(result))] if "variants" in result else lines
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

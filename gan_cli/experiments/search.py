@@ -14,7 +14,7 @@ from gan_cli.config import groups, schema
 from gan_cli.config.composer import without_hydra
 from gan_cli.config.paths import conf_dir
 from gan_cli.evaluation import score_table
-from gan_cli.experiments.workers import Ended, Job, Slots
+from gan_cli.experiments.workers import Finished, TrialJob, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.locks import claimed
 from gan_cli.training.run_history import base_name, json_lines
@@ -113,7 +113,7 @@ def search(
             direction="maximize" if way == "higher" else "minimize",
             load_if_exists=True,
         )
-        study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
+        study.sampler = optuna.sampling_networks.TPESampler(seed=len(study.trials))
         study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
         one = Search(study, folder, words, dimensions, value)
         try:
@@ -142,7 +142,7 @@ class Search:
     ) -> None:
         self.study, self.folder, self.value = study, folder, value
         self.words, self.dimensions = list(words), dimensions
-        self.open: dict[Job, Any] = {}
+        self.open: dict[TrialJob, Any] = {}
         self.reported: dict[int, set[int]] = {}
 
     def run(self, trials: int, slots: int | str) -> None:
@@ -150,7 +150,7 @@ class Search:
         from gan_cli.training.loop import signals
 
         left_open = self._left_open()
-        with signals() as received, Slots(slots) as places:
+        with signals() as received, WorkerPool(slots) as places:
             while not received:
                 while places.free and (left_open or self._asked() < trials):
                     places.start(self.begin(left_open.pop(0) if left_open else self.study.ask()))
@@ -172,14 +172,14 @@ class Search:
     def stopped(self, status: int) -> Interrupted:
         return Interrupted(f"search stopped; the same command goes on in {self.folder}", status)
 
-    def begin(self, trial: Trial) -> Job:
+    def begin(self, trial: Trial) -> TrialJob:
         """The run of a trial; its values were suggested before where it is half-done."""
         drawn = [dimension.override(trial) for dimension in self.dimensions]
-        job = Job(self.folder / str(trial.number), (*self.words, *drawn))
+        job = TrialJob(self.folder / str(trial.number), (*self.words, *drawn))
         self.open[job] = trial
         return job
 
-    def report(self, job: Job) -> bool:
+    def report(self, job: TrialJob) -> bool:
         """Tell the study the scores since the last look; True if the trial is to be ended for them."""
         trial = self.open[job]
         known = self.reported.setdefault(trial.number, set())
@@ -192,7 +192,7 @@ class Search:
                     return True
         return False
 
-    def tell(self, one: Ended) -> None:
+    def tell(self, one: Finished) -> None:
         """A finished trial counts by its last score; one that we ended is pruned, one that failed is failed."""
         from optuna.trial import TrialState
 

@@ -21,10 +21,10 @@ from gan_cli.config import composer as compose
 from gan_cli.config.composer import SWEEPER, Composer, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import check, command_line_modules
 from gan_cli.experiments import grid as cells
-from gan_cli.experiments.grid import Cell, Grid, Members, SweepSettings
-from gan_cli.experiments.sweep_report import Progress, report
-from gan_cli.experiments.workers import Job, Slots, go_on, noted
-from gan_cli.training.find_runs import goes_on, holds_run
+from gan_cli.experiments.grid import ExistingTrials, SweepGrid, SweepSettings, Trial
+from gan_cli.experiments.sweep_report import SweepProgress, report
+from gan_cli.experiments.workers import TrialJob, WorkerPool, record_failure, resume_or_skip
+from gan_cli.training.find_runs import contains_run, is_resumable
 from gan_cli.training.locks import claimed
 from gan_cli.utils.errors import GanError, Interrupted
 
@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace, composer: Composer) -> int:
     asked = cells.settings(sweeper)
     grid = cells.grid(args.overrides, asked, composer)
     drawn = grid.drawn(asked.draw, asked.seed)
-    for label, member in grid.one_at_a_time():
+    for label, member in grid.each_value_once():
         try:
             cfg = composer.compose(member)
             check(without_hydra(cfg), command_line_modules(member))
@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace, composer: Composer) -> int:
 def _by_sweeper(args: argparse.Namespace, composer: Composer) -> int:
     """By a sweeper that is a plugin, which draws cells of its own."""
     folder = Path(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweep.dir)
-    if holds_run(folder):
+    if contains_run(folder):
         raise GanError(f"{folder} holds a run: name another folder by hydra.sweep.dir=")
     args.overrides = [*args.overrides, f"hydra.sweep.dir={quoted(str(folder))}"]
     try:
@@ -126,10 +126,10 @@ def record(folder: Path, args: argparse.Namespace) -> None:
 
 
 def planned(
-    folder: Path, grid: Grid, drawn: Sequence[int], asked: SweepSettings, composer: Composer, extra: Sequence[str]
-) -> Iterator[Cell]:
+    folder: Path, grid: SweepGrid, drawn: Sequence[int], asked: SweepSettings, composer: Composer, extra: Sequence[str]
+) -> Iterator[Trial]:
     """The cells in the order of the draw, each composed when it is asked for; a doubled one once."""
-    members = Members(folder, sorted(grid.swept()))
+    members = ExistingTrials(folder, sorted(grid.swept()))
     seen = set()
     for number, index in enumerate(drawn):
         label, overrides = grid.cell(index)
@@ -146,13 +146,13 @@ def planned(
 # -- launchers
 
 
-def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSettings, args: argparse.Namespace) -> None:
+def in_slots(folder: Path, plan: Iterator[Trial], total: int, asked: SweepSettings, args: argparse.Namespace) -> None:
     """Each cell in a process of its own, `asked.slots` side by side. Interrupted when a signal has stopped them all."""
     from gan_cli.training.loop import signals
 
     options, extra = compose.options(args), _hydras(args.overrides)
-    with signals() as received, Slots(asked.slots) as slots:
-        say = Progress(total, slots)
+    with signals() as received, WorkerPool(asked.slots) as slots:
+        say = SweepProgress(total, slots)
 
         def look() -> None:
             ended = slots.ended(0.5)
@@ -168,7 +168,7 @@ def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSetting
                 say.passed(cell)
                 continue
             where = (*options, *extra, f"hydra.job.num={cell.number}")
-            slots.start(Job(cell.folder, tuple(cell.overrides), where))
+            slots.start(TrialJob(cell.folder, tuple(cell.overrides), where))
         while slots.running and not received:
             look()
         if received:
@@ -177,7 +177,7 @@ def in_slots(folder: Path, plan: Iterator[Cell], total: int, asked: SweepSetting
         raise _stopped(folder, 128 + received[0])
 
 
-def by_plugin(plan: Iterator[Cell], master: DictConfig, composer: Composer) -> None:
+def by_plugin(plan: Iterator[Trial], master: DictConfig, composer: Composer) -> None:
     """By a launcher of Hydra's or a plugin's: basic, joblib, submitit_local, submitit_slurm, ray."""
     without_hydra(master)  # for ${hydra:...}
     base = Path(master.hydra.sweep.dir)
@@ -199,9 +199,9 @@ def member_task(cfg: DictConfig) -> None:
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
     try:
-        with noted(folder, overrides):
-            if goes_on(folder):
-                go_on(folder, overrides)
+        with record_failure(folder, overrides):
+            if is_resumable(folder):
+                resume_or_skip(folder, overrides)
             else:
                 from gan_cli.training import run
 

@@ -8,31 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.experiments import grid
-from gan_cli.experiments.grid import Cell
-from gan_cli.experiments.workers import Ended, Slots
+from gan_cli.experiments.grid import Trial
+from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
-from gan_cli.training.find_runs import goes_on
+from gan_cli.training.find_runs import is_resumable
 from gan_cli.utils.errors import GanError
 
 SHOWN = 64  # cells in the table at the end; of more, those that are not ok
 
 
-class Progress:
+class SweepProgress:
     """A line for each cell that ends, with the rate and the time left of the sweep. total: cells of the sweep."""
 
-    def __init__(self, total: int, slots: Slots) -> None:
+    def __init__(self, total: int, slots: WorkerPool) -> None:
         self.left, self.slots, self.finished = total, slots, 0
         self.begin = time.monotonic()
         gpus = f", {len(slots.gpus)} GPUs" if slots.gpus else ""
         print(f"{total} cells; {slots.count} side by side, {slots.threads} threads each{gpus}", flush=True)
 
-    def passed(self, cell: Cell) -> None:
+    def passed(self, cell: Trial) -> None:
         self.left -= 1
         failed = run_history.failure(cell.folder)
         why = f"failed before: {failed['error']}; sweep.retry=true tries again" if failed else "done before"
         print(f"{cell.folder.name}: {why}", flush=True)
 
-    def ended(self, found: Sequence[Ended]) -> None:
+    def ended(self, found: Sequence[Finished]) -> None:
         from gan_cli.training.logger import clock
 
         for one in found:
@@ -70,5 +70,5 @@ def _outcome(job: Path) -> str:
     try:
         done, total = grid.progress(job)
     except GanError:
-        return "ok" if goes_on(job) else "not begun"
+        return "ok" if is_resumable(job) else "not begun"
     return "ok" if done >= total else f"stopped after iteration {done} of {total}"

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.config.composer import quoted
-from gan_cli.experiments.experiment import harmless, key_of
+from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.experiments.grid import progress
-from gan_cli.training.find_runs import goes_on
+from gan_cli.training.find_runs import is_resumable
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.run_history import FAILURE, failure
 from gan_cli.utils.errors import GanError, Interrupted, one_line
@@ -37,7 +37,7 @@ STOPPED = {status for number in STOPS for status in (128 + number, -number)}  # 
 
 
 @dataclass(frozen=True)
-class Job:
+class TrialJob:
     """A run to be started (`gan train *options *overrides`), or to be resumed where `folder` holds one already."""
 
     folder: Path
@@ -47,7 +47,7 @@ class Job:
 
 @dataclass
 class Running:
-    job: Job
+    job: TrialJob
     process: Any
     slot: int
     begin: float
@@ -55,11 +55,11 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Ended:
+class Finished:
     """status: exit status, or minus the signal that killed it. seconds: how long it ran. stopped: we ended it.
     signal: by which somebody else asked it to stop, or 0; it goes on another time."""
 
-    job: Job
+    job: TrialJob
     status: int
     seconds: float
     stopped: bool
@@ -69,7 +69,7 @@ class Ended:
         return abs(self.status) % 128 if self.status in STOPPED and not self.stopped else 0
 
 
-class Slots:
+class WorkerPool:
     """`count` places for processes; "auto": one per GPU, else one. To be used in a `with`, which ends them all.
 
     A GPU's processes see that GPU only; GPUs are shared where there are more slots. The cores are divided among the
@@ -85,7 +85,7 @@ class Slots:
         self.free = list(range(self.count))
         self.running: dict[Any, Running] = {}
 
-    def __enter__(self) -> Slots:
+    def __enter__(self) -> WorkerPool:
         os.environ["OMP_NUM_THREADS"] = str(self.threads)  # of the processes
         CONTEXT.set_forkserver_preload(PRELOAD)
         if CONTEXT.get_start_method() == "forkserver":
@@ -98,7 +98,7 @@ class Slots:
         while self.running:
             self.ended(GRACE)
 
-    def start(self, job: Job) -> None:
+    def start(self, job: TrialJob) -> None:
         """In the first free slot."""
         slot = self.free.pop(0)
         environment = dict(os.environ)
@@ -108,7 +108,7 @@ class Slots:
         process.start()
         self.running[process.sentinel] = Running(job, process, slot, time.monotonic())
 
-    def ended(self, seconds: float) -> list[Ended]:
+    def ended(self, seconds: float) -> list[Finished]:
         """Those that have ended, after at most `seconds` of waiting for the first. One that ended by itself, not
         well and by no signal to stop, has a failure.json."""
         found = []
@@ -117,13 +117,13 @@ class Slots:
             one.process.join()
             self.free = sorted([*self.free, one.slot])
             status = one.process.exitcode
-            ended = Ended(one.job, status, time.monotonic() - one.begin, one.stopped)
+            ended = Finished(one.job, status, time.monotonic() - one.begin, one.stopped)
             if status and not one.stopped and not ended.signal and not failure(one.job.folder):
                 note_failure(one.job.folder, status, _last_words(one.job.folder, status), one.job.overrides)
             found.append(ended)
         return found
 
-    def stop(self, job: Job | None = None) -> None:
+    def stop(self, job: TrialJob | None = None) -> None:
         """Ask a job, or all, to save its state and end."""
         for one in self.running.values():
             if job in (None, one.job) and not one.stopped:
@@ -142,7 +142,7 @@ def _serve() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _process(job: Job, environment: dict[str, str], threads: int) -> None:
+def _process(job: TrialJob, environment: dict[str, str], threads: int) -> None:
     """What the process of a job does; its output is appended to output.txt in its folder. Ctrl-C is not for it: the
     process that started it says by SIGTERM when to stop."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
@@ -161,14 +161,14 @@ def _process(job: Job, environment: dict[str, str], threads: int) -> None:
     sys.exit(play(job))
 
 
-def play(job: Job) -> int:
+def play(job: TrialJob) -> int:
     """Start or resume the run; returns the exit status. What goes wrong is written to failure.json."""
     from gan_cli.training import launch
 
     try:
-        with noted(job.folder, job.overrides):
-            if goes_on(job.folder):
-                go_on(job.folder, job.overrides)
+        with record_failure(job.folder, job.overrides):
+            if is_resumable(job.folder):
+                resume_or_skip(job.folder, job.overrides)
             else:
                 place = f"hydra.run.dir={quoted(str(job.folder))}"
                 launch.train_words([*job.options, *job.overrides, place])
@@ -177,7 +177,7 @@ def play(job: Job) -> int:
     return int(failure(job.folder).get("status", 0))
 
 
-def go_on(folder: Path, overrides: Sequence[str]) -> None:
+def resume_or_skip(folder: Path, overrides: Sequence[str]) -> None:
     """Resume a run, if it has iterations left, with those of its overrides that change only where and how it is
     watched."""
     from gan_cli.config.schema import command_line_modules
@@ -188,12 +188,12 @@ def go_on(folder: Path, overrides: Sequence[str]) -> None:
     if done >= total:
         return
     keys = [(key_of(override), override) for override in overrides]
-    watched = [override for key, override in keys if harmless(key) and key not in ("seed", "modules")]
+    watched = [override for key, override in keys if is_monitoring_key(key) and key not in ("seed", "modules")]
     run.resume(folder, watched, command_line_modules(overrides))
 
 
 @contextmanager
-def noted(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
+def record_failure(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
     """What is raised inside is written to failure.json; an earlier one is removed. Interrupted is raised on."""
     (folder / FAILURE).unlink(missing_ok=True)
     try:

@@ -44,7 +44,7 @@ def export(
     export_formats.tools(format)
     run = Trained(run_dir, checkpoint=checkpoint, weights=weights, device="cpu", allowed_modules=allowed_modules)
     name, use = used(run, run_dir, network, direction, seed)
-    quiet, silenced = silent(getattr(run.game, name))
+    quiet, silenced = silent(getattr(run.system, name))
     plain = Plain(quiet, use).eval()
     reference = settled(plain, use, bool(silenced), name)
     own: int = run.cfg.dataset.image_size
@@ -69,15 +69,15 @@ def export(
     size = f", pictures of multiples of {free.step} pixels" if free.step else ""
     note = f"; noise is off: {len(silenced)} dropout layers" if silenced else ""
     print(
-        f"{path}: {name} of {type(run.game).__name__} ({run.weights} weights, iteration {run.iteration}); differs from "
-        f"the run by at most {difference:.2g}; takes {batch}{size}{note}"
+        f"{path}: {name} of {type(run.system).__name__} ({run.weights} weights, iteration {run.iteration}); "
+        f"differs from the run by at most {difference:.2g}; takes {batch}{size}{note}"
     )
 
 
 def _origin(run: Trained, path: Path, name: str) -> dict[str, Any]:
     digest = hashlib.sha256(RunDir(path).config.read_bytes()).hexdigest()
     return {
-        "game": type(run.game).__name__,
+        "game": type(run.system).__name__,
         "network": name,
         "iteration": run.iteration,
         "weights": run.weights,
@@ -117,7 +117,7 @@ def _sheet(run: Trained, use: Use, free: Free) -> dict[str, Any]:
 
 def _law(run: Trained) -> str:
     """What the game says of its prior, and the setting of its noise."""
-    prior = getattr(run.game, "prior", None)
+    prior = getattr(run.system, "prior", None)
     words = " ".join((inspect.getdoc(prior) or "").split()) if callable(prior) else ""
     setting = run.cfg.model.get("noise")
     return f"{words} {setting or 'N(0, 1) unless said otherwise'}".strip()

@@ -16,7 +16,7 @@ from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.systems.base import System
 from gan_cli.training import build, checkpoint
-from gan_cli.training.find_runs import holds_run
+from gan_cli.training.find_runs import contains_run
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
 
@@ -58,14 +58,14 @@ def import_(
         overrides += found[name][1]
     cfg = _compose(model, size, overrides, {n: f[1] for n, f in found.items()})
     run_dir = Path(out) if out else Path("outputs/imported") / next(iter(given.values())).stem
-    if holds_run(run_dir):
+    if contains_run(run_dir):
         raise GanError(f"{run_dir} already holds a run: name another folder by out=")
-    game = build.system(cfg)
+    system = build.system(cfg)
     for name, (renamed, _) in found.items():
-        _load(getattr(game, name), renamed, given[name])
+        _load(getattr(system, name), renamed, given[name])
     directions = [MODELS[model][name] for name in given]
-    _write(RunDir(run_dir), cfg, game, given, directions)
-    random = [name for name, _ in game.named_children() if name not in given and name[:4] != "pool"]
+    _write(RunDir(run_dir), cfg, system, given, directions)
+    random = [name for name, _ in system.named_children() if name not in given and name[:4] != "pool"]
     print(
         f"{run_dir}: {', '.join(given)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
         f"`gan translate {run_dir} input=DIR output=DIR` uses it"
@@ -172,21 +172,21 @@ def _load(network: nn.Module, renamed: Weights, path: Path) -> None:
     network.load_state_dict({key: value.float() for key, value in renamed.items()})
 
 
-def _write(run: RunDir, cfg: DictConfig, game: System, files: Mapping[str, Path], directions: list[str]) -> None:
+def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Path], directions: list[str]) -> None:
     """The run directory: configuration, provenance, and a checkpoint of iteration 0 that `gan resume` takes too."""
     sources = {
         name: {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for name, path in files.items()
     }
     facts: dict[str, Any] = {"data": None, "imported": {"files": sources, "directions": directions}}
-    averaged = game.samplers if cfg.trainer.ema_decay else ()
+    averaged = system.sampling_networks if cfg.trainer.ema_decay else ()
     here = {"draw": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
     state = {
         "iteration": 0,
         "position": 0,
-        "system": game.state_dict(),
-        "ema": {name: getattr(game, name).state_dict() for name in averaged},
-        "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, game).items()},
+        "system": system.state_dict(),
+        "ema": {name: getattr(system, name).state_dict() for name in averaged},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, system).items()},
         "processes": [here],
     }
     run.create(cfg, facts)

@@ -41,13 +41,13 @@ class Trained:
         cfg = run.open()
         override_run(cfg, [f"trainer.device={device}"])
         schema.check(cfg, allowed_modules)
-        self.cfg, self.game, self.device = cfg, build.system(cfg), build.device(device)
+        self.cfg, self.system, self.device = cfg, build.system(cfg), build.device(device)
         state = _state(run, checkpoint)
         self.iteration: int = state["iteration"]
         self.weights = _choose(weights, bool(state["ema"]), run_dir)
-        _load(self.game, state, self.weights == "ema", run_dir)
-        self.game.iteration = self.iteration
-        self.game.to(self.device)
+        _load(self.system, state, self.weights == "ema", run_dir)
+        self.system.iteration = self.iteration
+        self.system.to(self.device)
         shape = cfg.dataset
         self.channels: int = shape.channels
         self.num_classes: int | None = shape.num_classes
@@ -62,8 +62,8 @@ class Trained:
 
     @contextmanager
     def test_mode(self, seed: int) -> Iterator[System]:
-        with test_mode(self.game, seed):
-            yield self.game
+        with test_mode(self.system, seed):
+            yield self.system
 
 
 def _state(run: RunDir, name: str) -> dict[str, Any]:
@@ -86,12 +86,12 @@ def _choose(weights: str, averaged: bool, run_dir: Path) -> str:
     return "ema" if averaged and weights != "raw" else "raw"
 
 
-def _load(game: System, state: dict[str, Any], averaged: bool, run_dir: Path) -> None:
+def _load(system: System, state: dict[str, Any], averaged: bool, run_dir: Path) -> None:
     try:
-        game.load_state_dict(state["system"])
+        system.load_state_dict(state["system"])
         if averaged:
             for name, weights in state["ema"].items():
-                getattr(game, name).load_state_dict(weights)
+                getattr(system, name).load_state_dict(weights)
     except (KeyError, RuntimeError) as error:
         raise GanError(
             f"the checkpoint does not fit the networks of {run_dir}: {' '.join(str(error).split())[:200]}"
@@ -122,11 +122,11 @@ def sample(
     _check_label(run, label)
     folder = folder_for(Path(out) if out else run_dir / "generated")
     value_range = run.value_range
-    with run.test_mode(seed) as system:
-        game: Any = system
-        if hasattr(game, "generate"):
+    with run.test_mode(seed) as trained:
+        system: Any = trained
+        if hasattr(system, "generate"):
             classes = None if label is None else torch.full((n,), label, device=run.device)
-            images = generate(game, n, classes)
+            images = generate(system, n, classes)
             pictures.save(folder / "grid.png", pictures.grid(images, value_range))
             if value_range is not None:
                 for index, image in enumerate(images):
@@ -134,10 +134,10 @@ def sample(
                         folder / f"{index:06d}.png", pictures.grid(image[None], value_range)[:, :-2, :-2]
                     )
         else:
-            named = game.sample(to_device(run.data.test_batch(0, n), run.device))
+            named = system.sample(to_device(run.data.test_batch(0, n), run.device))
             pictures.save(folder / "grid.png", pictures.stack(named, value_range))
-        if hasattr(game, "traverse") and value_range is not None:
-            for name, table in game.traverse(rows=min(n, 10)).items():
+        if hasattr(system, "traverse") and value_range is not None:
+            for name, table in system.traverse(rows=min(n, 10)).items():
                 sheet = pictures.grid(table.flatten(0, 1), value_range, columns=table.shape[1])
                 pictures.save(folder / f"traverse_{name}.png", sheet)
     print(f"{n} samples ({run.weights} weights, iteration {run.iteration}, seed {seed}) in {folder}")
@@ -145,16 +145,16 @@ def sample(
 
 def _check_label(run: Trained, label: int | None) -> None:
     classes = run.num_classes or 0
-    if label is not None and not run.game.needs_labels:
-        raise GanError(f"label={label}: {type(run.game).__name__} is not conditional on labels; leave it out")
+    if label is not None and not run.system.needs_labels:
+        raise GanError(f"label={label}: {type(run.system).__name__} is not conditional on labels; leave it out")
     if label is not None and not 0 <= label < classes:
         raise GanError(f"label={label}: the labels of this run go from 0 to {classes - 1}")
 
 
-def generate(game: Any, n: int, label: Tensor | None = None, batch: int = 500) -> Tensor:
+def generate(system: Any, n: int, label: Tensor | None = None, batch: int = 500) -> Tensor:
     """n samples on the CPU, drawn in batches."""
     parts = [
-        game.generate(len(part), None if label is None else label[part])
+        system.generate(len(part), None if label is None else label[part])
         for part in torch.arange(n).split(batch)
     ]
     return torch.cat([part.cpu() for part in parts])

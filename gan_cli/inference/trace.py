@@ -48,10 +48,10 @@ def used(run: Trained, path: Path, network: str | None, direction: str | None, s
     Without a direction, the first one in which `network` plays a part. GanError for a network or direction that is not
     there, and where several networks play a part and none is named.
     """
-    game: Any = run.game
-    children = dict(game.named_children())
+    system: Any = run.system
+    children = dict(system.named_children())
     if network is not None and network not in children:
-        raise GanError(f"network={network}: {type(game).__name__} has {', '.join(children)}")
+        raise GanError(f"network={network}: {type(system).__name__} has {', '.join(children)}")
     seen: dict[str, Use] = {}
     for way in _ways(run, path, network, direction):
         recorders = {name: _recorder(name, way, seen) for name in children}
@@ -74,9 +74,9 @@ def used(run: Trained, path: Path, network: str | None, direction: str | None, s
 
 def _ways(run: Trained, path: Path, network: str | None, direction: str | None) -> tuple[str | None, ...]:
     """The directions to look at; (None,) for a game that samples."""
-    if not run.game.directions:
+    if not run.system.directions:
         if direction is not None:
-            raise GanError(f"direction={direction}: {type(run.game).__name__} translates nothing; leave it out")
+            raise GanError(f"direction={direction}: {type(run.system).__name__} translates nothing; leave it out")
         return (None,)
     translator = Translator(run, direction, path)
     return translator.directions if network and not direction else (translator.direction,)
@@ -84,7 +84,7 @@ def _ways(run: Trained, path: Path, network: str | None, direction: str | None) 
 
 def _play(run: Trained, path: Path, direction: str | None) -> None:
     """Two pictures, by translation of noise or from nothing."""
-    game: Any = run.game
+    system: Any = run.system
     if direction is not None:
         translator = Translator(run, direction, path)
         low, high = translator.value_range
@@ -93,11 +93,11 @@ def _play(run: Trained, path: Path, direction: str | None) -> None:
         if translator.classes is not None:
             maps = random.uniform(2, 1, *shape[1:], high=translator.classes).long()
             image = maps.expand(-1, 2, -1, -1)
-        game.translate(image, direction)
-    elif hasattr(game, "generate"):
-        game.generate(2, torch.arange(2) % run.num_classes if game.needs_labels and run.num_classes else None)
+        system.translate(image, direction)
+    elif hasattr(system, "generate"):
+        system.generate(2, torch.arange(2) % run.num_classes if system.needs_labels and run.num_classes else None)
     else:
-        raise GanError(f"{path} holds a {type(game).__name__}, which neither samples nor translates")
+        raise GanError(f"{path} holds a {type(system).__name__}, which neither samples nor translates")
 
 
 def _recorder(name: str, direction: str | None, seen: dict[str, Use]) -> Callable[..., None]:

@@ -31,19 +31,19 @@ class Translator:
     """
 
     def __init__(self, run: Trained, direction: str | None, path: Path) -> None:
-        self.run, self.game = run, run.game
-        game: Any = run.game
-        if not game.directions or run.value_range is None:
-            raise GanError(f"{path} holds a {type(game).__name__}, which does not translate images")
-        self.directions = _able(game.directions, run, path)
+        self.run, self.system = run, run.system
+        system: Any = run.system
+        if not system.directions or run.value_range is None:
+            raise GanError(f"{path} holds a {type(system).__name__}, which does not translate images")
+        self.directions = _able(system.directions, run, path)
         self.direction = direction or self.directions[0]
         if self.direction not in self.directions:
             raise GanError(f"direction={direction}: choose one of {', '.join(self.directions)}")
-        self.multimodal = game.multimodal
+        self.multimodal = system.multimodal
         self.value_range: tuple[float, float] = run.value_range
         self.channels: int = run.cfg.dataset.get("source_channels") or run.channels
         self.own: int = run.cfg.dataset.image_size
-        self.classes: int | None = game.label_nc if hasattr(game, "translate_labels") else None
+        self.classes: int | None = system.label_nc if hasattr(system, "translate_labels") else None
 
     def read(self, file: Path, instances: Path | None = None) -> Tensor:
         """A picture file -> (1, channels, H, W) in `value_range`; of a game on label maps, a file of class ids ->
@@ -70,13 +70,13 @@ class Translator:
 
         All tiles and all pictures of one seed get the same noise.
         """
-        game: Any = self.game
+        system: Any = self.system
 
         def call(x: Tensor) -> Tensor:
             with random.fork(seed):
                 if style is None:
-                    return game.translate(x if self.classes is None else x.round().long(), self.direction)
-                return game.transfer(x, resize(style, (self.own, self.own)), self.direction)
+                    return system.translate(x if self.classes is None else x.round().long(), self.direction)
+                return system.transfer(x, resize(style, (self.own, self.own)), self.direction)
 
         return fit(call, image)
 
@@ -174,7 +174,7 @@ def _report(
 
 def _count(translator: Translator, n: int | None, style: str | None) -> int:
     """Outputs per picture."""
-    name = type(translator.game).__name__
+    name = type(translator.system).__name__
     if n is not None and n < 1:
         raise GanError(f"n={n}: ask for at least one output")
     if n is not None and style is not None:
@@ -189,7 +189,7 @@ def _instances(translator: Translator, folder: str | None, files: list[Path]) ->
     if folder is None:
         return [None] * len(files)
     if translator.classes is None:
-        raise GanError(f"instances={folder}: {type(translator.game).__name__} takes no label maps; leave it out")
+        raise GanError(f"instances={folder}: {type(translator.system).__name__} takes no label maps; leave it out")
     by_name = {part.stem: part for part in _images(Path(folder), "instances")}
     missing = [file.name for file in files if file.stem not in by_name]
     if missing:
@@ -200,8 +200,8 @@ def _instances(translator: Translator, folder: str | None, files: list[Path]) ->
 def _styles(translator: Translator, style: str | None) -> list[Path]:
     if style is None:
         return []
-    if not hasattr(translator.game, "transfer") or translator.classes is not None:
-        raise GanError(f"style={style}: {type(translator.game).__name__} takes no style from a picture; leave it out")
+    if not hasattr(translator.system, "transfer") or translator.classes is not None:
+        raise GanError(f"style={style}: {type(translator.system).__name__} takes no style from a picture; leave it out")
     return _images(Path(style), "style")
 
 

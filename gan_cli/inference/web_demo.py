@@ -118,13 +118,13 @@ class Page:
         translator = self.translators[self.direction]
         return {
             "run": str(self.path),
-            "game": type(self.run.game).__name__,
+            "game": type(self.run.system).__name__,
             "iteration": self.run.iteration,
             "directions": list(self.translators),
             "direction": self.direction,
             "size": translator.own,
             "outputs": OUTPUTS if translator.multimodal else 1,
-            "style": hasattr(self.run.game, "transfer") and self.colours is None,
+            "style": hasattr(self.run.system, "transfer") and self.colours is None,
             "colours": None if self.colours is None else [f"#{bytes(row).hex()}" for row in self.colours.tolist()],
         }
 
@@ -134,7 +134,7 @@ class Page:
         batch: Any = self.run.data.test_batch(index, 1)
         if self.colours is not None:
             return data_url(translator.shown(batch[0]))
-        source = batch[type(self.run.game).directions.index(translator.direction) if len(self.translators) > 1 else 0]
+        source = batch[type(self.run.system).directions.index(translator.direction) if len(self.translators) > 1 else 0]
         return data_url(images.to_uint8(source, translator.value_range)[0])
 
     def translate(self, form: Any, files: Any) -> dict[str, Any]:

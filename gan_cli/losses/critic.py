@@ -1,14 +1,77 @@
-"""What a critic has said of a batch, so that no term of its loss asks twice."""
+"""Forward passes of a critic that are not repeated: several batches in one pass, and outputs that are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
-from gan_cli.losses.forward_together import joined
+SAMPLEWISE_LAYERS = (
+    nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Linear,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.GroupNorm, nn.LayerNorm,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus,
+    nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d, nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d,
+    nn.Identity, nn.Flatten, nn.Unflatten, nn.Upsample, nn.UpsamplingNearest2d, nn.PixelShuffle, nn.Sequential,
+)  # fmt: skip
+"""Layers that compute each sample of a batch from that sample alone and draw no random numbers."""
+
+_separate = False
+_known: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
 
 
-class Seen:
+def forward_together(network: Callable[..., Any], *batches: Tensor) -> tuple[Any, ...]:
+    """network(x) for each x (N_i, ...) of `batches`: in one pass of all samples where that is the same to rounding,
+    else in a pass each.
+
+    One pass it is for a module whose layers are all in `ALONE` and batches of one shape but for N. Never with batch
+    normalisation (its statistics would be of the mixture), dropout or other noise, spectral normalisation (one step of
+    its power iteration instead of two), or a layer that is not known here. A module that mixes its samples in its own
+    `forward` must not be given.
+    """
+    alike = len({(x.shape[1:], x.dtype, x.device) for x in batches}) == 1
+    if _separate or len(batches) == 1 or not alike or not (isinstance(network, nn.Module) and is_samplewise(network)):
+        return tuple(network(x) for x in batches)
+    sizes = [len(x) for x in batches]
+    return tuple(_parts(network(torch.cat(batches)), sizes))
+
+
+def _parts(value: Any, sizes: list[int]) -> list[Any]:
+    """What belongs to each batch of a network's result: a tensor, or lists and tuples of them."""
+    if isinstance(value, Tensor):
+        return list(value.split(sizes))
+    if isinstance(value, (list, tuple)):
+        make = type(value)._make if hasattr(value, "_make") else type(value)
+        return [make(parts) for parts in zip(*(_parts(item, sizes) for item in value), strict=True)]
+    raise ValueError(f"the result of a joined pass must be tensors, not {type(value).__name__}")
+
+
+def is_samplewise(network: nn.Module) -> bool:
+    """Whether the layers of `network` compute each sample by itself."""
+    if network not in _known:
+        _known[network] = all(_alone(layer) for layer in network.modules())
+    return _known[network]
+
+
+def _alone(layer: nn.Module) -> bool:
+    if isinstance(layer, (nn.InstanceNorm1d, nn.InstanceNorm2d)):
+        return not layer.track_running_stats
+    return isinstance(layer, SAMPLEWISE_LAYERS) or any(True for _ in layer.children())
+
+
+@contextmanager
+def separately() -> Iterator[None]:
+    """Inside, nothing is joined: the reference to compare with."""
+    global _separate
+    before, _separate = _separate, True
+    try:
+        yield
+    finally:
+        _separate = before
+
+
+class CachedCritic:
     """`critic` as a function that remembers: its outputs for `batches` are computed once (joined, where that may be),
     those of any other tensor when it is called.
 
@@ -23,7 +86,7 @@ class Seen:
         self.activations: list[Tensor] = []
         hooks = [layer.register_forward_hook(self._note) for layer in self._layers()]
         try:
-            self.outputs = joined(critic, *batches)
+            self.outputs = forward_together(critic, *batches)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from gan_cli.losses.lambert import log_w
+from gan_cli.utils.autograd import log_w
 
 
 class Divergence(Protocol):
@@ -30,7 +30,7 @@ class Divergence(Protocol):
         """f'(1): x is taken for real where T(x) exceeds it."""
 
     def f(self, u: Tensor) -> Tensor:
-        """The generator function at u = p/q > 0; f(1) = 0, but for GAN, where it is -log 4."""
+        """The generator function at u = p/q > 0; f(1) = 0, but for the GAN divergence, where it is -log 4."""
 
     def f_prime(self, u: Tensor) -> Tensor:
         """T* at u = p/q > 0."""
@@ -241,7 +241,7 @@ class JensenShannon:
 
 
 @dataclass(frozen=True)
-class GAN:
+class GANDivergence:
     """int p log(2p/(p+q)) + q log(2q/(p+q)) - log 4: the game of Goodfellow et al. 2014, eq. 1."""
 
     threshold = -math.log(2)

@@ -140,7 +140,7 @@ class Cubic:
 
 
 @dataclass(frozen=True)
-class Sum:
+class SumKernel:
     """A sum of kernels; RationalQuadratic + Dot is the paper's rq*."""
 
     kernels: Sequence[Kernel]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from gan_cli.losses.critic import Seen
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.kernels import (
     Kernel,
     biased_mmd2,
@@ -121,7 +121,7 @@ class ActivationPenalty:
     watches: ClassVar = (nn.ReLU, nn.LeakyReLU)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        seen = critic if isinstance(critic, Seen) else Seen(critic, real, fake, watch=self.watches)
+        seen = critic if isinstance(critic, CachedCritic) else CachedCritic(critic, real, fake, watch=self.watches)
         shares = [len(h) / len(real) for h in seen.activations]  # 2 where both batches were in one pass
         squares = [share * h.float().square().mean() for share, h in zip(shares, seen.activations, strict=True)]
         return self.weight * torch.stack(squares).sum()

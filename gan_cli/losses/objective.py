@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.losses.adversarial import AdversarialLoss, EnergyMargin, MarginLoss, TwoSampleLoss
-from gan_cli.losses.critic import Seen
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.penalties import Critic, Penalty
 
 Terms = dict[str, Tensor]
@@ -40,7 +40,7 @@ class Objective:
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, if there is one, "penalty"; real and fake are batches of the same shape.
         """
-        seen = Seen(critic, real, fake, watch=getattr(self.penalty, "watches", ()))
+        seen = CachedCritic(critic, real, fake, watch=getattr(self.penalty, "watches", ()))
         terms = {"adversarial": self.adversarial.d_loss(*seen.outputs)}
         if self.penalty is not None:
             terms["penalty"] = self.penalty(seen, real, fake)
@@ -54,7 +54,7 @@ class Objective:
         """The objective of this iteration: itself, unless a part of it is a function of the iteration."""
         return self
 
-    def gauges(self, iteration: int) -> dict[str, float]:
+    def scalars(self, iteration: int) -> dict[str, float]:
         """Numbers of this iteration that are worth a curve; none here."""
         return {}
 
@@ -122,7 +122,7 @@ class EnergyObjective(Objective):
     def at(self, iteration: int) -> "EnergyObjective":
         return replace(self, adversarial=self.adversarial.at(iteration))
 
-    def gauges(self, iteration: int) -> dict[str, float]:
+    def scalars(self, iteration: int) -> dict[str, float]:
         """The margin, an energy."""
         return {"energy/margin": float(self.at(iteration).adversarial.margin)}  # type: ignore[arg-type]
 

@@ -7,13 +7,11 @@ the graph of the gradient it takes (double backward). One that looks at the crit
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
-from torch.overrides import TorchFunctionMode
 
+from gan_cli.utils.autograd import ConstantSlopes
 from gan_cli.utils.random import uniform
 
 Critic = Callable[[Tensor], Tensor]
@@ -28,39 +26,10 @@ def input_gradient(critic: Critic, x: Tensor) -> Tensor:
     inside the critic (no batch normalisation).
     """
     x = x.detach().requires_grad_()
-    with _Kinks():
+    with ConstantSlopes():
         scores = critic(x)
     (gradient,) = torch.autograd.grad(scores.sum(), x, create_graph=True)
     return gradient.flatten(1)
-
-
-class _Kink(torch.autograd.Function):
-    """A leaky ReLU whose slope is a constant to the gradient's own gradient, as it is everywhere but at 0.
-
-    torch's hands back zeros there, and a critic of linear layers and ReLUs is walked through once more for nothing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.slope = slope
-        return leaky_relu(x, slope)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return torch.ops.aten.leaky_relu_backward(gradient, x.detach(), ctx.slope, False), None
-
-
-class _Kinks(TorchFunctionMode):
-    """Inside, the ReLUs of torch.nn are `_Kink`s."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is relu:
-            return _Kink.apply(args[0], 0.0)
-        if func is leaky_relu:
-            return _Kink.apply(args[0], args[1] if len(args) > 1 else (kwargs or {}).get("negative_slope", 0.01))
-        return func(*args, **(kwargs or {}))
 
 
 def between(real: Tensor, fake: Tensor) -> Tensor:
@@ -133,7 +102,7 @@ class R1:
 
 
 @dataclass(frozen=True)
-class Sum:
+class SumPenalty:
     """Several penalties on one critic."""
 
     parts: Sequence[Penalty]

@@ -1,6 +1,10 @@
-"""Terms of a generator's loss that no critic is asked for."""
+"""Terms of a generator's loss beside the adversarial one."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
+from torch.nn.functional import l1_loss
 
 
 def mode_seeking(i1: Tensor, i2: Tensor, z1: Tensor, z2: Tensor, eps: float = 1e-5) -> Tensor:
@@ -17,3 +21,19 @@ def kl_to_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     -1/2 sum (1 + log variance - mean^2 - variance).
     """
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum()
+
+
+def feature_matching_l1(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
+    """L_FM of Wang et al. 2018 (arXiv 1711.11585), with the weights of pix2pixHD_model.py:
+
+    sum_k (1 / num_D) sum_i (4 / T) mean |D_k^(i)(s, x) - D_k^(i)(s, G(s))|
+
+    over the scales k and over D_k's T layers i before the scores, which each list ends with and which do not count. The
+    real side gives no gradient.
+    """
+    terms = [
+        4 / (len(of_fake) - 1) * l1_loss(b, a.detach())
+        for of_real, of_fake in zip(real, fake, strict=True)
+        for a, b in zip(of_real[:-1], of_fake[:-1], strict=True)
+    ]
+    return torch.stack(terms).sum() / len(real)

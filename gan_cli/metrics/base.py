@@ -88,7 +88,7 @@ class FeatureStore(Protocol):
     def put(self, key: str, features: Features) -> None: ...
 
 
-class Evidence:
+class EvaluationData:
     """All that metrics may ask for. `game` and `data` are None when two folders are compared.
 
     generated: the samples to score. train, test: real ones; test are held out. extractor: prepared at first use.
@@ -104,13 +104,13 @@ class Evidence:
         extractor: Extractor | None = None,
         store: FeatureStore | None = None,
         device: torch.device | None = None,
-        game: Any = None,
+        system: Any = None,
         data: Any = None,
         seed: int = 0,
         folder: Path | None = None,
     ) -> None:
         self.generated, self.train, self.test = generated, train, test
-        self.game, self.data, self.seed, self.folder = game, data, seed, folder
+        self.system, self.data, self.seed, self.folder = system, data, seed, folder
         self.device = device or torch.device("cpu")
         self._extractor, self._store, self._prepared = extractor, store, False
         self._memory: dict[Samples, Features] = {}
@@ -172,11 +172,11 @@ class Metric(ABC):
 
     better: ClassVar[Mapping[str, Literal["higher", "lower"] | None]]
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         """ValueError, naming the remedy, if `game` and `data` (None: folders) cannot be scored. Cheap."""
         return
 
     @abstractmethod
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         """Named values, `evidence.named(name)` where they depend on the extractor. ValueError when the samples do
         not suffice."""

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 
 BATCH = 500
 
@@ -16,8 +16,8 @@ class ClassificationError(Metric):
 
     better: ClassVar = {"error": "lower"}
 
-    def check(self, game: Any, data: Any) -> None:
-        if not hasattr(game, "classify") or hasattr(game, "categorical"):
+    def check(self, system: Any, data: Any) -> None:
+        if not hasattr(system, "classify") or hasattr(system, "categorical"):
             raise ValueError(
                 "the error metric needs a game that names classes: model=ladder, ebgan_ladder, acgan or cls_gan "
                 "(InfoGAN's codes have no names: metric=codes)"
@@ -25,12 +25,12 @@ class ClassificationError(Metric):
         if data.num_classes is None:
             raise ValueError("the error metric needs a labelled data set, such as dataset=mnist or mnist_labels")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data, n = evidence.game, evidence.data, evidence.test.size
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data, n = evidence.system, evidence.data, evidence.test.size
         evidence.test.used = n
         wrong = 0
         for start in range(0, n, BATCH):
             batch = data.test_batch(start, min(BATCH, n - start))
-            predicted = game.classify(batch.image.to(evidence.device)).cpu()
+            predicted = system.classify(batch.image.to(evidence.device)).cpu()
             wrong += int(torch.count_nonzero(predicted != batch.label.cpu()))
         return {"error": wrong / n}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 
 
 def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
@@ -27,39 +27,39 @@ class CodeError(Metric):
 
     better: ClassVar = {"error": "lower", "digits_named": "higher", "L_I": "higher", "H": None}
 
-    def check(self, game: Any, data: Any) -> None:
-        if not hasattr(game, "categorical"):
+    def check(self, system: Any, data: Any) -> None:
+        if not hasattr(system, "categorical"):
             raise ValueError("the codes metric needs a game with latent codes: model=infogan")
         if data.num_classes is None:
             raise ValueError("the codes metric needs a labelled data set, such as dataset=mnist")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data = evidence.game, evidence.data
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data = evidence.system, evidence.data
         n = evidence.test.used = evidence.test.size
         train = [data.train_batch(0, start, min(500, self.fit - start)) for start in range(0, self.fit, 500)]
         test = [data.test_batch(start, min(500, n - start)) for start in range(0, n, 500)]
-        n_codes = game.categorical[0]
-        codes, labels = _predict(game, train)
+        n_codes = system.categorical[0]
+        codes, labels = _predict(system, train)
         names = majority(codes, labels, n_codes)
-        codes, labels = _predict(game, test)
+        codes, labels = _predict(system, test)
         return {
             "error": float((names[codes] != labels).float().mean()),
             "digits_named": float(len(names.unique())),
-            "L_I": information(game, evidence.generated.size),
+            "L_I": information(system, evidence.generated.size),
             "H": math.log(n_codes),
         }
 
 
-def information(game: Any, n: int) -> float:
+def information(system: Any, n: int) -> float:
     """L_I = E log Q(c1|G(z,c)) + H(c1) over n generated images, in nats: the paper's figure 1."""
     total = 0.0
     for start in range(0, n, 500):
-        latent = game.prior(min(500, n - start))
-        logits, _, _ = game.Q(game.trunk(game.G(latent)))
+        latent = system.prior(min(500, n - start))
+        logits, _, _ = system.Q(system.trunk(system.G(latent)))
         total += float(logits[0].log_softmax(1).gather(1, latent.c[:, :1]).sum())
-    return total / n + math.log(game.categorical[0])
+    return total / n + math.log(system.categorical[0])
 
 
-def _predict(game: Any, batches: list[Any]) -> tuple[Tensor, Tensor]:
-    codes = torch.cat([game.classify(batch.image.to(game.device)).cpu() for batch in batches])
+def _predict(system: Any, batches: list[Any]) -> tuple[Tensor, Tensor]:
+    codes = torch.cat([system.classify(batch.image.to(system.device)).cpu() for batch in batches])
     return codes, torch.cat([batch.label.cpu() for batch in batches])

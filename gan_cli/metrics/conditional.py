@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric, Samples
+from gan_cli.metrics.base import EvaluationData, Metric, Samples
 from gan_cli.metrics.pixels import finite, labelled, nearest, need_labels, rows
 
 
@@ -34,10 +34,10 @@ class OneNearestNeighbour(Metric):
 
     better: ClassVar = {"one_nn_error": "lower", "one_nn_error_real": None}
 
-    def check(self, game: Any, data: Any) -> None:
-        need_labels("one_nn_classifier", game, data)
+    def check(self, system: Any, data: Any) -> None:
+        need_labels("one_nn_classifier", system, data)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         label = evidence.test.take().label
         assert label is not None
         test = rows(evidence.test)
@@ -70,10 +70,10 @@ class ConditionalAccuracy(Metric):
         "accuracy": "higher", "worst_class_accuracy": "higher", "worst_class": None, "accuracy_real": None
     }
 
-    def check(self, game: Any, data: Any) -> None:
-        need_labels("conditional_accuracy", game, data)
+    def check(self, system: Any, data: Any) -> None:
+        need_labels("conditional_accuracy", system, data)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         classes = evidence.data.num_classes
         real = evidence.features(evidence.test)
         if real.logits is None or real.logits.shape[1] != classes or real.label is None:

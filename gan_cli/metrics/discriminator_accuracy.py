@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric, Samples
+from gan_cli.metrics.base import EvaluationData, Metric, Samples
 
 
 @dataclass
@@ -17,18 +17,18 @@ class Decision(Metric):
 
     better: ClassVar = {"decision": None, "decision_real": None, "decision_fake": None}
 
-    def check(self, game: Any, data: Any) -> None:
-        if not hasattr(getattr(getattr(game, "objective", None), "adversarial", None), "says_real"):
+    def check(self, system: Any, data: Any) -> None:
+        if not hasattr(getattr(getattr(system, "objective", None), "adversarial", None), "says_real"):
             raise ValueError("the decision metric needs an f-GAN, whose loss has a threshold: loss=fgan_...")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         real = float(self._says_real(evidence, evidence.test).float().mean())
         fake = 1 - float(self._says_real(evidence, evidence.generated).float().mean())
         return {"decision": (real + fake) / 2, "decision_real": real, "decision_fake": fake}
 
-    def _says_real(self, evidence: Evidence, samples: Samples) -> Tensor:
+    def _says_real(self, evidence: EvaluationData, samples: Samples) -> Tensor:
         """(N,) bool. Samples lie in [-1, 1], and D sees the data's own range."""
-        game, (low, high) = evidence.game, evidence.data.value_range or (-1, 1)
+        system, (low, high) = evidence.system, evidence.data.value_range or (-1, 1)
         images = (low + (batch.image.to(evidence.device) + 1) * (high - low) / 2 for batch in samples)
-        scores = [game.discriminator(x) for x in images]
-        return game.objective.adversarial.says_real(torch.cat(scores))
+        scores = [system.discriminator(x) for x in images]
+        return system.objective.adversarial.says_real(torch.cat(scores))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric, Samples
+from gan_cli.metrics.base import EvaluationData, Metric, Samples
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.pixels import finite, labelled, need_images, pairs, pick
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, scales
@@ -54,13 +54,13 @@ class MultiScaleSimilarity(Metric):
 
     better: ClassVar = {"MS-SSIM": "lower", "MS-SSIM_real": None}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         need_images("ms_ssim", data)
         if data is not None:
             scales(data.image_size)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        if evidence.game is not None and evidence.game.needs_labels:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        if evidence.system is not None and evidence.system.needs_labels:
             generated, real = self._by_class(evidence)
         else:
             generated, real = (_pairs(s, self.pairs, evidence.seed) for s in (evidence.generated, evidence.train))
@@ -71,7 +71,7 @@ class MultiScaleSimilarity(Metric):
             f"MS-SSIM_real{suffix}": mean_over(real, ms_ssim),
         }
 
-    def _by_class(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    def _by_class(self, evidence: EvaluationData) -> tuple[Tensor, Tensor]:
         n = min(evidence.generated.size, 2 * self.pairs)
         batches = [(image.cpu(), label.cpu()) for image, label in labelled(evidence, n)]
         images, label = (torch.cat(column) for column in zip(*batches))
@@ -95,13 +95,13 @@ class PerceptualDiversity(Metric):
 
     better: ClassVar = {"LPIPS": "higher", "LPIPS_real": None}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         need_images("lpips", data)
         if data is not None and data.image_size < LPIPS.least:
             raise ValueError(f"LPIPS needs images of {LPIPS.least} pixels, not {data.image_size}: metric=diversity")
         LPIPS.files(self.alexnet)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         network = LPIPS(self.alexnet).to(evidence.device)
 
         def measure(a: Tensor, b: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class FeatureDiversity(Metric):
 
     better: ClassVar = {"diversity": "higher", "diversity_real": None}
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         values = {}
         for name, samples in (("diversity", evidence.generated), ("diversity_real", evidence.train)):
             features = finite(evidence.features(samples).values, samples.split)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import finite
 
 SHARE = 0.01  # of all samples, below which a mode of the target is not hit
@@ -38,22 +38,22 @@ class DomainModes(Metric):
 
     better: ClassVar = {"shared": "lower", "hit": "higher", "high_quality": "higher", "back": "lower"}
 
-    def check(self, game: Any, data: Any) -> None:
-        if not hasattr(data, "test_modes") or "x2y" not in game.directions:
+    def check(self, system: Any, data: Any) -> None:
+        if not hasattr(data, "test_modes") or "x2y" not in system.directions:
             raise ValueError(
                 "the domain_modes metric needs a translation model and two domains with known modes: "
                 "model=discogan network=discogan_toy dataset=mixture_domains"
             )
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data = evidence.game, evidence.data
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data = evidence.system, evidence.data
         n = evidence.test.used = evidence.test.size
         x, y, back = [], [], []
         for start in range(0, n, BATCH):
-            x.append(data.test_batch(start, min(BATCH, n - start)).x.to(game.device))
-            y.append(game.translate(x[-1], "x2y"))
-            if "y2x" in game.directions:
-                back.append(game.translate(y[-1], "y2x"))
+            x.append(data.test_batch(start, min(BATCH, n - start)).x.to(system.device))
+            y.append(system.translate(x[-1], "x2y"))
+            if "y2x" in system.directions:
+                back.append(system.translate(y[-1], "y2x"))
         points, modes = finite(torch.cat(y).flatten(1), "translated x2y").cpu(), data.modes_y.cpu()
         counts = landing(points, modes, data.test_modes(0, n).cpu(), len(data.modes_x))
         near = torch.cdist(points.double(), modes.double()).amin(1) <= 3 * data.std

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Samples
+from gan_cli.metrics.base import EvaluationData, Samples
 
 REFERENCES = ("train", "test")
 
@@ -21,18 +21,18 @@ def known_reference(reference: str) -> None:
         raise ValueError(f"reference must be one of {', '.join(REFERENCES)}, not {reference!r}")
 
 
-def real(evidence: Evidence, reference: str) -> Samples:
+def real(evidence: EvaluationData, reference: str) -> Samples:
     """The real samples `train` or `test` (held out)."""
     return evidence.train if reference == "train" else evidence.test
 
 
-def values(evidence: Evidence, samples: Samples) -> Tensor:
+def values(evidence: EvaluationData, samples: Samples) -> Tensor:
     """Features of all `samples`, (N, d). ValueError when there are none."""
     _not_empty(samples)
     return evidence.features(samples).values
 
 
-def logits(evidence: Evidence, samples: Samples) -> Tensor:
+def logits(evidence: EvaluationData, samples: Samples) -> Tensor:
     """Class scores of all `samples`, (N, K). ValueError when the extractor is no classifier."""
     _not_empty(samples)
     found = evidence.features(samples).logits

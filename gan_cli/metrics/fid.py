@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.feature_checks import both, checked, known_reference, real, values
 
 CHUNK = 1000  # rows that are held in float64 at a time
@@ -96,6 +96,6 @@ class FrechetDistance(Metric):
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
         return {evidence.named("FID"): fid(target, fake, self.allow_singular)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.losses import divergences as d
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 
 DIVERGENCES: dict[str, d.Divergence] = {
     "kl": d.KL(), "reverse_kl": d.ReverseKL(), "js": d.JensenShannon(), "jeffrey": d.Jeffrey(),
@@ -55,21 +55,21 @@ class GaussianFit(Metric):
 
     better: ClassVar = {"bound": "higher", "mu": None, "sigma": None, **dict.fromkeys(DIVERGENCES, "lower")}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         if not hasattr(data, "log_density"):
             raise ValueError("the gaussian_fit metric needs data of known density on the line: dataset=mixture_1d")
-        if not hasattr(getattr(game, "generator", None), "sigma"):
+        if not hasattr(getattr(system, "generator", None), "sigma"):
             raise ValueError("the gaussian_fit metric needs a generator mu + sigma z: network=fgan_gaussian")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game = evidence.game
-        mu, sigma = game.generator.mu.detach().double().cpu(), game.generator.sigma.detach().double().cpu().abs()
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system = evidence.system
+        mu, sigma = system.generator.mu.detach().double().cpu(), system.generator.sigma.detach().double().cpu().abs()
         if not (mu.isfinite() and 0 < sigma < math.inf):
             raise ValueError(f"the generator's mu is {mu:g} and its sigma {sigma:g}: there is no density to score")
         line = Line(evidence.data, mu, sigma)
         values = {"mu": mu, "sigma": sigma} | {name: line.divergence(f) for name, f in DIVERGENCES.items()}
-        divergence = getattr(game.objective.adversarial, "divergence", None)
+        divergence = getattr(system.objective.adversarial, "divergence", None)
         if divergence is not None:
             points = line.x.float().to(evidence.device)[:, None, None, None]
-            values = {"bound": line.bound(divergence, game.discriminator(points).double().cpu())} | values
+            values = {"bound": line.bound(divergence, system.discriminator(points).double().cpu())} | values
         return {name: float(value) for name, value in values.items()}

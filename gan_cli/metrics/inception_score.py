@@ -11,7 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.feature_checks import checked, known_reference, logits, positive, real
 
 FLOOR = 1e-8  # of p(y|x) in I'; ours, the paper names none
@@ -82,7 +82,7 @@ class InceptionScore(Metric):
     def __post_init__(self) -> None:
         positive(self, "splits")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         found = logits(evidence, evidence.generated)
         order = torch.randperm(len(found), generator=torch.Generator().manual_seed(evidence.seed))
         mean, std = inception_score(found[order], self.splits)
@@ -100,7 +100,7 @@ class ModeScore(Metric):
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         fake = logits(evidence, evidence.generated)
         score = mode_score(fake, logits(evidence, real(evidence, self.reference)))
         return {evidence.named("mode_score"): score}
@@ -118,7 +118,7 @@ class ModifiedInceptionScore(Metric):
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         fake = logits(evidence, evidence.generated)
         return {
             evidence.named("I_prime"): i_prime(fake),

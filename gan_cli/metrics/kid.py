@@ -1,6 +1,6 @@
 """Maximum mean discrepancy, squared and unbiased: KID, and a mixture of RBF kernels (Gretton et al. 2012, eq. 3).
 
-    MMD^2 = (sum K_XX - tr K_XX) / (m(m-1)) + (sum K_YY - tr K_YY) / (n(n-1)) - 2 mean K_XY
+    MMDMetric^2 = (sum K_XX - tr K_XX) / (m(m-1)) + (sum K_YY - tr K_YY) / (n(n-1)) - 2 mean K_XY
 
 Its mean is 0 for equal distributions, so it may be negative.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gan_cli.losses.kernels import RBF, Cubic, Kernel, unbiased_mmd2
 from gan_cli.metrics import nearest_neighbors
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.feature_checks import both, known_reference, positive, real, values
 
 MEDIAN_OF = 1000  # real samples whose distances give the median
@@ -82,14 +82,14 @@ class KernelDistance(Metric):
             raise ValueError(f"size must be at least 2, not {self.size}")
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
         mean, std = kid(target, fake, self.subsets, self.size, evidence.seed)
         return {evidence.named("KID"): mean, evidence.named("KID_std"): std}
 
 
 @dataclass
-class MMD(Metric):
+class MMDMetric(Metric):
     """bandwidths: of the RBF mixture; with `median` in units of the median distance of real samples (`MMD2_unit`),
     which does not depend on the generator, so that scores of several compare."""
 
@@ -104,7 +104,7 @@ class MMD(Metric):
             raise ValueError(f"bandwidths must be positive numbers, not {list(self.bandwidths)}")
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
         unit = median_distance(target) if self.median else 1.0
         score = rbf_mmd2(target, fake, [unit * s for s in self.bandwidths])

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import nearest, pick, rows
 
 
@@ -28,7 +28,7 @@ class NearestTraining(Metric):
 
     better: ClassVar = {"nearest_ratio": None, "nearest_generated": None, "nearest_test": None}
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         number = None
         mean = {}
         for samples in (evidence.generated, evidence.test):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.ndb import jensen_shannon
 
 RADIUS = 3.0  # standard deviations
@@ -50,7 +50,7 @@ class Modes(Metric):
         "mode_entropy": "higher", "mode_jsd": "lower",
     }
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         if not hasattr(data, "modes"):
             raise ValueError(
                 "the modes metric needs a data set with known modes: dataset=ring, dataset=grid or "
@@ -59,7 +59,7 @@ class Modes(Metric):
         if self.radius is not None and not self.radius > 0:
             raise ValueError(f"metric.modes.radius is a positive number, not {self.radius}")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         data = evidence.data
         points, modes = evidence.generated.take().image.flatten(1), data.modes.cpu()
         radius = getattr(data, "quality_radius", RADIUS) if self.radius is None else self.radius

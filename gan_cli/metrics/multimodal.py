@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.paired_translation import outlines, partners
@@ -50,8 +50,8 @@ class TranslationDiversity(Metric):
         "first_y2x": None, "outline_y2x": None, "outline_true_y2x": None,
     }  # fmt: skip
 
-    def check(self, game: Any, data: Any) -> None:
-        if not getattr(game, "multimodal", False):
+    def check(self, system: Any, data: Any) -> None:
+        if not getattr(system, "multimodal", False):
             raise ValueError(
                 "translation_diversity needs a game with many outputs for one image: model=pix2pix_noise or drit"
             )
@@ -62,12 +62,12 @@ class TranslationDiversity(Metric):
             if data.image_size < LPIPS.least:
                 raise ValueError(f"LPIPS needs images of {LPIPS.least} pixels, not {data.image_size}: alexnet=null")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         n = evidence.test.used = evidence.test.size
         lpips = None if self.alexnet is None else LPIPS(self.alexnet).to(evidence.device)
         totals: dict[str, float] = {}
         for start in range(0, n, BATCH):
-            for direction in evidence.game.directions:
+            for direction in evidence.system.directions:
                 for name, each in self._scores(evidence, lpips, direction, start, min(BATCH, n - start)).items():
                     key = f"{name}_{direction}"
                     key = evidence.named(key) if name == "features" else key
@@ -75,15 +75,15 @@ class TranslationDiversity(Metric):
         return {name: total / n for name, total in totals.items()}
 
     def _scores(
-        self, evidence: Evidence, lpips: Distance | None, direction: str, start: int, count: int
+        self, evidence: EvaluationData, lpips: Distance | None, direction: str, start: int, count: int
     ) -> dict[str, Tensor]:
         """Each (N,)."""
-        game, data = evidence.game, evidence.data
-        at = game.directions.index(direction)
+        system, data = evidence.system, evidence.data
+        at = system.directions.index(direction)
         known = partners(data)
         batch = known(start, count) if known is not None else data.test_batch(start, count)
-        raw = batch[at].to(game.device)
-        drawn = [symmetric(game.translate(raw, direction), data.value_range) for _ in range(self.outputs)]
+        raw = batch[at].to(system.device)
+        drawn = [symmetric(system.translate(raw, direction), data.value_range) for _ in range(self.outputs)]
         outputs = finite(torch.stack(drawn), f"translated {direction}")
         features = torch.stack([evidence.extractor(output).values for output in outputs])
         lines = outlines(symmetric(raw, data.value_range))
@@ -95,7 +95,7 @@ class TranslationDiversity(Metric):
         if lpips is not None:
             scores["lpips"] = mean_pairwise(outputs, lpips)
         if known is not None:
-            target = symmetric(batch[1 - at].to(game.device), data.value_range)
+            target = symmetric(batch[1 - at].to(system.device), data.value_range)
             errors = torch.stack([l1_each(output, target) for output in outputs])
             scores |= {"best": errors.min(0).values, "first": errors[0]}
             scores["outline_true"] = l1_each(outlines(target), lines)

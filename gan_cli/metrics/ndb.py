@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import rows
 from gan_cli.utils.clustering import kmeans, squared_distances
 
@@ -62,7 +62,7 @@ class Bins(Metric):
 
     better: ClassVar = {"NDB": "lower", "NDB_share": "lower", "JSD": "lower", "NDB_test": None, "JSD_test": None}
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         train = rows(evidence.train)
         if len(train) < PER_BIN * self.bins:
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.feature_checks import both, known_reference, real, values
 
 BLOCK = 128  # rows of a distance matrix in memory: 10 MB beside 10,000 columns
@@ -72,7 +72,7 @@ class NearestNeighbourTest(Metric):
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
         on_real, on_fake = one_nn(target, fake)
         accuracy = (on_real + on_fake) / 2

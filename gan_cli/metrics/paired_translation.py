@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Pairs
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import finite, symmetric
 from gan_cli.metrics.similarity import WINDOW, psnr, ssim
 
@@ -49,31 +49,31 @@ class PartnerL1(Metric):
         "ssim_x2y": "higher", "ssim_y2x": "higher", "ssim_identity": None,
     }
 
-    def check(self, game: Any, data: Any) -> None:
-        if partners(data) is None or not game.directions:
+    def check(self, system: Any, data: Any) -> None:
+        if partners(data) is None or not system.directions:
             raise ValueError(
                 "the partner metric needs a translation model and a data set with known partners: "
                 "dataset=shapes_edges or shapes_stripes"
             )
-        if self.style and not hasattr(game, "transfer"):
+        if self.style and not hasattr(system, "transfer"):
             raise ValueError("metric.partner.style=true needs a game that takes the style of a picture: model=drit")
         if data.image_size < WINDOW:
             raise ValueError(f"the partner metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data = evidence.game, evidence.data
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data = evidence.system, evidence.data
         pairs = partners(data)
         assert pairs is not None
         n = evidence.test.used = evidence.test.size
-        totals: dict[str, float] = dict.fromkeys((*game.directions, "identity"), 0.0)
+        totals: dict[str, float] = dict.fromkeys((*system.directions, "identity"), 0.0)
         totals |= {f"{kind}_{name}": 0.0 for kind in ("outline", "psnr", "ssim") for name in list(totals)}
         for start in range(0, n, 50):
             count = min(50, n - start)
-            raw = tuple(part.to(game.device) for part in pairs(start, count))
+            raw = tuple(part.to(system.device) for part in pairs(start, count))
             seen = [symmetric(part, data.value_range) for part in raw]
             results = {
-                name: (symmetric(self.output(game, raw, at, name), data.value_range), seen[1 - at])
-                for at, name in enumerate(game.directions)
+                name: (symmetric(self.output(system, raw, at, name), data.value_range), seen[1 - at])
+                for at, name in enumerate(system.directions)
             }
             for name, (image, target) in {**results, "identity": (seen[0], seen[1])}.items():
                 finite(image, f"translated {name}")
@@ -83,8 +83,8 @@ class PartnerL1(Metric):
                 totals[f"ssim_{name}"] += float(ssim(image, target).sum())
         return {name: total / n for name, total in totals.items()}
 
-    def output(self, game: Any, pair: tuple[Tensor, ...], at: int, direction: str) -> Tensor:
+    def output(self, system: Any, pair: tuple[Tensor, ...], at: int, direction: str) -> Tensor:
         """pair[at] translated, in the game's range."""
         if self.style:
-            return game.transfer(pair[at], pair[1 - at], direction)
-        return game.translate(pair[at], direction)
+            return system.transfer(pair[at], pair[1 - at], direction)
+        return system.translate(pair[at], direction)

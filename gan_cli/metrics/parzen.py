@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import need_images, rows, unit
 from gan_cli.utils.clustering import squared_distances
 
@@ -65,10 +65,10 @@ class Parzen(Metric):
 
     better: ClassVar = {"parzen": "higher", "parzen_error": None, "parzen_sigma": None}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         need_images("parzen", data)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         centres = unit(rows(evidence.generated))
         sigmas = grid(self.low, self.high, self.steps)
         validation = unit(rows(evidence.train, self.validation))
@@ -92,10 +92,10 @@ class KernelDensity(Metric):
 
     better: ClassVar = {"kde": "higher", "kde_error": None, "kde_sigma": None}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         need_images("parzen_fgan", data)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         centres = unit(rows(evidence.generated))
         if len(centres) < self.folds:
             raise ValueError(f"{self.folds} folds need as many generated samples, not {len(centres)}; see n=")
@@ -104,7 +104,7 @@ class KernelDensity(Metric):
         return _score("kde", evidence, centres, sigma)
 
 
-def _score(name: str, evidence: Evidence, centres: Tensor, sigma: Tensor) -> dict[str, float]:
+def _score(name: str, evidence: EvaluationData, centres: Tensor, sigma: Tensor) -> dict[str, float]:
     density = log_density(unit(rows(evidence.test)), centres, sigma[None])[0]
     error = float(density.std()) / math.sqrt(len(density)) if len(density) > 1 else math.nan
     return {name: float(density.mean()), f"{name}_error": error, f"{name}_sigma": float(sigma)}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Samples
+from gan_cli.metrics.base import EvaluationData, Samples
 from gan_cli.utils.clustering import squared_distances
 
 BATCH = 250
@@ -87,22 +87,22 @@ def nearest(query: Tensor, base: Iterable[Tensor], k: int = 1) -> tuple[Tensor, 
     return square.sqrt(), number
 
 
-def need_labels(metric: str, game: Any, data: Any) -> None:
+def need_labels(metric: str, system: Any, data: Any) -> None:
     """ValueError unless `game` is asked for a class and `data` has classes."""
-    if not getattr(game, "needs_labels", False):
+    if not getattr(system, "needs_labels", False):
         raise ValueError(f"the {metric} metric needs a game that is conditional on labels: model=cgan")
     if data is None or data.num_classes is None:
         raise ValueError(f"the {metric} metric needs a labelled data set, such as dataset=mnist")
 
 
-def labelled(evidence: Evidence, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+def labelled(evidence: EvaluationData, n: int) -> Iterator[tuple[Tensor, Tensor]]:
     """n images of a label-conditional game with the classes that were asked for, in turn: 0, 1, ...
 
     In batches on the game's device; images in [-1, 1]. ValueError if they are not finite.
     """
-    game, data = evidence.game, evidence.data
+    system, data = evidence.system, evidence.data
     evidence.generated.used = max(evidence.generated.used, n)
     for start in range(0, n, BATCH):
         label = torch.arange(start, min(n, start + BATCH), device=evidence.device) % data.num_classes
-        images = symmetric(game.generate(len(label), label), data.value_range)
+        images = symmetric(system.generate(len(label), label), data.value_range)
         yield finite(images, "generated"), label

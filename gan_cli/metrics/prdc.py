@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.feature_checks import both, known_reference, positive, real, values
 from gan_cli.metrics.nearest_neighbors import centred, distances
 
@@ -64,7 +64,7 @@ class PRDC(Metric):
         positive(self, "k", "k_density")
         known_reference(self.reference)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
         found = prdc(target, fake, self.k, self.k_density)
         return {evidence.named(name): value for name, value in found.items()}

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, Images, mix
-from gan_cli.metrics.base import Evidence, Extractor, FeatureStore, Samples
+from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.systems.base import System, test_mode
 
 BATCH = 250
 SHUFFLE = 0  # the order in which training samples are taken as reference
 
 
-def of_game(
-    game: Any,
+def from_model(
+    system: Any,
     data: Dataset,
     n: int,
     *,
@@ -27,27 +27,27 @@ def of_game(
     extractor: Extractor | None = None,
     store: FeatureStore | None = None,
     folder: Path | None = None,
-) -> Evidence:
+) -> EvaluationData:
     """`n` samples of `game` beside n training samples and as many held-out ones as there are, at most n.
 
     A game that translates is scored on the held-out sources of `direction` (its first one if left out), beside real
     images of the target domain. ValueError when the data are too few.
     """
-    translating = bool(game.directions)
-    view = _target_view(game, direction) if translating else _image_view
+    translating = bool(system.directions)
+    view = _target_view(system, direction) if translating else _image_view
     n_test = min(n, data.test_size)
     if translating:
-        direction = direction or game.directions[0]
+        direction = direction or system.directions[0]
         n = n_test
-        generated = Samples(f"translated {direction}", n, lambda: _translated(game, data, n, direction, seed))
+        generated = Samples(f"translated {direction}", n, lambda: _translated(system, data, n, direction, seed))
     else:
-        generated = Samples("generated", n, lambda: _generated(game, data, n, seed))
+        generated = Samples("generated", n, lambda: _generated(system, data, n, seed))
     print_name = data.fingerprint()
-    return Evidence(
+    return EvaluationData(
         generated,
         real(data, "train", min(n, data.size), view, print_name),
         real(data, "test", n_test, view, print_name),
-        extractor=extractor, store=store, device=game.device, game=game, data=data, seed=seed, folder=folder,
+        extractor=extractor, store=store, device=system.device, system=system, data=data, seed=seed, folder=folder,
     )
 
 
@@ -81,21 +81,21 @@ def noise(like: Dataset, n: int, seed: int = 0) -> Samples:
     return Samples("noise", n, batches)
 
 
-def _generated(game: Any, data: Dataset, n: int, seed: int) -> Iterator[Images]:
-    if not hasattr(game, "generate"):
+def _generated(system: Any, data: Dataset, n: int, seed: int) -> Iterator[Images]:
+    if not hasattr(system, "generate"):
         raise ValueError("this game draws no samples that could be scored; metric=error scores a ladder network")
     for start in range(0, n, BATCH):
-        with test_mode(game, _key(seed, start)):
-            images = game.generate(min(BATCH, n - start))
+        with test_mode(system, _key(seed, start)):
+            images = system.generate(min(BATCH, n - start))
         yield Images(_standard(images, data))
 
 
-def _translated(game: Any, data: Dataset, n: int, direction: str, seed: int) -> Iterator[Images]:
-    source = game.directions.index(direction)
+def _translated(system: Any, data: Dataset, n: int, direction: str, seed: int) -> Iterator[Images]:
+    source = system.directions.index(direction)
     for start in range(0, n, BATCH // 10):
         batch: Any = data.test_batch(start, min(BATCH // 10, n - start))
-        with test_mode(game, _key(seed, start)):
-            images = game.translate(batch[source].to(game.device), direction)
+        with test_mode(system, _key(seed, start)):
+            images = system.translate(batch[source].to(system.device), direction)
         yield Images(_standard(images, data))
 
 
@@ -103,9 +103,9 @@ def _image_view(batch: Any) -> tuple[Tensor, Tensor | None]:
     return batch.image, batch.label
 
 
-def _target_view(game: System, direction: str | None) -> View:
+def _target_view(system: System, direction: str | None) -> View:
     """The domain that `direction` leads to."""
-    at = game.directions.index(direction) if direction else 0
+    at = system.directions.index(direction) if direction else 0
 
     def view(batch: Any) -> tuple[Tensor, Tensor | None]:
         return batch[1 - at], None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import LabelMaps
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 
 
 def confusion(truth: Tensor, found: Tensor, classes: int) -> Tensor:
@@ -40,17 +40,17 @@ class Segmentation(Metric):
         "pixel_accuracy": "higher", "mean_iou": "higher", "real_pixel_accuracy": None, "real_mean_iou": None,
     }
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         if data.batch_type is not LabelMaps or not hasattr(data, "segment"):
             raise ValueError("the segmentation metric needs label maps that can be read back: dataset=shapes_scene")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data = evidence.game, evidence.data
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data = evidence.system, evidence.data
         n = evidence.test.used = evidence.test.size
         tables = torch.zeros(2, data.label_nc, data.label_nc, dtype=torch.int64)
         for start in range(0, n, 50):
             batch = data.test_batch(start, min(50, n - start))
-            fake = game.translate(batch.maps.to(game.device)).cpu()
+            fake = system.translate(batch.maps.to(system.device)).cpu()
             for table, image in zip(tables, (fake, batch.image.cpu())):
                 table += confusion(batch.maps[:, 0].cpu(), data.segment(image), data.label_nc)
         fake_table, real_table = tables

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric
+from gan_cli.metrics.base import EvaluationData, Metric
 from gan_cli.metrics.pixels import finite, need_images, symmetric
 
 BATCH = 50
@@ -31,20 +31,20 @@ class Sharpness(Metric):
         "energy_real_x2y": None, "energy_real_y2x": None,
     }  # fmt: skip
 
-    def check(self, game: Any, data: Any) -> None:
-        if not getattr(game, "directions", ()):
+    def check(self, system: Any, data: Any) -> None:
+        if not getattr(system, "directions", ()):
             raise ValueError("the sharpness metric needs a translation model: model=pix2pix")
         need_images("sharpness", data)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
-        game, data = evidence.game, evidence.data
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+        system, data = evidence.system, evidence.data
         n = evidence.test.used = evidence.test.size
         values: dict[str, float] = {}
-        for at, name in enumerate(game.directions):
+        for at, name in enumerate(system.directions):
             fake = real = 0.0
             for start in range(0, n, BATCH):
                 batch = data.test_batch(start, min(BATCH, n - start))
-                output = symmetric(game.translate(batch[at].to(game.device), name), data.value_range)
+                output = symmetric(system.translate(batch[at].to(system.device), name), data.value_range)
                 fake += float(gradient_energy(finite(output, f"translated {name}")).sum()) / n
                 real += float(gradient_energy(symmetric(batch[1 - at], data.value_range)).sum()) / n
             if real == 0:

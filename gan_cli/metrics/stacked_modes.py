@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Evidence, Metric, Samples
+from gan_cli.metrics.base import EvaluationData, Metric, Samples
 
 DIGITS, TRIPLES = 10, 1000
 
@@ -35,18 +35,18 @@ class StackedModes(Metric):
 
     better: ClassVar = {"modes": "higher", "KL": "lower", "KL_perfect": None}
 
-    def check(self, game: Any, data: Any) -> None:
+    def check(self, system: Any, data: Any) -> None:
         if not hasattr(data, "digits"):
             raise ValueError("the stacked_modes metric needs stacked digits: dataset=stacked_mnist")
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         counts = triples(_digits(evidence, evidence.generated))
         values = {"modes": float((counts > 0).sum()), "KL": from_uniform(counts)}
         expected = (TRIPLES - 1) / (2 * int(counts.sum()))
         return {**{evidence.named(name): value for name, value in values.items()}, "KL_perfect": expected}
 
 
-def _digits(evidence: Evidence, samples: Samples) -> Tensor:
+def _digits(evidence: EvaluationData, samples: Samples) -> Tensor:
     """(N, 3): what the extractor, trained on single digits, reads in each channel."""
     parts = []
     for batch in samples:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Evidence, Extractor, Features, FeatureStore, Metric
-from gan_cli.metrics.samples import of_game
+from gan_cli.metrics.base import EvaluationData, Extractor, Features, FeatureStore, Metric
+from gan_cli.metrics.samples import from_model
 from gan_cli.systems.base import System, test_mode
 from gan_cli.utils.errors import GanError, one_line, suggest
 
 SEED = 0  # as of `gan evaluate`, which repeats these scores with n=COUNT
 
 
-class Scoring:
+class Validator:
     """metrics: by name. count: samples to score. best_by: the value that says which state is best, without
     `[extractor]`; None: the first metric's main one. A value that two metrics have is called `metric/value`.
 
@@ -52,25 +52,25 @@ class Scoring:
         self.best: dict[str, Any] | None = None
         self._said: set[str] = set()
 
-    def check(self, game: System, data: Dataset) -> None:
+    def check(self, system: System, data: Dataset) -> None:
         """GanError if a metric cannot score `game` on `data`."""
         for name, metric in self.metrics.items():
             try:
-                metric.check(game, data)
+                metric.check(system, data)
             except ValueError as error:
                 raise GanError(f"metric={name}: {one_line(error)}") from error
 
-    def score(self, game: System, data: Dataset) -> tuple[dict[str, float], list[str]]:
+    def score(self, system: System, data: Dataset) -> tuple[dict[str, float], list[str]]:
         """Values by name, without those that are not finite, and warnings about what could not be scored, each once.
         Training is not touched."""
-        evidence: Evidence | None = None
+        evidence: EvaluationData | None = None
         values: dict[str, float] = {}
         problems = []
         for name, metric in self.metrics.items():
             try:
-                with test_mode(game, SEED):
-                    evidence = evidence or of_game(
-                        game, data, self.count, seed=SEED, extractor=self.extractor, store=self.store
+                with test_mode(system, SEED):
+                    evidence = evidence or from_model(
+                        system, data, self.count, seed=SEED, extractor=self.extractor, store=self.store
                     )
                     values |= {self._key(name, value): number for value, number in metric(evidence).items()}
             except (ValueError, OSError) as error:
@@ -79,7 +79,7 @@ class Scoring:
         self._said.update(new)
         return {name: value for name, value in values.items() if math.isfinite(value)}, new
 
-    def improves(self, iteration: int, values: Mapping[str, float]) -> bool:
+    def is_best(self, iteration: int, values: Mapping[str, float]) -> bool:
         """Whether `values` hold a better score than `best`, which it then becomes. Of equal ones the first stays."""
         for name, value in values.items():
             if self.best_by and _plain(name) == self.best_by:

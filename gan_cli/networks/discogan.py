@@ -29,7 +29,7 @@ def _channels(width: int, depth: int) -> list[int]:
     return [width * min(2**i, 8) for i in range(depth)]
 
 
-class Translator(nn.Module):
+class DiscoGANGenerator(nn.Module):
     """image (N, channels, S, S) -> image of the same shape in `value_range` (the paper's: [0, 1]); S = 4 * 2^k or
     7 * 2^k.
 

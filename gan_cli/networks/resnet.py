@@ -28,7 +28,7 @@ class Block(nn.Module):
         return x + self.layers(x)
 
 
-class Translator(nn.Module):
+class ResNetGenerator(nn.Module):
     """image (N, channels, H, W) -> image of the same shape in `value_range`; H and W multiples of 4, 8 or
     more.
 

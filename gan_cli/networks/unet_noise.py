@@ -15,7 +15,7 @@ def spread(z: Tensor, like: Tensor) -> Tensor:
     return z[:, :, None, None].expand(-1, -1, *like.shape[2:])
 
 
-class UNet(nn.Module):
+class NoiseUNet(nn.Module):
     """image (N, channels, H, W), z (N, latent_dim) -> image of the same shape in `value_range`.
 
     image_size = 2^k, 8 or more: k halvings to one pixel and k doublings, 4 x 4 kernels of stride 2, `width` channels

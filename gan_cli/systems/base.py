@@ -28,7 +28,7 @@ class Turn:
     """
 
     name: str
-    moves: tuple[str, ...]
+    trains: tuple[str, ...]
     loss: Callable[[Any], Terms]
     steps: int = 1
     after_step: Callable[[], None] | None = None
@@ -44,7 +44,7 @@ class System(nn.Module, ABC):
     """
 
     batch_type: ClassVar[type] = Images
-    samplers: ClassVar[tuple[str, ...]] = ("generator",)
+    sampling_networks: ClassVar[tuple[str, ...]] = ("generator",)
     """The networks that `sample` uses."""
     needs_labels: ClassVar[bool] = False
     directions: ClassVar[tuple[str, ...]] = ()
@@ -52,7 +52,7 @@ class System(nn.Module, ABC):
     multimodal: ClassVar[bool] = False
     """Whether `translate` draws noise, so that the same image gives another output at every call."""
 
-    together: int = 1
+    pack_size: int = 1
     """Samples that the game cannot take apart: a batch is a multiple of them."""
     iteration: int = 0
     """Finished iterations; the trainer sets it before it asks for turns."""
@@ -69,11 +69,11 @@ class System(nn.Module, ABC):
     def sample(self, batch: Any) -> dict[str, Tensor]:
         """Named image batches (N, C, H, W) in the data's range; the names can be file names."""
 
-    def scores(self, batch: Any) -> dict[str, Tensor]:
+    def histograms(self, batch: Any) -> dict[str, Tensor]:
         """Named vectors (N,) to be drawn as histograms whenever `sample` is, such as energies; none here."""
         return {}
 
-    def gauges(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """Numbers of this iteration that are logged beside the terms of the losses, such as a margin; none here."""
         return {}
 
@@ -94,12 +94,12 @@ class System(nn.Module, ABC):
 
 
 @contextmanager
-def test_mode(game: System, seed: int) -> Iterator[None]:
+def test_mode(system: System, seed: int) -> Iterator[None]:
     """No graph, networks in eval mode, random numbers from `seed`; everything as before afterwards."""
-    training = game.training
-    game.eval()
+    training = system.training
+    system.eval()
     try:
         with torch.no_grad(), random.fork(seed):
             yield
     finally:
-        game.train(training)
+        system.train(training)

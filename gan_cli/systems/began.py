@@ -47,7 +47,7 @@ class BEGAN(GAN):
 
     def turns(self) -> list[Turn]:
         d, g = super().turns()
-        return [d, Turn(g.name, g.moves, g.loss, after_step=self.update_k)]
+        return [d, Turn(g.name, g.trains, g.loss, after_step=self.update_k)]
 
     def d_loss(self, batch: Images) -> Terms:
         D, x, fake = self.discriminator, batch.image, self.generate(len(batch.image))
@@ -68,10 +68,10 @@ class BEGAN(GAN):
     def sample(self, batch: Images) -> dict[str, Tensor]:
         return with_reconstructions(self.discriminator, self.generate(len(batch.image)), batch.image)
 
-    def scores(self, batch: Images) -> dict[str, Tensor]:
+    def histograms(self, batch: Images) -> dict[str, Tensor]:
         return energies(self.discriminator, self.generate(len(batch.image)), batch.image)
 
-    def gauges(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         M = self.L_real + (self.gamma * self.L_real - self.L_fake).abs()
         return {"began/k": float(self.k), "began/M": float(M)}
 

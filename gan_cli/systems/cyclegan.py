@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Domains
-from gan_cli.losses.forward_together import joined
+from gan_cli.losses.critic import forward_together
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.image_pool import ImagePool
@@ -28,7 +28,7 @@ class CycleGAN(System):
     """
 
     batch_type: ClassVar[type] = Domains
-    samplers: ClassVar[tuple[str, ...]] = ("G", "F")
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G", "F")
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
 
     def __init__(
@@ -75,8 +75,8 @@ class CycleGAN(System):
         """
         x, y = batch
         identity = bool(self.lambda_identity)
-        fake_y, *same_y = joined(self.G, x, *[y] * identity)
-        fake_x, again_x, *same_x = joined(self.F, y, fake_y, *[x] * identity)
+        fake_y, *same_y = forward_together(self.G, x, *[y] * identity)
+        fake_x, again_x, *same_x = forward_together(self.F, y, fake_y, *[x] * identity)
         self.shown_y, self.shown_x = self.pool_y.query(fake_y), self.pool_x.query(fake_x)
         terms = {
             "G_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_Y, fake_y, y)["adversarial"],

@@ -32,7 +32,7 @@ class Curriculum:
         return self.first if iteration < self.length else self.then
 
 
-def feature_matching(real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
+def mean_feature_matching(real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
     """sum over layers of  mean (mean_batch f_real - mean_batch f_fake)^2;  f (N, ...). Not in the paper's formulas, but
     in its code."""
     return torch.stack([mse_loss(f.mean(0), r.mean(0)) for r, f in zip(real, fake, strict=True)]).sum()
@@ -48,7 +48,7 @@ class OneWayGAN(System):
     """
 
     batch_type: ClassVar[type] = Domains
-    samplers: ClassVar[tuple[str, ...]] = ("G_AB",)
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB",)
     discriminators: ClassVar[tuple[str, ...]] = ("D_B",)
     directions: ClassVar[tuple[str, ...]] = ("x2y",)
 
@@ -74,7 +74,7 @@ class OneWayGAN(System):
         steps = self.objective.steps_at(self.iteration) if d_moves else 0
         return [
             Turn("D", self.discriminators, self.d_loss, steps, self.constrain),
-            Turn("G", self.samplers, self.g_loss, 0 if d_moves else 1),
+            Turn("G", self.sampling_networks, self.g_loss, 0 if d_moves else 1),
         ]
 
     def d_loss(self, batch: Domains) -> Terms:
@@ -98,7 +98,7 @@ class OneWayGAN(System):
         adversarial = self.objective.g_loss(critic, fake, real)["adversarial"]
         terms = {f"{name}_adversarial": share * self.lambda_adversarial * adversarial}
         if self.lambda_features:
-            features = feature_matching(D(real).features, seen.features)
+            features = mean_feature_matching(D(real).features, seen.features)
             terms[f"{name}_features"] = share * self.lambda_features * features
         return terms
 
@@ -119,7 +119,7 @@ class ReconGAN(OneWayGAN):
     """The code's `recongan`:  L_G = (1 - r) (a L_GAN_B + b L_FM_B) + r |G_BA(G_AB(x_A)) - x_A|^2,  r = rate(i): a
     second generator leads back, and no discriminator sees A."""
 
-    samplers: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
     capturable = False  # r is a number of the iteration
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
 
@@ -143,7 +143,7 @@ class ReconGAN(OneWayGAN):
         AB = self.G_AB(x)
         return {**self.fooling(self.D_B, AB, y, "B", 1 - r), "A_reconstruction": r * mse_loss(self.G_BA(AB), x)}
 
-    def gauges(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """r."""
         return {"rate": self.rate(self.iteration)}
 
@@ -161,7 +161,7 @@ class DiscoGAN(OneWayGAN):
     tells from the whole by weight decay only.
     """
 
-    samplers: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
     capturable = False  # r is a number of the iteration
     discriminators: ClassVar[tuple[str, ...]] = ("D_A", "D_B")
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
@@ -196,7 +196,7 @@ class DiscoGAN(OneWayGAN):
             "B_reconstruction": r * mse_loss(self.G_AB(BA), y),
         }
 
-    def gauges(self) -> dict[str, float]:
+    def scalars(self) -> dict[str, float]:
         """r."""
         return {"rate": self.rate(self.iteration)}
 

@@ -56,10 +56,10 @@ class DRIT(System):
     """
 
     batch_type: ClassVar[type] = Domains
-    samplers: ClassVar[tuple[str, ...]] = ("content", "attribute", "generator")
+    sampling_networks: ClassVar[tuple[str, ...]] = ("content", "attribute", "generator")
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
     multimodal: ClassVar[bool] = True
-    together = 2
+    pack_size = 2
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ class DualGAN(System):
     """
 
     batch_type: ClassVar[type] = Domains
-    samplers: ClassVar[tuple[str, ...]] = ("G_A", "G_B")
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G_A", "G_B")
     directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
 
     def __init__(

@@ -103,8 +103,8 @@ class EBGAN(GAN):
     def sample(self, batch: Images) -> dict[str, Tensor]:
         return with_reconstructions(self.discriminator, self.generate(len(batch.image)), batch.image)
 
-    def scores(self, batch: Images) -> dict[str, Tensor]:
+    def histograms(self, batch: Images) -> dict[str, Tensor]:
         return energies(self.discriminator, self.generate(len(batch.image)), batch.image)
 
-    def gauges(self) -> dict[str, float]:
-        return self.objective.gauges(self.iteration)
+    def scalars(self) -> dict[str, float]:
+        return self.objective.scalars(self.iteration)

@@ -23,7 +23,7 @@ class EBGANLadder(LadderGame):
     distance times its weight.
     """
 
-    samplers = ("generator",)
+    sampling_networks = ("generator",)
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class EBGANLadder(LadderGame):
     @property
     def margin(self) -> float:
         """m of this iteration."""
-        return self.gauges()["energy/margin"]
+        return self.scalars()["energy/margin"]
 
     def d_loss(self, batch: SemiSupervised) -> Terms:
         if self.margin == 0:
@@ -68,9 +68,9 @@ class EBGANLadder(LadderGame):
     def sample(self, batch: Any) -> dict[str, Tensor]:
         return {"generated": self.generate(len(batch.image)), **super().sample(batch)}
 
-    def scores(self, batch: Any) -> dict[str, Tensor]:
+    def histograms(self, batch: Any) -> dict[str, Tensor]:
         generated = self.generate(len(batch.image))
-        return {**super().scores(batch), "energy/generated": self.discriminator.energy(generated)}
+        return {**super().histograms(batch), "energy/generated": self.discriminator.energy(generated)}
 
-    def gauges(self) -> dict[str, float]:
-        return self.objective.gauges(self.iteration)
+    def scalars(self) -> dict[str, float]:
+        return self.objective.scalars(self.iteration)

@@ -3,7 +3,7 @@
 from gan_cli.data.base import Images
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.gan import GAN
-from gan_cli.systems.gradients import reverse
+from gan_cli.utils.autograd import reverse
 
 
 class SingleStepGAN(GAN):

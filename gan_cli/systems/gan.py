@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.shared_sample import SharedSample
 from gan_cli.utils.random import normal
 
 COLUMNS = 10
@@ -50,7 +50,7 @@ class GAN(System):
         self.latent_dim = latent_dim
         self.noise = noise
         self.fakes_per_real, self.one_fake = fakes_per_real, one_fake
-        self.shared = Once()
+        self.shared = SharedSample()
 
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration)
@@ -68,12 +68,12 @@ class GAN(System):
     def fake_for_d(self, n: int) -> Tensor:
         """n images without a graph, which G's turn plays on too if that is asked for and D takes one step."""
         if self.one_fake and self.objective.steps_at(self.iteration) == 1:
-            return self.shared.make(self.generator, lambda: self.generate(n))
+            return self.shared.draw_detached(self.generator, lambda: self.generate(n))
         return self.generate(n)
 
     def fake_for_g(self, n: int) -> Tensor:
         """The images of D's turn with their graph, or new ones."""
-        kept = self.shared.take()
+        kept = self.shared.pop()
         return self.generate(self.fakes_per_real * n) if kept is None else kept
 
     def constrain(self) -> None:

@@ -20,7 +20,7 @@ class GMMNAutoencoder(GMMN):
     that are a little off, acts in phase 1 only.
     """
 
-    samplers = ("generator", "decoder")
+    sampling_networks = ("generator", "decoder")
 
     def __init__(
         self,

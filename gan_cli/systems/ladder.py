@@ -19,7 +19,7 @@ class LadderGame(System):
     """
 
     batch_type = SemiSupervised
-    samplers: ClassVar[tuple[str, ...]] = ()
+    sampling_networks: ClassVar[tuple[str, ...]] = ()
     capturable = False  # Ladder.track counts in Python; so does the margin of EBGANLadder
 
     def __init__(self, discriminator: Ladder, objective: Objective) -> None:
@@ -48,5 +48,5 @@ class LadderGame(System):
     def sample(self, batch: Any) -> dict[str, Tensor]:
         return {"x": batch.image, "denoised": self.discriminator.reconstruct(batch.image)}
 
-    def scores(self, batch: Any) -> dict[str, Tensor]:
+    def histograms(self, batch: Any) -> dict[str, Tensor]:
         return {"energy/real": self.discriminator.energy(batch.image)}

@@ -10,7 +10,7 @@ from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective, Terms
 from gan_cli.losses.regularizers import mode_seeking
 from gan_cli.systems.conditional_gan import ConditionalGAN
-from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.shared_sample import SharedSample
 from gan_cli.systems.terms import total
 from gan_cli.utils.random import normal
 
@@ -34,20 +34,20 @@ class MSGAN(ConditionalGAN):
         lambda_ms: float = 1.0,
     ) -> None:
         super().__init__(generator, discriminator, objective, num_classes, latent_dim, noise)
-        self.lambda_ms, self.shared_z = lambda_ms, Once()
+        self.lambda_ms, self.shared_z = lambda_ms, SharedSample()
 
     def d_loss(self, batch: Images) -> Terms:
         x, y = batch.image, batch.label
         if self.objective.steps_at(self.iteration) == 1:
-            z = self.shared_z.keep(lambda: self.prior(2 * len(x)))
-            fakes = self.shared.make(self.generator, lambda: self.twice(z, y))
+            z = self.shared_z.draw(lambda: self.prior(2 * len(x)))
+            fakes = self.shared.draw_detached(self.generator, lambda: self.twice(z, y))
         else:
             fakes = self.twice(self.prior(2 * len(x)), y)
         return total(self.objective.d_loss(self.critic(y), x, fake) for fake in fakes.chunk(2))
 
     def g_loss(self, batch: Images) -> Terms:
         x, y = batch.image, batch.label
-        z, fakes = self.shared_z.take(), self.shared.take()
+        z, fakes = self.shared_z.pop(), self.shared.pop()
         if z is None or fakes is None:
             z = self.prior(2 * len(x))
             fakes = self.twice(z, y)

@@ -32,7 +32,7 @@ class PacGAN(GAN):
         super().__init__(generator, discriminator, objective, latent_dim, noise, one_fake=one_fake)
         if packing < 1:
             raise ValueError(f"packing is at least 1, not {packing}")
-        self.together = packing
+        self.pack_size = packing
 
     def d_loss(self, batch: Images) -> Terms:
         fake = self.fake_for_d(len(batch.image))
@@ -44,6 +44,8 @@ class PacGAN(GAN):
 
     def pack(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N / packing, packing * C, H, W): samples that follow one another, channel on channel."""
-        if len(x) % self.together:
-            raise ValueError(f"{len(x)} samples do not divide into packs of {self.together}; change trainer.batch_size")
-        return x.reshape(-1, self.together * x.shape[1], *x.shape[2:])
+        if len(x) % self.pack_size:
+            raise ValueError(
+                f"{len(x)} samples do not divide into packs of {self.pack_size}; change trainer.batch_size"
+            )
+        return x.reshape(-1, self.pack_size * x.shape[1], *x.shape[2:])

@@ -10,7 +10,7 @@ from gan_cli.data.base import Pairs
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.shared_sample import SharedSample
 
 
 class Pix2Pix(System):
@@ -48,7 +48,7 @@ class Pix2Pix(System):
         self.generator, self.discriminator = generator, discriminator
         self.objective, self.lambda_L1, self.lambda_GAN = objective, lambda_L1, lambda_GAN
         self.show = show or (lambda x, y: y)
-        self.one_fake, self.shared = one_fake, Once()
+        self.one_fake, self.shared = one_fake, SharedSample()
 
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration) if self.lambda_GAN else 0
@@ -60,7 +60,7 @@ class Pix2Pix(System):
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
         if self.one_fake and self.objective.steps_at(self.iteration) == 1:
-            Gx = self.shared.make(self.generator, lambda: self.generator(x))
+            Gx = self.shared.draw_detached(self.generator, lambda: self.generator(x))
         else:
             Gx = self.generator(x)
         terms = self.objective.d_loss(self.critic(x), y, Gx)
@@ -68,7 +68,7 @@ class Pix2Pix(System):
 
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        Gx = self.shared.take()
+        Gx = self.shared.pop()
         if Gx is None:
             Gx = self.generator(x)
         terms: Terms = {}

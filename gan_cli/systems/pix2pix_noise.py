@@ -10,7 +10,7 @@ from gan_cli.data.base import Pairs
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.regularizers import mode_seeking
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.shared_sample import Once
+from gan_cli.systems.shared_sample import SharedSample
 from gan_cli.systems.terms import at_scales, total
 from gan_cli.utils.random import normal
 
@@ -25,7 +25,7 @@ class Pix2PixNoise(System):
     """
 
     batch_type: ClassVar[type] = Pairs
-    samplers: ClassVar[tuple[str, ...]] = ("generator",)
+    sampling_networks: ClassVar[tuple[str, ...]] = ("generator",)
     directions: ClassVar[tuple[str, ...]] = ("x2y",)
     multimodal: ClassVar[bool] = True
 
@@ -40,7 +40,7 @@ class Pix2PixNoise(System):
     ) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        self.objective, self.shared = objective, Once()
+        self.objective, self.shared = objective, SharedSample()
         self.latent_dim, self.lambda_L1, self.lambda_ms = latent_dim, lambda_L1, lambda_ms
 
     def turns(self) -> list[Turn]:
@@ -53,7 +53,7 @@ class Pix2PixNoise(System):
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
         z = self.prior(2 * len(x))
-        (z1, z2), (fake1, fake2) = z.chunk(2), self.shared.keep(lambda: self.twice(x, z)).chunk(2)
+        (z1, z2), (fake1, fake2) = z.chunk(2), self.shared.draw(lambda: self.twice(x, z)).chunk(2)
         critics = at_scales(self.discriminator, x)
         terms = total(self.objective.g_loss(D, fake, y) for D in critics for fake in (fake1, fake2))
         terms["L1"] = self.lambda_L1 * l1_loss(fake1, y)
@@ -63,7 +63,7 @@ class Pix2PixNoise(System):
 
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        made = self.shared.take()
+        made = self.shared.pop()
         fakes = (self.twice(x, self.prior(2 * len(x))) if made is None else made).chunk(2)
         return total(self.objective.d_loss(D, y, fake) for D in at_scales(self.discriminator, x) for fake in fakes)
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Pairs
-from gan_cli.losses.feature_matching import feature_matching
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
+from gan_cli.losses.regularizers import feature_matching_l1
 from gan_cli.networks.pix2pixhd import half
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.image_pool import ImagePool
@@ -29,7 +29,7 @@ class Pix2PixHD(System):
     """
 
     batch_type: ClassVar[type] = Pairs
-    samplers: ClassVar[tuple[str, ...]] = ("G1",)
+    sampling_networks: ClassVar[tuple[str, ...]] = ("G1",)
     directions: ClassVar[tuple[str, ...]] = ("x2y",)
 
     def __init__(
@@ -55,7 +55,7 @@ class Pix2PixHD(System):
         self.G1, self.D, self.objective = G1, D, objective
         if G2 is not None:
             self.G2 = G2
-            self.samplers = ("G1", "G2")  # type: ignore[misc]
+            self.sampling_networks = ("G1", "G2")  # type: ignore[misc]
         self.enhanced = G2 is not None
         self.global_iterations, self.fixed_iterations = global_iterations, fixed_iterations
         self.perceptual = perceptual
@@ -67,7 +67,7 @@ class Pix2PixHD(System):
         """Whether G1 learns by itself at this iteration."""
         return not self.enhanced or self.iteration < self.global_iterations
 
-    def moves(self) -> tuple[str, ...]:
+    def trains(self) -> tuple[str, ...]:
         """The networks of G that learn at this iteration."""
         if self.alone:
             return ("G1",)
@@ -82,7 +82,7 @@ class Pix2PixHD(System):
     def turns(self) -> list[Turn]:
         steps = self.objective.steps_at(self.iteration)
         return [
-            Turn("G", self.moves(), self.g_loss),
+            Turn("G", self.trains(), self.g_loss),
             Turn("D", ("D",), self.d_loss, steps, lambda: self.objective.constrain(self.D)),
         ]
 
@@ -97,7 +97,7 @@ class Pix2PixHD(System):
         scores = [self.objective.g_loss(critic(D, k), fake, real)["adversarial"] for k in range(len(D(fake)))]
         terms = {"adversarial": torch.stack(scores).sum()}
         if self.lambda_feature:
-            terms["feature"] = self.lambda_feature * feature_matching(D(real), D(fake))
+            terms["feature"] = self.lambda_feature * feature_matching_l1(D(real), D(fake))
         if self.perceptual is not None:
             terms["vgg"] = self.lambda_vgg * self.perceptual(y, x)
         return terms

@@ -54,11 +54,11 @@ class Pix2PixHDLabels(Pix2PixHD):
             if G2 is not None and not global_iterations:
                 raise ValueError("E learns while G1 learns alone: with E and G2, global_iterations is 1 or more")
             self.E, self.bank = E, FeatureBank(label_nc, features)
-            self.samplers = (*self.samplers, "E")  # type: ignore[misc]
+            self.sampling_networks = (*self.sampling_networks, "E")  # type: ignore[misc]
         self.multimodal = E is not None  # type: ignore[misc]
 
-    def moves(self) -> tuple[str, ...]:
-        return (*super().moves(), "E") if self.multimodal and self.alone else super().moves()
+    def trains(self) -> tuple[str, ...]:
+        return (*super().trains(), "E") if self.multimodal and self.alone else super().trains()
 
     def g_loss(self, batch: LabelMaps) -> Terms:
         """Also keeps the features of the instances that are large enough to be examples."""

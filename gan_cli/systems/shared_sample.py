@@ -1,40 +1,42 @@
-"""A sample that two turns see: made once, in the first, and kept with its graph for the second."""
+"""Share one generated batch between the discriminator's and the generator's turn."""
 
 from collections.abc import Callable
 
 from torch import Tensor, nn
 
 
-class Once:
-    """`make` gives the sample without its graph; `take` gives it with the graph, once, or None if there is none. `keep`
-    is for a sample whose own network moves first: it gives it with the graph, and `take` without.
+class SharedSample:
+    """A generated batch that is computed in the first of two turns and used again, with its graph, in the second.
 
-    The graph that `make` keeps holds the network's weights as they were: in between they must not move. A copy of this
-    object is empty.
+    The graph holds the generator's weights as they were, so they must not be updated between the two turns. A copy of
+    this object is empty.
     """
 
     def __init__(self) -> None:
-        self._kept: Tensor | None = None
+        self._sample: Tensor | None = None
 
-    def make(self, network: nn.Module, draw: Callable[[], Tensor]) -> Tensor:
-        """draw(), which asks `network`, although another network moves in this turn."""
+    def draw_detached(self, network: nn.Module, generate: Callable[[], Tensor]) -> Tensor:
+        """Store generate() with its graph and return it without. For a turn in which `network`, whose weights the
+        graph must reach, is frozen.
+        """
         frozen = [parameter for parameter in network.parameters() if not parameter.requires_grad]
         for parameter in frozen:
             parameter.requires_grad_(True)
-        self._kept = draw()
+        self._sample = generate()
         for parameter in frozen:
             parameter.requires_grad_(False)
-        return self._kept.detach()
+        return self._sample.detach()
 
-    def keep(self, draw: Callable[[], Tensor]) -> Tensor:
-        """draw(), which asks the network that moves in this turn, or none."""
-        made = draw()
-        self._kept = made.detach()
-        return made
+    def draw(self, generate: Callable[[], Tensor]) -> Tensor:
+        """Return generate() with its graph and store it without. For the turn in which its own network is trained."""
+        sample = generate()
+        self._sample = sample.detach()
+        return sample
 
-    def take(self) -> Tensor | None:
-        kept, self._kept = self._kept, None
-        return kept
+    def pop(self) -> Tensor | None:
+        """The stored batch, once; None if there is none."""
+        sample, self._sample = self._sample, None
+        return sample
 
-    def __deepcopy__(self, memo: object) -> "Once":
-        return Once()
+    def __deepcopy__(self, memo: object) -> "SharedSample":
+        return SharedSample()

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.feature_cache import Store
-from gan_cli.metrics.validation import Scoring
+from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
 from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision
@@ -98,7 +98,7 @@ def system(cfg: DictConfig) -> System:
     return built
 
 
-def scoring(cfg: DictConfig, game: System, data: Dataset) -> Scoring | None:
+def scoring(cfg: DictConfig, system: System, data: Dataset) -> Validator | None:
     """What is evaluated while `game` trains; None if no metric was chosen. GanError if one does not fit."""
     if not cfg.metric:
         if cfg.trainer.best_by:
@@ -106,14 +106,14 @@ def scoring(cfg: DictConfig, game: System, data: Dataset) -> Scoring | None:
         return None
     metrics = {str(name): part(node, f"metric.{name}") for name, node in cfg.metric.items()}
     settings = cfg.trainer
-    built = Scoring(metrics, part(cfg.extractor, "extractor"), settings.evaluate_count, settings.best_by, Store())
-    built.check(game, data)
+    built = Validator(metrics, part(cfg.extractor, "extractor"), settings.evaluate_count, settings.best_by, Store())
+    built.check(system, data)
     return built
 
 
-def match(cfg: DictConfig, game: System, data: Dataset) -> None:
+def match(cfg: DictConfig, system: System, data: Dataset) -> None:
     """GanError if `game` cannot be played on the batches of `data`."""
-    wants: Any = game.batch_type
+    wants: Any = system.batch_type
     gives: Any = data.batch_type
     if wants is not gives:
         raise GanError(
@@ -123,27 +123,27 @@ def match(cfg: DictConfig, game: System, data: Dataset) -> None:
         )
 
 
-def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
+def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
     """GanError if the optimisers cannot be built, or a loss of `game` cannot be computed on the data.
 
     A copy of the game plays its first turns on two samples, or one where a process gets no more; on two packs where the
     game takes samples together.
     """
-    understudy = copy.deepcopy(game)
-    understudy.optimizers = optimizers(cfg, understudy)
-    refuse_shortcuts(cfg, game)
+    trial = copy.deepcopy(system)
+    trial.optimizers = optimizers(cfg, trial)
+    refuse_shortcuts(cfg, system)
     share = cfg.trainer.batch_size // distributed.world()
-    if share % game.together:
+    if share % system.pack_size:
         raise GanError(
-            f"trainer.batch_size={cfg.trainer.batch_size}: this game takes samples by {game.together}; "
-            f"choose a multiple of {game.together * distributed.world()}"
+            f"trainer.batch_size={cfg.trainer.batch_size}: this game takes samples by {system.pack_size}; "
+            f"choose a multiple of {system.pack_size * distributed.world()}"
         )
-    count = min(2 * game.together, share)
+    count = min(2 * system.pack_size, share)
     with reading("dataset"):
         batch = data.train_batch(cfg.seed, 0, count)
     try:
         with random.fork(cfg.seed):
-            for turn in understudy.turns():
+            for turn in trial.turns():
                 if turn.steps < 0:
                     raise ValueError(f"turn '{turn.name}' is played {turn.steps} times; see loss.critic_steps")
                 turn.loss(batch)
@@ -154,12 +154,12 @@ def rehearse(cfg: DictConfig, game: System, data: Dataset) -> None:
         ) from error
 
 
-def caution(game: System) -> str | None:
+def warn_batchnorm_penalty(system: System) -> str | None:
     """What is allowed but seldom meant: a gradient penalty on a critic whose samples mix."""
-    if getattr(getattr(game, "objective", None), "penalty", None) is None:
+    if getattr(getattr(system, "objective", None), "penalty", None) is None:
         return None
-    moving = {name for turn in game.turns() for name in turn.moves if name not in game.samplers}
-    mixing = [n for n in sorted(moving) if any(isinstance(m, NORMS) for m in getattr(game, n).modules())]
+    moving = {name for turn in system.turns() for name in turn.trains if name not in system.sampling_networks}
+    mixing = [n for n in sorted(moving) if any(isinstance(m, NORMS) for m in getattr(system, n).modules())]
     if not mixing:
         return None
     return (
@@ -168,14 +168,14 @@ def caution(game: System) -> str | None:
     )
 
 
-def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
+def optimizers(cfg: DictConfig, system: System) -> dict[str, Optimizer]:
     """One optimiser per network that has parameters; `optimizer.networks.NAME` overrides its settings. If it names
     another `_target_`, that takes of the common settings those that it knows."""
     settings = OmegaConf.to_container(cfg.optimizer, resolve=True)
     assert isinstance(settings, dict)
     by_network = settings.pop("networks", None) or {}
     built: dict[str, Optimizer] = {}
-    for name, network in game.named_children():
+    for name, network in system.named_children():
         parameters = list(network.parameters())
         if parameters:
             own = by_network.get(name, {})
@@ -191,26 +191,26 @@ def optimizers(cfg: DictConfig, game: System) -> dict[str, Optimizer]:
     return built
 
 
-def trainer(cfg: DictConfig, game: System, data: Dataset) -> Trainer:
+def trainer(cfg: DictConfig, system: System, data: Dataset) -> Trainer:
     """The trainer of `game`, which must be on its device already."""
     settings = cfg.trainer
-    _quicken(cfg, game)
+    _quicken(cfg, system)
     schedule, momentum = schedules(cfg)
     built = (GraphedTrainer if settings.cuda_graphs else Trainer)(
-        game,
+        system,
         data,
-        optimizers(cfg, game),
+        optimizers(cfg, system),
         batch_size=settings.batch_size,
         iterations=settings.iterations,
         seed=cfg.seed,
         ema_decay=settings.ema_decay,
         schedule=schedule,
         momentum=momentum,
-        prefetch=game.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
+        prefetch=system.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
     )
     if settings.precision == "bfloat16":
         averages = built.ema.copies.values() if built.ema else ()
-        for network in (*game.children(), *averages):
+        for network in (*system.children(), *averages):
             precision.lower(network, built.device, torch.bfloat16)
     return built
 
@@ -225,24 +225,24 @@ def schedules(cfg: DictConfig) -> tuple[Any, Any]:
     return first, second
 
 
-def _quicken(cfg: DictConfig, game: System) -> None:
+def _quicken(cfg: DictConfig, system: System) -> None:
     """The networks as the section `trainer` wants them computed, in place."""
     settings = cfg.trainer
-    if settings.cpu_kernels and game.device.type == "cpu" and settings.precision == "float32":
-        for network in game.children():
+    if settings.cpu_kernels and system.device.type == "cpu" and settings.precision == "float32":
+        for network in system.children():
             cpu_fast_paths.install(network)
     if settings.channels_last:
-        game.to(memory_format=torch.channels_last)
+        system.to(memory_format=torch.channels_last)
     if settings.compile:
-        for network in game.children():
+        for network in system.children():
             network.compile()
 
 
-def refuse_shortcuts(cfg: DictConfig, game: System) -> None:
+def refuse_shortcuts(cfg: DictConfig, system: System) -> None:
     """GanError where a way to compute would be wrong for the networks of `game`."""
     settings = cfg.trainer
     if settings.channels_last and device(settings.device).type == "cpu":
-        for name, network in game.named_children():
+        for name, network in system.named_children():
             if any(isinstance(layer, INSTANCE_NORMS) for layer in network.modules()):
                 raise GanError(
                     "trainer.channels_last=true: on a CPU torch gives instance normalisation, which network "
@@ -252,5 +252,5 @@ def refuse_shortcuts(cfg: DictConfig, game: System) -> None:
         raise GanError("trainer.cuda_graphs=true: a graph is recorded on a GPU, and this is the CPU; leave it false")
     if settings.cuda_graphs and settings.compile:
         raise GanError("trainer.cuda_graphs=true: compiled networks are not recorded; leave trainer.compile false")
-    if settings.compile and getattr(getattr(game, "objective", None), "penalty", None) is not None:
+    if settings.compile and getattr(getattr(system, "objective", None), "penalty", None) is not None:
         raise GanError("trainer.compile=true: compiled networks lack the second derivative that loss.penalty takes")

@@ -188,4 +188,4 @@ class GraphedTrainer(Trainer):
 def kind(turns: Sequence[Turn], batches: Sequence[Batch]) -> Hashable:
     """All by which iterations of a capturable game differ, but for values."""
     shapes = [None if part is None else (part.shape, part.dtype) for batch in batches for part in batch]
-    return tuple((turn.name, turn.moves, turn.steps, turn.clip_norm) for turn in turns), tuple(shapes)
+    return tuple((turn.name, turn.trains, turn.steps, turn.clip_norm) for turn in turns), tuple(shapes)

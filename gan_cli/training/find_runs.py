@@ -12,12 +12,12 @@ from gan_cli.utils.errors import GanError
 DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
 
 
-def holds_run(folder: Path) -> bool:
+def contains_run(folder: Path) -> bool:
     """Whether training has begun in this folder."""
     return any((folder / name).exists() for name in ("checkpoints", "provenance.json", "metrics.jsonl"))
 
 
-def goes_on(folder: Path) -> bool:
+def is_resumable(folder: Path) -> bool:
     """Whether the run has begun for good, so that it is resumed and not started."""
     return (folder / "provenance.json").exists()
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from gan_cli.config.composer import SWEEPER, Composer, arguments, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import command_line_modules
-from gan_cli.training.find_runs import holds_run
+from gan_cli.training.find_runs import contains_run
 from gan_cli.utils.errors import Busy, GanError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def prepare(cfg: DictConfig) -> Prepared:
 
 def refuse_second_run(run_dir: Path) -> None:
     """Raise GanError when the directory already holds a run."""
-    if holds_run(run_dir):
+    if contains_run(run_dir):
         raise GanError(
             f"{run_dir} already holds a run: `gan resume {run_dir}` continues it, "
             "another hydra.run.dir starts a new one"

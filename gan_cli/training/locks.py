@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from gan_cli.training.find_runs import holds_run
+from gan_cli.training.find_runs import contains_run
 from gan_cli.utils.errors import GanError
 
 
@@ -29,7 +29,7 @@ def claimed(folder: Path, what: str, key: str) -> Iterator[None]:
 
     what: sweep or search. key: by which another folder is named.
     """
-    if holds_run(folder):
+    if contains_run(folder):
         raise GanError(f"{folder} holds a run: name another folder by {key}=")
     try:
         folder.mkdir(parents=True, exist_ok=True)

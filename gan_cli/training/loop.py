@@ -25,7 +25,7 @@ from gan_cli.utils import distributed
 from gan_cli.utils.errors import Diverged, Interrupted, reading
 
 if TYPE_CHECKING:
-    from gan_cli.metrics.validation import Scoring
+    from gan_cli.metrics.validation import Validator
 
 DIVERGED = 1000  # above every signal's number
 
@@ -37,7 +37,7 @@ class Loop:
     """
 
     def __init__(
-        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, scoring: Scoring | None = None
+        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, scoring: Validator | None = None
     ) -> None:
         self.run, self.trainer, self.data, self.scoring = run, trainer, data, scoring
         settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
@@ -117,7 +117,7 @@ class Loop:
             return {}
         done = self.trainer.iteration
         values = dict(zip(scalars, torch.stack([v.float() for v in scalars.values()]).tolist(), strict=True))
-        values |= self.trainer.system.gauges()
+        values |= self.trainer.system.scalars()
         rate = self.progress.rate(done)
         self.progress.show(done, rate, values)
         rates = {
@@ -138,11 +138,11 @@ class Loop:
         with self.averaged(), test_mode(system, self.seed):
             named = system.sample(batch)
             diversity = self.monitor.diversity(batch, named) if done else {}
-            scores = system.scores(batch)
+            scores = system.histograms(batch)
         self.logger.samples(done, named, self.data.value_range)
         self.logger.histograms(done, scores)
         self.warn(self.monitor.alike(done, diversity))
-        self.warn(self.monitor.hinge(done, scores, system.gauges()))
+        self.warn(self.monitor.hinge(done, scores, system.scalars()))
         return diversity
 
     def averaged(self) -> AbstractContextManager[None]:
@@ -159,7 +159,7 @@ class Loop:
             with self.progress.paused(), self.averaged():
                 values, problems = self.scoring.score(self.trainer.system, self.data)
             self.warn(problems)
-            best = self.scoring.improves(done, values)
+            best = self.scoring.is_best(done, values)
             if values:
                 self.logger.scalars(done, {f"metric/{name}": value for name, value in values.items()})
                 shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -35,9 +35,9 @@ class Monitor:
     game was closed, or open, for every generated sample looked at so far.
     """
 
-    def __init__(self, game: System) -> None:
-        self.game = game
-        self.bounded = _bounded(game)
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.bounded = _bounded(system)
         self._real: dict[str, float] = {}
         self._norms: dict[str, list[float]] = defaultdict(list)
         self._streak: dict[str, int] = defaultdict(int)
@@ -53,8 +53,8 @@ class Monitor:
         pairs = {}
         if "generated" in named:
             pairs["monitor/diversity"] = named["generated"], batch.image
-        for source, direction in enumerate(self.game.directions):
-            translated = self.game.translate(batch[source][:COMPARED], direction)  # type: ignore[operator]
+        for source, direction in enumerate(self.system.directions):
+            translated = self.system.translate(batch[source][:COMPARED], direction)  # type: ignore[operator]
             pairs[f"monitor/diversity/{direction}"] = translated, batch[1 - source]
         ratios = {}
         for name, (fake, real) in pairs.items():
@@ -73,10 +73,10 @@ class Monitor:
         ]
         return self._unless_quiet("alike", found)
 
-    def hinge(self, iteration: int, scores: Mapping[str, Tensor], gauges: Mapping[str, float]) -> list[str]:
+    def hinge(self, iteration: int, scores: Mapping[str, Tensor], scalars: Mapping[str, float]) -> list[str]:
         """A warning where `scores` has "energy/generated" and `gauges` an "energy/margin" above 0, if in all looks, 5
         or more, no energy of a generated sample, or each, lay below the margin."""
-        margin = gauges.get("energy/margin", 0.0)
+        margin = scalars.get("energy/margin", 0.0)
         if "energy/generated" not in scores or margin <= 0:
             return []
         energy = scores["energy/generated"]
@@ -93,11 +93,11 @@ class Monitor:
     def saturated(self, iteration: int, values: Mapping[str, float]) -> list[str]:
         """Warnings about the logged `values`, `turn/term` and `turn/grad_norm/network`."""
         norms = [name.split("/") for name in values if "/grad_norm/" in name]
-        drawing = {turn for turn, _, network in norms if network in self.game.samplers}
+        drawing = {turn for turn, _, network in norms if network in self.system.sampling_networks}
         found = []
         for turn, _, network in norms:
             name = f"{turn}/grad_norm/{network}"
-            if network in self.game.samplers:
+            if network in self.system.sampling_networks:
                 typical = self._typical(name, values[name])
                 if self._lasts(name, values[name] <= VANISHED * typical):
                     found.append(
@@ -136,9 +136,9 @@ def mean_distance(samples: Tensor) -> float:
     return float(torch.pdist(samples[:COMPARED].flatten(1).float()).mean())
 
 
-def _bounded(game: System) -> bool:
+def _bounded(system: System) -> bool:
     """Whether D's loss is 0 when all its scores are right and far from 0."""
-    objective = getattr(game, "objective", None)
+    objective = getattr(system, "objective", None)
     if not isinstance(objective, Objective):
         return False
     far = torch.full((2, 1), 1e4)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from gan_cli.config import resume_overrides, schema
 from gan_cli.data.base import Dataset
-from gan_cli.metrics.validation import Scoring
+from gan_cli.metrics.validation import Validator
 from gan_cli.systems.base import System
 from gan_cli.training import build, checkpoint, precision
 from gan_cli.training.loop import Loop, signals
@@ -26,9 +26,9 @@ class Prepared:
 
     cfg: DictConfig
     data: Dataset
-    game: System
+    system: System
     device: torch.device
-    scoring: Scoring | None
+    scoring: Validator | None
 
 
 def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
@@ -42,11 +42,11 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
             f"{distributed.world()} processes"
         )
     build.schedules(cfg)
-    game = build.system(cfg)
+    system = build.system(cfg)
     data = build.dataset(cfg)
-    build.match(cfg, game, data)
-    build.rehearse(cfg, game, data)
-    return Prepared(cfg, data, game, device, build.scoring(cfg, game, data))
+    build.match(cfg, system, data)
+    build.dry_run(cfg, system, data)
+    return Prepared(cfg, data, system, device, build.scoring(cfg, system, data))
 
 
 def train(prepared: Prepared, run_dir: Path | None, changes: Sequence[str] = ()) -> None:
@@ -106,18 +106,18 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
             "trainer.precision=float32 is the fast one here",
             flush=True,
         )
-    caution = build.caution(prepared.game)
-    if caution and distributed.rank() == 0:
-        print(caution, flush=True)
-    prepared.game.to(prepared.device)
+    warn_batchnorm_penalty = build.warn_batchnorm_penalty(prepared.system)
+    if warn_batchnorm_penalty and distributed.rank() == 0:
+        print(warn_batchnorm_penalty, flush=True)
+    prepared.system.to(prepared.device)
     prepared.data.to(prepared.device)
-    trainer = build.trainer(prepared.cfg, prepared.game, prepared.data)
+    trainer = build.trainer(prepared.cfg, prepared.system, prepared.data)
     if state is not None:
         _load(trainer, state, run.last)
         if prepared.scoring:
             prepared.scoring.best = state.get("best")
     if distributed.rank() == 0:
-        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in prepared.game.named_children()}
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in prepared.system.named_children()}
         parameters = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
         print(f"training in {run.path} on {prepared.device}; parameters: {parameters}", flush=True)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from gan_cli.training.find_runs import DEPTH, existing_run, find_runs, holds_run
+from gan_cli.training.find_runs import DEPTH, contains_run, existing_run, find_runs
 from gan_cli.utils.errors import GanError, one_line
 
 FAILURE = "failure.json"  # of a sweep's member, written by sweep.py
@@ -48,7 +48,7 @@ class Run:
 
 def is_run(folder: Path) -> bool:
     """Whether it is a run or a sweep's member that failed before it became one."""
-    return holds_run(folder) or (folder / FAILURE).exists()
+    return contains_run(folder) or (folder / FAILURE).exists()
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ class Trainer:
         self.iteration = 0  # finished ones
         self.position = 0  # samples taken from the data stream, by all processes together
         self.base_lr = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
-        self.ema = EMA(system, system.samplers, ema_decay) if ema_decay else None
+        self.ema = EMA(system, system.sampling_networks, ema_decay) if ema_decay else None
         # Walking the modules at every step would cost small networks more than their arithmetic.
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
         self._moving: tuple[str, ...] | None = None
@@ -80,15 +80,15 @@ class Trainer:
         return scalars
 
     def _step(self, turn: Turn, batch: Batch) -> dict[str, Tensor]:
-        self._unfreeze(turn.moves)
+        self._unfreeze(turn.trains)
         terms = turn.loss(batch)
         loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
         with without_dynamo():
-            for name in turn.moves:
+            for name in turn.trains:
                 self.optimizers[name].zero_grad(set_to_none=True)
         loss.backward()
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
-        for name in turn.moves:
+        for name in turn.trains:
             parameters = self._parameters[name]
             distributed.average_gradients(parameters)
             values[f"{turn.name}/grad_norm/{name}"] = _norm(parameters)
@@ -100,12 +100,12 @@ class Trainer:
             turn.after_step()
         return values
 
-    def _unfreeze(self, moves: tuple[str, ...]) -> None:
-        if moves != self._moving:
+    def _unfreeze(self, trains: tuple[str, ...]) -> None:
+        if trains != self._moving:
             for name, parameters in self._parameters.items():
                 for parameter in parameters:
-                    parameter.requires_grad_(name in moves)
-            self._moving = moves
+                    parameter.requires_grad_(name in trains)
+            self._moving = trains
 
     def _next_batch(self) -> Batch:
         batch = self._batches(self.position)

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Dataset, as_range, normal, order, positions, scale, uniform
-from gan_cli.data.gaussians import Grid, Mixture, Ring
+from gan_cli.data.gaussians import GaussianGrid, Mixture, Ring
 from gan_cli.data.shapes import Shapes, ShapesEdges, ShapesStripes
 
 GENERATED = {
@@ -20,7 +20,7 @@ GENERATED = {
     "shapes_stripes": lambda: ShapesStripes(image_size=16, size=24),
     "shapes_edges": lambda: ShapesEdges(image_size=16, size=23),
     "ring": Ring,
-    "grid": Grid,
+    "grid": GaussianGrid,
 }
 INDEX = torch.arange(200_000)
 
@@ -140,7 +140,7 @@ def test_fingerprints_tell_data_apart(name):
 # points
 
 
-@pytest.mark.parametrize("make, count, std", [(Ring, 8, 0.01), (Grid, 25, 0.05)])
+@pytest.mark.parametrize("make, count, std", [(Ring, 8, 0.01), (GaussianGrid, 25, 0.05)])
 def test_points_are_the_papers_mixture(make, count, std):
     data = make()
     assert data.train_batch(0, 0, 4).label is None
@@ -164,7 +164,7 @@ def test_modes_of_ring_and_grid():
     ring = torch.tensor([[1, 0], [h, h], [0, 1], [-h, h], [-1, 0], [-h, -h], [0, -1], [h, -h]])
     assert torch.allclose(Ring().modes, ring, atol=1e-6)
     side = (-4, -2, 0, 2, 4)
-    assert {tuple(mode) for mode in Grid().modes.tolist()} == {(x, y) for x in side for y in side}
+    assert {tuple(mode) for mode in GaussianGrid().modes.tolist()} == {(x, y) for x in side for y in side}
 
 
 def test_points_are_fresh():
@@ -173,8 +173,9 @@ def test_points_are_fresh():
     assert len(torch.cat([points, held_out]).unique(dim=0)) == 4000
 
 
-@pytest.mark.parametrize("make, wrong", [(Ring, {"std": 0}), (Ring, {"std": -1.0}), (Grid, {"std": -0.05}),
-                                         (Ring, {"image_size": 32}), (Grid, {"channels": 3}), (Ring, {"n_modes": 0})])
+@pytest.mark.parametrize("make, wrong", [(Ring, {"std": 0}), (Ring, {"std": -1.0}), (GaussianGrid, {"std": -0.05}),
+                                         (Ring, {"image_size": 32}), (GaussianGrid, {"channels": 3}),
+                                         (Ring, {"n_modes": 0})])
 def test_wrong_points_are_one_clear_line(make, wrong):
     with pytest.raises(ValueError) as error:
         make(**wrong)

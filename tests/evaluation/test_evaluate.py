@@ -16,7 +16,7 @@ from gan_cli.data.mnist_cifar import Arrays
 from gan_cli.data.shapes import ShapesStripes
 from gan_cli.evaluation import image_sources
 from gan_cli.metrics import samples
-from gan_cli.metrics.base import Evidence, Features, Samples
+from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.utils import random
 from gan_cli.utils.errors import GanError
 
@@ -41,13 +41,13 @@ def digits(value_range: tuple[float, float]) -> Arrays:
 
 
 def test_samples_are_the_same_at_each_pass() -> None:
-    few, many = (samples.of_game(Noise(), Ring(), n, seed=5).generated for n in (300, 700))
+    few, many = (samples.from_model(Noise(), Ring(), n, seed=5).generated for n in (300, 700))
     first = many.take(300).image
     assert torch.equal(few.take(250).image, first[:250])
     partial = iter(many)
     next(partial)  # a pass that is given up does not disturb the next
     assert torch.equal(many.take(300).image, first)
-    assert not torch.equal(samples.of_game(Noise(), Ring(), 300, seed=6).generated.take().image, first)
+    assert not torch.equal(samples.from_model(Noise(), Ring(), 300, seed=6).generated.take().image, first)
     assert len(few) == 300 and many.used == 500  # whole batches of 250 were looked at
 
 
@@ -55,7 +55,7 @@ def test_evaluation_leaves_the_random_numbers_of_training_alone() -> None:
     random.seed(1)
     random.normal(3)
     before = random.state_dict()["cpu"].clone(), torch.get_rng_state().clone()
-    samples.of_game(Noise(), Ring(), 300).generated.take()
+    samples.from_model(Noise(), Ring(), 300).generated.take()
     assert torch.equal(random.state_dict()["cpu"], before[0]) and torch.equal(torch.get_rng_state(), before[1])
 
 
@@ -67,7 +67,7 @@ def test_real_samples_are_in_one_range_whatever_the_run_asks_for() -> None:
 
 
 def test_held_out_samples_are_never_counted_twice() -> None:
-    found = samples.of_game(Noise(), digits((-1.0, 1.0)), 30)
+    found = samples.from_model(Noise(), digits((-1.0, 1.0)), 30)
     assert (len(found.train), len(found.test)) == (30, 9)
     with pytest.raises(ValueError, match="10 test samples are asked for, and there are 9"):
         found.test.take(10)
@@ -86,7 +86,7 @@ class Swap(nn.Module):
 @pytest.mark.parametrize(("direction", "source"), [("x2y", 0), ("y2x", 1), (None, 0)])
 def test_translations_are_scored_in_the_target_domain(direction: str | None, source: int) -> None:
     data = ShapesStripes(image_size=8, size=30)
-    found = samples.of_game(Swap(), data, 20, direction=direction)
+    found = samples.from_model(Swap(), data, 20, direction=direction)
     batch = data.test_batch(0, len(found.generated))
     assert torch.equal(found.generated.take().image, -batch[source])
     assert torch.equal(found.test.take().image, batch[1 - source])
@@ -117,16 +117,16 @@ class Memory(dict):
 
 def test_features_are_computed_once_and_those_of_real_images_kept() -> None:
     through, store = Counting(), Memory()
-    found = samples.of_game(Noise(), digits((-1.0, 1.0)), 30, extractor=through, store=store)
+    found = samples.from_model(Noise(), digits((-1.0, 1.0)), 30, extractor=through, store=store)
     assert found.extractor_used is None
     first = found.features(found.train)
     assert found.features(found.train) is first and (through.calls, through.prepared) == (1, 1)
     assert found.named("FID") == "FID[counting:abcd]"
     found.features(found.generated)
     assert list(store) == [f"{digits((-1.0, 1.0)).fingerprint()}-train-30-abcdef012345"]
-    again = samples.of_game(Noise(), digits((0.0, 1.0)), 30, extractor=through, store=store)
+    again = samples.from_model(Noise(), digits((0.0, 1.0)), 30, extractor=through, store=store)
     assert torch.equal(again.features(again.train).values, first.values) and through.calls == 2
-    fewer = samples.of_game(Noise(), digits((0.0, 1.0)), 20, extractor=through, store=store)
+    fewer = samples.from_model(Noise(), digits((0.0, 1.0)), 20, extractor=through, store=store)
     fewer.features(fewer.train)
     assert through.calls == 3  # another count is another entry
 
@@ -135,14 +135,14 @@ def test_two_sources_of_one_split_are_not_mixed_up() -> None:
     one, other = (
         image_sources.of_sources("shapes", "shapes", n=9, changes=["image_size=8", f"size={s}"]) for s in (20, 30)
     )
-    found = Evidence(one.generated, other.train, other.test, extractor=Counting())
+    found = EvaluationData(one.generated, other.train, other.test, extractor=Counting())
     assert not torch.equal(found.features(found.generated).values, found.features(found.train).values)
     assert found.generated.split == found.train.split == "shapes:train"
 
 
 def test_nan_samples_are_refused() -> None:
     broken = Samples("generated", 1, lambda: iter([Images(torch.full((1, 1, 2, 2), torch.nan))]))
-    found = Evidence(broken, broken, broken, extractor=Counting())
+    found = EvaluationData(broken, broken, broken, extractor=Counting())
     with pytest.raises(ValueError, match="generated samples hold NaN"):
         found.features(broken)
 

@@ -11,8 +11,8 @@ from gan_cli.cli.main import main
 from gan_cli.config.groups import groups
 from gan_cli.config.schema import conf_dir
 from gan_cli.experiments import report
-from gan_cli.experiments.experiment import unlike
-from gan_cli.experiments.paper_results import Claim, claims, coverage, standings
+from gan_cli.experiments.experiment import diff_settings
+from gan_cli.experiments.paper_results import PaperResult, claims, comparisons, variant_table
 from gan_cli.experiments.reproduce import record, reproduce
 from gan_cli.training import launch
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated
@@ -68,20 +68,20 @@ def result(values: dict[int, float], *, iterations: int = 10, differs: dict[str,
      ("lower", float("nan"), False)],
 )  # fmt: skip
 def test_met_within_the_tolerance(better: Any, ours: float, met: bool) -> None:
-    assert Claim("m", "v", 3.0, "S", better=better, tolerance=0.5).met(ours) == met
+    assert PaperResult("m", "v", 3.0, "S", better=better, tolerance=0.5).met(ours) == met
 
 
 def test_standing_by_hand() -> None:
-    (row,) = standings(result({0: 1.0, 1: 2.0, 2: 6.0}))
+    (row,) = comparisons(result({0: 1.0, 1: 2.0, 2: 6.0}))
     assert (row.median, row.mean(), row.verdict) == (2.0, "3 ± 2.646", "met")  # std: sqrt((4 + 1 + 9) / 2)
-    (row,) = standings(result({0: 3.6}))
+    (row,) = comparisons(result({0: 3.6}))
     assert (row.median, row.mean(), row.verdict) == (3.6, "", "missed")
-    assert standings(result({}))[0].verdict == "not run"
+    assert comparisons(result({}))[0].verdict == "not run"
 
 
 def test_runs_that_do_not_count() -> None:
     stopped, other = result({0: 1.0}, iterations=9), result({0: 1.0}, differs={"optimizer.lr": [1, 2]})
-    assert standings(stopped)[0].verdict == standings(other)[0].verdict == "not finished"
+    assert comparisons(stopped)[0].verdict == comparisons(other)[0].verdict == "not finished"
 
 
 def test_averaged_weights_before_raw_and_the_latest_record() -> None:
@@ -92,7 +92,7 @@ def test_averaged_weights_before_raw_and_the_latest_record() -> None:
     for value, protocol in later:
         new = {"metric": "m", "values": {"v": value}, "protocol": protocol}
         found["runs"][0]["evaluations"].append(new)
-    assert standings(found)[0].values == {0: 4.0}
+    assert comparisons(found)[0].values == {0: 4.0}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.
     assert {"modes", "high_quality", "reverse_kl"} <= set(taken["values"]) and taken["protocol"]["generated"] == 60
     assert (entry["seed"], entry["iterations"], entry["differs"]) == (0, 2, {})
     assert kept["title"] == "A ring in two updates" and entry["training_seconds"] > 0
-    assert [row.verdict for row in standings(kept)] == ["met", "missed"]  # 0 or more modes of 1 ± 1; a share above one
+    assert [row.verdict for row in comparisons(kept)] == ["met", "missed"]  # 0 or more modes of 1 ± 1
 
     reproduce("tiny", seeds=[0, 1], out="kept", changes=tiny)  # seed 0 is neither trained nor scored again
     out = capsys.readouterr().out
@@ -283,9 +283,9 @@ def test_variants(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "loss=least_squares seed=0" in kept["runs"][2]["command"]
     settings = OmegaConf.load("outputs/reproduce/twice/squares/seed-0/config.yaml")
     assert settings.loss.adversarial._target_.endswith("LeastSquares")
-    (row,) = standings(kept)
+    (row,) = comparisons(kept)
     assert row.verdict == "met" and set(row.values) == {0, 1}
-    head, plain, squares = coverage(kept)
+    head, plain, squares = variant_table(kept)
     assert head[:4] == ["variant", "seeds", "modes", "published"]
     assert plain[:2] == ["plain", "2"] and plain[3] == "" and squares[3] == "7 Someone"
     assert "squares modes" in out and "twice: paper against ours" in out
@@ -307,20 +307,20 @@ def test_coverage_by_hand() -> None:
     for run in found["runs"]:
         run["variant"] = "a"
     found["expect"][0] |= {"variant": "a", "spread": 0.5}
-    assert coverage(found) == [
+    assert variant_table(found) == [
         ["variant", "seeds", "v", "published"], ["a", "3", "2 (1 to 6)", "3 ± 0.5 S"], ["b", "0", "", ""]
     ]  # fmt: skip
     found["runs"][0]["iterations"], found["runs"][1]["failed"] = 9, "nan"
-    assert coverage(found)[1] == ["a", "2, 1 failed", "4 (2 to 6)", "3 ± 0.5 S"]
+    assert variant_table(found)[1] == ["a", "2, 1 failed", "4 (2 to 6)", "3 ± 0.5 S"]
 
 
 def test_a_key_of_a_later_version_at_its_default_is_no_difference() -> None:
     old = {"dataset._target_": "gan_cli.data.gaussians.Ring", "dataset.n_modes": 8, "optimizer.lr": 1}
     new = old | {"dataset.radius": 1.0, "trainer.momentum": None}
-    assert unlike(old, new) == unlike(new, old) == {}
-    assert unlike(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
-    assert unlike(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}
-    assert unlike(old | {"dataset.radius": 2.0}, old) == {"dataset.radius": (2.0, None)}
+    assert diff_settings(old, new) == diff_settings(new, old) == {}
+    assert diff_settings(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
+    assert diff_settings(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}
+    assert diff_settings(old | {"dataset.radius": 2.0}, old) == {"dataset.radius": (2.0, None)}
 
 
 def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
@@ -333,7 +333,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
     assert entry["iterations"] == 1 and entry["evaluations"][0]["values"]["reverse_kl"] is None  # NaN: no mode was hit
     found = record("ring", [folder / "seed-0"], Path("kept"), "non_saturating")
     assert found["runs"][0]["differs"]["trainer.batch_size"] == [8, 256]
-    assert standings(found)[0].verdict == "not finished"
+    assert comparisons(found)[0].verdict == "not finished"
     assert record("ring", [], Path("kept"))["runs"] == found["runs"]  # what the file holds stays
 
 

@@ -13,7 +13,7 @@ from sweeping import TINY, waited
 from gan_cli.cli import main
 from gan_cli.experiments import search
 from gan_cli.experiments.search import Dimension, curve, dimension, goal
-from gan_cli.experiments.workers import Ended
+from gan_cli.experiments.workers import Finished
 from gan_cli.training import checkpoint, locks
 from gan_cli.utils.errors import GanError, Interrupted
 
@@ -135,9 +135,9 @@ def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
 def test_a_trial_that_somebody_stops_stops_the_search(tmp_path, monkeypatch):
     optuna = pytest.importorskip("optuna")
     one = search.Search(study_of(optuna), tmp_path, [], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
-    monkeypatch.setattr(search.Slots, "start", lambda places, job: places.running.update({places.free.pop(): job}))
+    monkeypatch.setattr(search.WorkerPool, "start", lambda places, job: places.running.update({places.free.pop(): job}))
     monkeypatch.setattr(
-        search.Slots, "ended", lambda places, seconds: [Ended(places.running.pop(0), 143, 1.0, False)]
+        search.WorkerPool, "ended", lambda places, seconds: [Finished(places.running.pop(0), 143, 1.0, False)]
     )
     with pytest.raises(Interrupted, match=r"^search stopped; the same command goes on") as caught:
         one.run(3, 1)
@@ -163,7 +163,7 @@ def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
         job = one.begin(study.ask())
         finished(job.folder, scores)
         stop = one.report(job)
-        one.tell(Ended(job, -15 if stop else status, 1.0, stop))
+        one.tell(Finished(job, -15 if stop else status, 1.0, stop))
         return job, stop
 
     assert [play({10: 4.0, 20: s})[1] for s in (3.0, 5.0)] == [False, False]

@@ -24,8 +24,8 @@ from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.config.schema import check, conf_dir
 from gan_cli.experiments import grid as cells
 from gan_cli.experiments import sweep, workers
-from gan_cli.experiments.grid import Choice, Grid, Members, SweepSettings, digest
-from gan_cli.experiments.workers import Job, Slots
+from gan_cli.experiments.grid import Choice, ExistingTrials, SweepGrid, SweepSettings, digest
+from gan_cli.experiments.workers import TrialJob, WorkerPool
 from gan_cli.training import build, checkpoint, locks
 from gan_cli.utils.errors import GanError, Interrupted
 
@@ -120,7 +120,7 @@ def test_an_override_may_set_what_only_the_cells_have(words, capsys, tmp_path):
 
 
 def test_draws_are_distinct_seeded_and_begin_with_the_shorter_ones():
-    grid = Grid((), tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
+    grid = SweepGrid((), tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
     short, long = grid.drawn(24, seed=0), grid.drawn(48, seed=0)
     assert long[:24] == short and len(set(long)) == 48 and long != sorted(long)
     assert grid.drawn(24, seed=0) == short != grid.drawn(24, seed=1)
@@ -197,13 +197,13 @@ def test_cells_are_found_by_their_config_whatever_their_folders_are_called(tmp_p
     member(tmp_path / "7-other", ask[2], 4)
     member(tmp_path / "2-seed_2", ask[3], 4, "diverged")
     (tmp_path / "4-seed_4/checkpoints").mkdir(parents=True)  # killed before it began
-    found = Members(tmp_path, ["seed"])
+    found = ExistingTrials(tmp_path, ["seed"])
     placed = {seed: found.place(seed, f"seed={seed}", [f"seed={seed}"], one, retry=False) for seed, one in ask.items()}
     assert [cell.state for cell in placed.values()] == ["new", "done", "half", "failed", "new"]
     names = [cell.folder.name for cell in placed.values()]
     assert names == ["8-seed_0", "0-seed_0", "7-other", "2-seed_2", "4-seed_4"]  # 0-seed_0 is another cell's
     assert not (tmp_path / "4-seed_4/checkpoints").exists()
-    again = Members(tmp_path, ["seed"]).place(3, "seed=3", ["seed=3"], ask[3], retry=True)
+    again = ExistingTrials(tmp_path, ["seed"]).place(3, "seed=3", ["seed=3"], ask[3], retry=True)
     assert again.state == "half" and again.folder.name == "2-seed_2"
     longer = OmegaConf.merge(ask[1], {"trainer": {"iterations": 20}})
     assert found.place(1, "seed=1", [], longer, retry=False).state == "new"
@@ -211,8 +211,8 @@ def test_cells_are_found_by_their_config_whatever_their_folders_are_called(tmp_p
 
 def test_a_cell_that_could_not_begin_is_known_by_its_overrides(tmp_path):
     workers.note_failure(tmp_path / "1-x", 2, "no such folder", ["seed=1"])
-    assert Members(tmp_path, []).place(1, "x", ["seed=1"], None, retry=False).state == "failed"
-    assert Members(tmp_path, []).place(1, "x", ["seed=1"], None, retry=True).state == "new"
+    assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=False).state == "failed"
+    assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=True).state == "new"
     assert not (tmp_path / "1-x/failure.json").exists()
 
 
@@ -243,18 +243,18 @@ def test_slots_share_out_gpus_and_threads(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
-    assert (Slots().count, Slots().threads, Slots(5).threads, Slots(40).threads) == (2, 6, 2, 1)
-    with Slots(3) as three:
+    assert (WorkerPool().count, WorkerPool().threads, WorkerPool(5).threads, WorkerPool(40).threads) == (2, 6, 2, 1)
+    with WorkerPool(3) as three:
         for name in "abc":
-            three.start(Job(tmp_path / name, ()))
+            three.start(TrialJob(tmp_path / name, ()))
         assert three.free == []
     assert [environment["CUDA_VISIBLE_DEVICES"] for _, environment, _ in FakeProcess.made] == ["5", "GPU-7", "5"]
     assert {environment["OMP_NUM_THREADS"] for _, environment, _ in FakeProcess.made} == {"4"}
     assert three.running == {} and three.free == [0, 1, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert Slots(40).threads == 3
+    assert WorkerPool(40).threads == 3
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert Slots().count == 1
+    assert WorkerPool().count == 1
 
 
 def unlocked(run):
@@ -335,8 +335,8 @@ def test_a_failed_cell_is_told_and_tried_again_only_on_request(tmp_path):
 
 
 def test_a_killed_process_is_recorded(tmp_path):
-    job = Job(tmp_path / "run", (*TINY, "trainer.iterations=1000000"))
-    with Slots(1) as one:
+    job = TrialJob(tmp_path / "run", (*TINY, "trainer.iterations=1000000"))
+    with WorkerPool(1) as one:
         one.start(job)
         waited(lambda: (job.folder / "provenance.json").exists())
         next(iter(one.running.values())).process.kill()

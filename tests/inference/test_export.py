@@ -50,10 +50,10 @@ def test_onnx_of_a_translator(runs: Path) -> None:
     x = torch.rand(3, 3, 20, 32) * 2 - 1
     found = torch.from_numpy(session.run(None, {image["name"]: x.numpy()})[0])
     run = Trained(runs / "cycle", device="cpu")
-    with run.test_mode(0) as game:
-        expected = game.translate(x, "y2x")  # type: ignore[operator]
+    with run.test_mode(0) as system:
+        expected = system.translate(x, "y2x")  # type: ignore[operator]
         assert torch.allclose(found, expected, atol=1e-4)
-        assert not torch.allclose(found, game.translate(x, "x2y"), atol=1e-4)  # type: ignore[operator]
+        assert not torch.allclose(found, system.translate(x, "x2y"), atol=1e-4)  # type: ignore[operator]
 
 
 def test_program_of_a_generator(runs: Path) -> None:
@@ -63,8 +63,8 @@ def test_program_of_a_generator(runs: Path) -> None:
     assert z["what"] == "noise" and z["shape"][0] == "batch" and "latent_dim" in z["law"]
     player = torch.export.load(runs / "points/export/generator/generator.pt2").module()
     run = Trained(runs / "points", device="cpu")
-    with run.test_mode(3) as game:
-        expected = game.generate(5)  # type: ignore[operator]
+    with run.test_mode(3) as system:
+        expected = system.generate(5)  # type: ignore[operator]
     with run.test_mode(3), torch.no_grad():
         assert torch.equal(player(normal(5, z["shape"][1])), expected)
 
@@ -74,7 +74,7 @@ def test_weights(runs: Path) -> None:
     sheet = export(runs / "cycle", "format=safetensors", "network=G", "weights=raw")
     assert sheet["weights"] == "raw" and len(sheet["config_sha256"]) == 64
     found = library.load_file(runs / "cycle/export/G/G.safetensors")
-    own = Trained(runs / "cycle", device="cpu", weights="raw").game.G.state_dict()  # type: ignore[union-attr, operator]
+    own = Trained(runs / "cycle", device="cpu", weights="raw").system.G.state_dict()  # type: ignore[union-attr, operator]
     assert found.keys() == own.keys() and all(torch.equal(found[key], own[key]) for key in own)
 
 

@@ -14,7 +14,7 @@ from gan_cli.cli import main
 from gan_cli.inference.sampling import Trained
 from gan_cli.inference.trace import silent
 from gan_cli.networks.noise import NoiseDropout
-from gan_cli.networks.resnet import Translator
+from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.networks.unet import UNet
 from gan_cli.training import checkpoint
 
@@ -65,15 +65,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_both_translators_of_cyclegan(here: Path) -> None:
     x = torch.rand(1, 3, 16, 24)
-    networks = {name: randomised(Translator(16, 3, width=4, blocks=2)) for name in "GF"}
+    networks = {name: randomised(ResNetGenerator(16, 3, width=4, blocks=2)) for name in "GF"}
     for name, network in networks.items():
         torch.save(resnet_names(network.state_dict()), f"latest_net_G_{name}.pth")
     assert main.main(["import", "G=latest_net_G_G.pth", "F=latest_net_G_F.pth", "size=24", "out=run"]) == 0
     run = Trained(Path("run"), device="cpu")
     assert run.iteration == 0
-    with run.test_mode(0) as game:
+    with run.test_mode(0) as system:
         for name, direction in (("G", "x2y"), ("F", "y2x")):
-            assert torch.allclose(game.translate(x, direction), networks[name](x), atol=1e-6)
+            assert torch.allclose(system.translate(x, direction), networks[name](x), atol=1e-6)
     facts = json.loads(Path("run/provenance.json").read_text())["imported"]
     assert facts["directions"] == ["x2y", "y2x"] and facts["files"]["F"]["file"] == "latest_net_G_F.pth"
     assert re.fullmatch(r"[0-9a-f]{64}", facts["files"]["G"]["sha256"])
@@ -81,7 +81,7 @@ def test_both_translators_of_cyclegan(here: Path) -> None:
 
 def test_older_files(here: Path) -> None:
     """nn.DataParallel's prefix, statistics of instance normalisation (before torch 0.4), dropout in the blocks."""
-    network = randomised(Translator(16, 3, width=4, blocks=1))
+    network = randomised(ResNetGenerator(16, 3, width=4, blocks=1))
     old = {}
     for key, value in resnet_names(network.state_dict()).items():
         old["module." + key.replace("conv_block.5.", "conv_block.6.")] = value
@@ -91,8 +91,8 @@ def test_older_files(here: Path) -> None:
     torch.save(old, "old.pth")
     assert main.main(["import", "old.pth", "size=24", "out=run"]) == 0
     x = torch.rand(1, 3, 16, 16)
-    with Trained(Path("run"), device="cpu").test_mode(0) as game:
-        assert torch.allclose(game.translate(x, "x2y"), network(x), atol=1e-6)
+    with Trained(Path("run"), device="cpu").test_mode(0) as system:
+        assert torch.allclose(system.translate(x, "x2y"), network(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [32, 128])
@@ -109,7 +109,7 @@ def test_pix2pix(here: Path, size: int) -> None:
             torch.manual_seed(1)
             own = (silent(network)[0] if quiet else network)(x)
             torch.manual_seed(1)
-            imported = (silent(run.game.generator)[0] if quiet else run.game.generator.eval())(x)
+            imported = (silent(run.system.generator)[0] if quiet else run.system.generator.eval())(x)
             assert torch.allclose(own, imported, atol=1e-6)
     noisy = [i for i, layer in enumerate(network.up) if any(isinstance(part, NoiseDropout) for part in layer)]
     assert noisy == {32: [], 128: [1, 2]}[size]  # 8 width channels after the innermost: num_downs - 5 blocks
@@ -129,7 +129,7 @@ def test_the_names_of_a_unet_by_hand() -> None:
 
 
 def test_one_direction_translates_and_the_other_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save(resnet_names(Translator(16, 3, width=4, blocks=1).state_dict()), "horse2zebra.pth")
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict()), "horse2zebra.pth")
     assert main.main(["import", "horse2zebra.pth", "size=24"]) == 0
     run = "outputs/imported/horse2zebra"
     assert "G imported (x2y), random weights in F, D_X, D_Y" in capsys.readouterr().out
@@ -145,7 +145,7 @@ def test_one_direction_translates_and_the_other_is_refused(here: Path, capsys: p
 
 
 def test_an_imported_run_trains_on(here: Path) -> None:
-    torch.save(resnet_names(Translator(16, 3, width=2, blocks=1).state_dict()), "a.pth")
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=2, blocks=1).state_dict()), "a.pth")
     assert main.main(["import", "G=a.pth", "F=a.pth", "size=24", "out=run"]) == 0
     for name in ("trainA", "trainB", "testA", "testB"):
         Path("data", name).mkdir(parents=True)
@@ -180,7 +180,7 @@ def batch_norm(state: State) -> State:
     ],
 )
 def test_the_first_mismatch_is_named(here: Path, change, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save(change(resnet_names(Translator(16, 3, width=4, blocks=1).state_dict())), "a.pth")
+    torch.save(change(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict())), "a.pth")
     assert main.main(["import", "a.pth", "size=24", "out=run"]) == 2
     assert re.search(words, capsys.readouterr().err) and not Path("run").exists()
 
@@ -210,7 +210,7 @@ def test_a_pickle_runs_no_code(here: Path, capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_what_is_refused(line: str, words: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save(resnet_names(Translator(16, 3, width=4, blocks=1).state_dict()), "a.pth")
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict()), "a.pth")
     assert main.main(["import", *line.split()]) == 2
     assert words in capsys.readouterr().err and not Path("outputs").exists()
     assert main.main(["import", "a.pth", "size=24", "out=run"]) == 0

@@ -80,8 +80,8 @@ def test_a_picture_is_translated_as_the_run_does(client: Any, run: Path) -> None
     found = client.post("/translate", data={"image": png("teal"), "direction": "y2x"}).get_json()
     (output,) = (decoded(url) for url in found["outputs"])
     x = torch.tensor([0.0, 128.0, 128.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16) / 127.5 - 1
-    with Trained(run, device="cpu").test_mode(0) as game:
-        expected = game.translate(x, "y2x")[0].permute(1, 2, 0)  # type: ignore[operator]
+    with Trained(run, device="cpu").test_mode(0) as system:
+        expected = system.translate(x, "y2x")[0].permute(1, 2, 0)  # type: ignore[operator]
     assert np.abs(output - (expected.numpy() + 1) * 127.5).max() <= 0.51
     other = client.post("/translate", data={"image": png("teal", (19, 30))}).get_json()
     assert decoded(other["outputs"][0]).shape == (30, 19, 3) and "padded" in other["how"]
@@ -139,7 +139,7 @@ def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
         return torch.zeros(1, 3, *maps.shape[2:])
 
     trained = Trained(run, device="cpu")
-    kind = type(trained.game)
+    kind = type(trained.system)
     monkeypatch.setattr(kind, "translate", translate)
     monkeypatch.setattr(kind, "translate_labels", translate, raising=False)
     monkeypatch.setattr(kind, "label_nc", 5, raising=False)

@@ -31,11 +31,11 @@ def gradient(loss: Callable[[Tensor], Tensor], score: float) -> float:
 
 
 @pytest.mark.parametrize("game", [Minimax(), NonSaturating(), MaximumLikelihood()])
-def test_sigmoid_games_share_d(game: AdversarialLoss) -> None:
+def test_sigmoid_games_share_d(system: AdversarialLoss) -> None:
     # score ln 3 is D = 3/4: -log D = ln 4 - ln 3, -log(1 - D) = ln 4
-    value = game.d_loss(tensor([LN3, 0.0]), tensor([LN3, 0.0]))
+    value = system.d_loss(tensor([LN3, 0.0]), tensor([LN3, 0.0]))
     torch.testing.assert_close(value, tensor((2 * LN2 - LN3 + LN2) / 2 + (2 * LN2 + LN2) / 2))
-    torch.testing.assert_close(game.d_loss(tensor([0.0]), tensor([0.0])), tensor(2 * LN2))
+    torch.testing.assert_close(system.d_loss(tensor([0.0]), tensor([0.0])), tensor(2 * LN2))
 
 
 def test_generator_losses_by_hand() -> None:
@@ -65,34 +65,34 @@ GAMES = [Minimax(), NonSaturating(), MaximumLikelihood(), LeastSquares(), LeastS
 
 
 @pytest.mark.parametrize("game", GAMES)
-def test_d_raises_reals_and_lowers_fakes(game: AdversarialLoss) -> None:
+def test_d_raises_reals_and_lowers_fakes(system: AdversarialLoss) -> None:
     zero = torch.zeros(1, dtype=torch.float64)
-    assert gradient(lambda real: game.d_loss(real, zero), 0.25) < 0
-    assert gradient(lambda fake: game.d_loss(zero, fake), 0.25) > 0
-    assert gradient(game.g_loss, -0.25) < 0
+    assert gradient(lambda real: system.d_loss(real, zero), 0.25) < 0
+    assert gradient(lambda fake: system.d_loss(zero, fake), 0.25) > 0
+    assert gradient(system.g_loss, -0.25) < 0
 
 
 @pytest.mark.parametrize("game", [Minimax(), NonSaturating()])
 @pytest.mark.parametrize("score", [-1e4, 1e4])
-def test_huge_scores_stay_finite(game: AdversarialLoss, score: float) -> None:
+def test_huge_scores_stay_finite(system: AdversarialLoss, score: float) -> None:
     x = tensor([score])
-    assert game.d_loss(x, x).item() == pytest.approx(1e4)
-    assert math.isfinite(game.g_loss(x).item())
-    assert math.isfinite(gradient(game.g_loss, score))
+    assert system.d_loss(x, x).item() == pytest.approx(1e4)
+    assert math.isfinite(system.g_loss(x).item())
+    assert math.isfinite(gradient(system.g_loss, score))
 
 
 def test_maximum_likelihood_clamps() -> None:
-    game = MaximumLikelihood(limit=2.0)
-    assert game.g_loss(tensor([500.0])).item() == pytest.approx(-math.exp(2))
-    assert gradient(game.g_loss, 500.0) == 0
-    assert gradient(game.g_loss, 1.9) == pytest.approx(-math.exp(1.9))
+    system = MaximumLikelihood(limit=2.0)
+    assert system.g_loss(tensor([500.0])).item() == pytest.approx(-math.exp(2))
+    assert gradient(system.g_loss, 500.0) == 0
+    assert gradient(system.g_loss, 1.9) == pytest.approx(-math.exp(1.9))
 
 
 def test_least_squares_by_hand() -> None:
     real, fake = tensor([3.0, 1.0]), tensor([2.0, -1.0])
-    game = LeastSquares(a=-1, b=1, c=0)
-    assert game.d_loss(real, fake).item() == pytest.approx(0.5 * (4 + 0) / 2 + 0.5 * (9 + 0) / 2)
-    assert game.g_loss(fake).item() == pytest.approx(0.5 * (4 + 1) / 2)
+    system = LeastSquares(a=-1, b=1, c=0)
+    assert system.d_loss(real, fake).item() == pytest.approx(0.5 * (4 + 0) / 2 + 0.5 * (9 + 0) / 2)
+    assert system.g_loss(fake).item() == pytest.approx(0.5 * (4 + 1) / 2)
     cyclegan = LeastSquares(scale=1.0)
     assert cyclegan.d_loss(real, fake).item() == pytest.approx((4 + 0) / 2 + (4 + 1) / 2)
     assert cyclegan.g_loss(fake).item() == pytest.approx((1 + 4) / 2)

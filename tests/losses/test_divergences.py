@@ -9,10 +9,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gan_cli.losses.divergences import (
     FGAN,
-    GAN,
     KL,
     Alpha,
     Divergence,
+    GANDivergence,
     Jeffrey,
     JensenShannon,
     NeymanChi2,
@@ -21,10 +21,10 @@ from gan_cli.losses.divergences import (
     SquaredHellinger,
     TotalVariation,
 )
-from gan_cli.losses.lambert import log_w
+from gan_cli.utils.autograd import log_w
 
 SMOOTH: list[Divergence] = [
-    KL(), ReverseKL(), PearsonChi2(), NeymanChi2(), SquaredHellinger(), Jeffrey(), JensenShannon(), GAN(),
+    KL(), ReverseKL(), PearsonChi2(), NeymanChi2(), SquaredHellinger(), Jeffrey(), JensenShannon(), GANDivergence(),
     Alpha(0.5), Alpha(-1.0), Alpha(3.0),
 ]
 ALL: list[Divergence] = [*SMOOTH, TotalVariation()]
@@ -81,7 +81,8 @@ def test_fenchel_equality_and_threshold(divergence: Divergence) -> None:
     torch.testing.assert_close(divergence.f(U) + divergence.conjugate(t), U * t, rtol=1e-9, atol=1e-9)
     one = torch.ones(1, dtype=torch.float64)
     assert divergence.f_prime(one).item() == pytest.approx(divergence.threshold, abs=1e-15)
-    assert divergence.f(one).item() == pytest.approx(-math.log(4) if isinstance(divergence, GAN) else 0, abs=1e-15)
+    at_one = -math.log(4) if isinstance(divergence, GANDivergence) else 0
+    assert divergence.f(one).item() == pytest.approx(at_one, abs=1e-15)
 
 
 @smooth
@@ -104,7 +105,7 @@ def test_conjugate_is_the_supremum(divergence: Divergence) -> None:
     ("divergence", "inside", "outside"),
     [
         (ReverseKL(), -1e-3, 0.0), (NeymanChi2(), 1.0, 1.001), (SquaredHellinger(), 0.999, 1.0),
-        (JensenShannon(), 0.69, math.log(2)), (GAN(), -1e-3, 0.0), (TotalVariation(), 0.5, 0.501),
+        (JensenShannon(), 0.69, math.log(2)), (GANDivergence(), -1e-3, 0.0), (TotalVariation(), 0.5, 0.501),
         (Alpha(0.5), 1.999, 2.0), (Alpha(-1.0), 0.499, 0.501),
     ],
 )  # fmt: skip
@@ -172,7 +173,7 @@ def test_values_by_hand() -> None:
 
 def test_the_gan_row_is_binary_cross_entropy() -> None:
     real, fake = torch.linspace(-30, 30, 7), torch.linspace(-4, 9, 5)
-    loss, cross_entropy = FGAN(GAN()), binary_cross_entropy_with_logits
+    loss, cross_entropy = FGAN(GANDivergence()), binary_cross_entropy_with_logits
     ones, zeros = torch.ones_like, torch.zeros_like
     torch.testing.assert_close(
         loss.d_loss(real, fake), cross_entropy(real, ones(real)) + cross_entropy(fake, zeros(fake))

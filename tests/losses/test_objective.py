@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn, tensor
 
 from gan_cli.losses.adversarial import LossSensitive, Relativistic, Wasserstein
-from gan_cli.losses.forward_together import apart
+from gan_cli.losses.critic import separately
 from gan_cli.losses.kernels import RationalQuadratic
 from gan_cli.losses.mmd import MMD, ActivationPenalty, WitnessPenalty
 from gan_cli.losses.objective import L1Margin, MarginObjective, Objective, TwoSampleObjective, WarmUp, WeightClip
-from gan_cli.losses.penalties import Sum
+from gan_cli.losses.penalties import SumPenalty
 from gan_cli.utils import random
 
 
@@ -44,12 +44,12 @@ def test_no_term_asks_the_critic_twice() -> None:
     real, fake = torch.randn(5, 3).double(), torch.randn(5, 3).double()
     kernel, activations = RationalQuadratic(), ActivationPenalty(0.5)
     witness = WitnessPenalty(kernel)
-    objective = TwoSampleObjective(MMD(kernel, unbiased=True), Sum([witness, activations]))
+    objective = TwoSampleObjective(MMD(kernel, unbiased=True), SumPenalty([witness, activations]))
     random.seed(0)
     terms = objective.d_loss(network, real, fake)
     assert passes == [10, 5]
 
-    with apart():
+    with separately():
         random.seed(0)
         alone = MMD(kernel, unbiased=True).d_loss(network(real), network(fake))
         penalties = witness(network, real, fake) + activations(network, real, fake)

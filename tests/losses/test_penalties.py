@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gan_cli.losses.penalties import DRAGAN, R1, GradientPenalty, Sum, WassersteinDivergence, input_gradient
+from gan_cli.losses.penalties import DRAGAN, R1, GradientPenalty, SumPenalty, WassersteinDivergence, input_gradient
 from gan_cli.utils import random
 
 
@@ -158,5 +158,5 @@ def test_sum_of_penalties() -> None:
     def critic(x: Tensor) -> Tensor:
         return 3 * x.flatten(1)[:, 0]
 
-    both = Sum([R1(2.0), GradientPenalty(1.0)])(critic, real, fake)
+    both = SumPenalty([R1(2.0), GradientPenalty(1.0)])(critic, real, fake)
     assert both.item() == pytest.approx(9 + 4)

@@ -24,7 +24,7 @@ from gan_cli.data.mnist_cifar import Arrays
 from gan_cli.data.shapes import Shapes, ShapesStripes
 from gan_cli.metrics import classifier as module
 from gan_cli.metrics import extractors, feature_cache
-from gan_cli.metrics.base import Evidence, Features, Images, Samples
+from gan_cli.metrics.base import EvaluationData, Features, Images, Samples
 from gan_cli.metrics.classifier import Classifier, ConvNet, labelled, learn, shifted
 from gan_cli.metrics.extractors import Auto, Inception, Pixels, RandomFeatures, Torchvision
 from gan_cli.metrics.feature_cache import Store, cache_dir
@@ -580,7 +580,7 @@ def test_real_features_are_computed_once() -> None:
         return Samples(split, 2, lambda: iter([Images(torch.ones(2, 1, 2, 2), torch.tensor([3, 4]))]), key)
 
     for _ in range(2):
-        evidence = Evidence(samples("generated", None), samples("train", "d"), samples("test", "d-test"),
+        evidence = EvaluationData(samples("generated", None), samples("train", "d"), samples("test", "d-test"),
                             extractor=Counting(), store=Store())
         found = evidence.features(evidence.train)
         assert found.values.shape == (2, 4) and found.label is not None and found.label.tolist() == [3, 4]

@@ -14,7 +14,7 @@ from torch import Tensor
 from gan_cli.data.base import Images
 from gan_cli.metrics import kid as kid_module
 from gan_cli.metrics import nearest_neighbors
-from gan_cli.metrics.base import Evidence, Features, Metric, Samples
+from gan_cli.metrics.base import EvaluationData, Features, Metric, Samples
 from gan_cli.metrics.fid import FrechetDistance, Moments, fid, frechet, moments, trace_sqrt
 from gan_cli.metrics.inception_score import (
     FLOOR,
@@ -25,7 +25,7 @@ from gan_cli.metrics.inception_score import (
     inception_score,
     mode_score,
 )
-from gan_cli.metrics.kid import MMD, KernelDistance, kid, median_distance, polynomial_mmd2, rbf_mmd2
+from gan_cli.metrics.kid import KernelDistance, MMDMetric, kid, median_distance, polynomial_mmd2, rbf_mmd2
 from gan_cli.metrics.nearest_neighbors import NearestNeighbourTest, one_nn
 from gan_cli.metrics.prdc import PRDC, prdc
 
@@ -147,7 +147,7 @@ def test_i_prime_squares_inside_the_mean_and_is_clipped() -> None:
     assert i_prime(one_hot([1, 1, 1], 2)) == pytest.approx(0, abs=1e-12)
 
 
-# KID and MMD
+# KID and MMDMetric
 
 
 def polynomial(x: Tensor, y: Tensor) -> float:
@@ -424,8 +424,8 @@ def samples(split: str, points: Tensor) -> Samples:
     return Samples(split, len(points), batches)
 
 
-def evidence(fake: Tensor | None = None, test: Tensor | None = None, extractor: Linear | None = None) -> Evidence:
-    return Evidence(
+def evidence(fake: Tensor | None = None, test: Tensor | None = None, extractor: Linear | None = None) -> EvaluationData:
+    return EvaluationData(
         samples("generated", normal(120, 8) if fake is None else fake),
         samples("train", normal(130, 8, 1)),
         samples("test", normal(110, 8, 2) if test is None else test),
@@ -442,7 +442,7 @@ METRICS: dict[str, type[Metric]] = {
     "kid": KernelDistance,
     "prdc": PRDC,
     "one_nn": NearestNeighbourTest,
-    "mmd": MMD,
+    "mmd": MMDMetric,
 }
 WITH_REFERENCE = [name for name in METRICS if name != "is"]
 
@@ -543,9 +543,9 @@ def test_fid_metric_needs_more_samples_than_features() -> None:
 
 
 def test_mmd_unit_depends_on_real_samples_only() -> None:
-    a, b = (MMD()(evidence(fake, extractor=Linear("inception"))) for fake in (normal(120, 8), normal(120, 8) * 9))
+    a, b = (MMDMetric()(evidence(fake, extractor=Linear("inception"))) for fake in (normal(120, 8), normal(120, 8) * 9))
     assert a["MMD2_unit"] == b["MMD2_unit"] == pytest.approx(4, rel=0.1)  # sqrt(2 d), d = 8
-    fixed = MMD(bandwidths=[2.0, 5.0], median=False)(evidence(extractor=Linear("inception")))
+    fixed = MMDMetric(bandwidths=[2.0, 5.0], median=False)(evidence(extractor=Linear("inception")))
     expected = rbf_mmd2(normal(130, 8, 1), normal(120, 8), [2.0, 5.0])
     assert fixed["MMD2"] == pytest.approx(expected, abs=1e-6) and fixed["MMD2_unit"] == 1
 
@@ -557,8 +557,8 @@ def test_mmd_unit_depends_on_real_samples_only() -> None:
         (lambda: KernelDistance(subsets=0), "subsets must be at least 1"),
         (lambda: KernelDistance(size=1), "size must be at least 2"),
         (lambda: PRDC(k=0), "k must be at least 1"),
-        (lambda: MMD(bandwidths=[]), "positive numbers"),
-        (lambda: MMD(bandwidths=[1.0, -1.0]), "positive numbers"),
+        (lambda: MMDMetric(bandwidths=[]), "positive numbers"),
+        (lambda: MMDMetric(bandwidths=[1.0, -1.0]), "positive numbers"),
     ],
 )
 def test_settings_that_make_no_sense(build: Callable[[], Metric], message: str) -> None:

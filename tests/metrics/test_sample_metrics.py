@@ -15,7 +15,7 @@ from gan_cli.data.base import Domains, Images, Pairs
 from gan_cli.data.gaussians import Gaussians1200, Ring
 from gan_cli.data.shapes import ShapesEdges, ShapesStripes
 from gan_cli.metrics import ndb, parzen
-from gan_cli.metrics.base import Evidence, Features, Samples
+from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.metrics.conditional import ConditionalAccuracy, OneNearestNeighbour, class_accuracy, one_nn_error
 from gan_cli.metrics.diversity import (
     FeatureDiversity,
@@ -48,9 +48,9 @@ def samples(split: str, image: Tensor, label: Tensor | None = None, batch: int =
     return Samples(split, len(image), batches)
 
 
-def evidence(generated: Tensor, train: Tensor, test: Tensor | None = None, **more) -> Evidence:
+def evidence(generated: Tensor, train: Tensor, test: Tensor | None = None, **more) -> EvaluationData:
     test = train if test is None else test
-    return Evidence(samples("generated", generated), samples("train", train), samples("test", test), **more)
+    return EvaluationData(samples("generated", generated), samples("train", train), samples("test", test), **more)
 
 
 POINTS = SimpleNamespace(value_range=None, num_classes=None, image_size=1)
@@ -352,11 +352,13 @@ def real(n: int, noise: float) -> tuple[Tensor, Tensor]:
     return Game(noise).generate(n, label), label
 
 
-def conditional(game: Game, n: int = 60, noise: float = 0.3, value_range: tuple = (-1.0, 1.0), **more) -> Evidence:
+def conditional(
+    system: Game, n: int = 60, noise: float = 0.3, value_range: tuple = (-1.0, 1.0), **more
+) -> EvaluationData:
     data = SimpleNamespace(value_range=value_range, num_classes=3, image_size=24)
-    unconditional = samples("generated", game.generate(n, torch.randint(3, (n,))))
+    unconditional = samples("generated", system.generate(n, torch.randint(3, (n,))))
     train, test = samples("train", *real(200, noise)), samples("test", *real(90, noise))
-    return Evidence(unconditional, train, test, game=game, data=data, **more)
+    return EvaluationData(unconditional, train, test, system=system, data=data, **more)
 
 
 def test_pairs_within_classes() -> None:
@@ -374,9 +376,9 @@ def test_ms_ssim_sees_collapse_and_pairs_by_class() -> None:
     assert collapsed["MS-SSIM[2 scales]"] == pytest.approx(1) and collapsed["MS-SSIM_real[2 scales]"] < 0.3
     by_class = MultiScaleSimilarity(50)(conditional(Game()))
     assert by_class["MS-SSIM[2 scales]"] == pytest.approx(1)  # classes differ, images of a class do not
-    game = Game()
-    game.needs_labels = False
-    assert MultiScaleSimilarity(50)(conditional(game))["MS-SSIM[2 scales]"] < 0.9
+    system = Game()
+    system.needs_labels = False
+    assert MultiScaleSimilarity(50)(conditional(system))["MS-SSIM[2 scales]"] < 0.9
     large = 2 * torch.rand(4, 1, 176, 176) - 1
     assert set(MultiScaleSimilarity(4)(evidence(large, large))) == {"MS-SSIM", "MS-SSIM_real"}
     with pytest.raises(ValueError, match="22 pixels"):
@@ -498,8 +500,8 @@ def test_one_nn_on_separable_points() -> None:
 
 
 @pytest.mark.parametrize("game, value_range", [(Game(), (-1.0, 1.0)), (Game(low=0.0), (0.0, 1.0))])
-def test_labelled_samples_take_the_classes_in_turn_and_lie_in_the_common_range(game, value_range) -> None:
-    there = conditional(game, value_range=value_range)
+def test_labelled_samples_take_the_classes_in_turn_and_lie_in_the_common_range(system, value_range) -> None:
+    there = conditional(system, value_range=value_range)
     image, label = (torch.cat(column) for column in zip(*labelled(there, 400)))
     assert label.tolist() == [number % 3 for number in range(400)] and there.generated.used == 400
     assert torch.equal(image, Game().generate(400, label))
@@ -565,8 +567,8 @@ def test_partner_in_units_of_minus_one_to_one(value_range, factor) -> None:
 
     data = Data()
     data.value_range = value_range
-    game = Translator(0.03)  # .07 are missing, either way
-    values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), game=game, data=data))
+    system = Translator(0.03)  # .07 are missing, either way
+    values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
     assert set(values) == set(PartnerL1.better)
     assert values["x2y"] == pytest.approx(0.07 * factor, rel=1e-4) == values["y2x"]
     assert values["identity"] == pytest.approx(0.1 * factor, rel=1e-4)
@@ -590,7 +592,7 @@ def test_partner_compares_outlines() -> None:
         def translate(self, image: Tensor, direction: str) -> Tensor:
             return image + 0.25
 
-    values = PartnerL1()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), game=Given(0), data=Data()))
+    values = PartnerL1()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
     assert values["outline_x2y"] == values["outline_identity"] == pytest.approx(2 / 15)
     assert values["x2y"] == pytest.approx(1.0)
     assert PartnerL1.better["outline_x2y"] == PartnerL1.better["outline_y2x"] == "lower"
@@ -604,12 +606,13 @@ def test_partner_with_the_style_of_the_partner() -> None:
             assert direction in ("x2y", "y2x")
             return style
 
-    data, game = ShapesStripes(16), Styled(0.03)
+    data, system = ShapesStripes(16), Styled(0.03)
     both = [PartnerL1(style=style) for style in (False, True)]
-    free, given = (metric(evidence(torch.zeros(60, 1), torch.zeros(60, 1), game=game, data=data)) for metric in both)
+    found = evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data)
+    free, given = (metric(found) for metric in both)
     assert given["x2y"] == given["y2x"] == given["outline_x2y"] == 0 < free["x2y"]
     assert given["identity"] == free["identity"] > 0
-    both[1].check(game, data)
+    both[1].check(system, data)
     with pytest.raises(ValueError, match=r"style=true .* model=drit"):
         both[1].check(Translator(0), data)
 
@@ -628,9 +631,9 @@ def test_partner_of_known_scenes_and_of_paired_data() -> None:
             return whole[1 - at][first : first + len(image)]
 
     for data, directions in ((ShapesStripes(16), ("x2y", "y2x")), (ShapesEdges(16), ("x2y",))):
-        game = Perfect(data, directions)
-        PartnerL1().check(game, data)
-        values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), game=game, data=data))
+        system = Perfect(data, directions)
+        PartnerL1().check(system, data)
+        values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
         assert values["x2y"] == 0 and values["ssim_x2y"] == pytest.approx(1) and values["psnr_x2y"] > 100
         assert all(values[name] == 0 for name in directions) and set(values) <= set(PartnerL1.better)
         whole = data.test_batch(0, 60)

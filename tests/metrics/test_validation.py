@@ -18,8 +18,8 @@ from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Domains, Images
 from gan_cli.losses.adversarial import LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_cli.losses.objective import Objective
-from gan_cli.metrics.base import Evidence, Features, Metric
-from gan_cli.metrics.validation import Scoring
+from gan_cli.metrics.base import EvaluationData, Features, Metric
+from gan_cli.metrics.validation import Validator
 from gan_cli.training import checkpoint
 from gan_cli.training import run as runner
 from gan_cli.training.logger import Progress
@@ -279,7 +279,7 @@ class Fixed(Metric):
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -289,7 +289,7 @@ class Fixed(Metric):
 class Upwards(Fixed):
     better: ClassVar = {"n": None, "share": "higher"}
 
-    def __call__(self, evidence: Evidence) -> dict[str, float]:
+    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         return {"share": self.answers.pop(0)}
 
 
@@ -304,65 +304,65 @@ class Extractor:
 
 
 def test_a_failing_metric_warns_once_and_the_others_count() -> None:
-    scoring = Scoring({"bad": Fixed(*[ValueError("too few")] * 2, OSError("no room")), "good": Upwards(0.1, 0.2, 0.3)},
-                      Extractor(), 10)  # fmt: skip
+    bad, good = Fixed(*[ValueError("too few")] * 2, OSError("no room")), Upwards(0.1, 0.2, 0.3)
+    scoring = Validator({"bad": bad, "good": good}, Extractor(), 10)
     prepared = runner.prepare(compose(*POINTS[:-1]))
-    assert scoring.score(prepared.game, prepared.data) == ({"share": 0.1}, ["warning: metric bad: too few"])
-    assert scoring.score(prepared.game, prepared.data) == ({"share": 0.2}, [])
-    assert scoring.score(prepared.game, prepared.data) == ({"share": 0.3}, ["warning: metric bad: no room"])
+    assert scoring.score(prepared.system, prepared.data) == ({"share": 0.1}, ["warning: metric bad: too few"])
+    assert scoring.score(prepared.system, prepared.data) == ({"share": 0.2}, [])
+    assert scoring.score(prepared.system, prepared.data) == ({"share": 0.3}, ["warning: metric bad: no room"])
 
 
 def test_the_game_is_scored_in_test_mode_and_left_as_it_was() -> None:
     class Looks(Fixed):
-        def __call__(self, evidence: Evidence) -> dict[str, float]:
-            assert not evidence.game.training and not torch.is_grad_enabled()
+        def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+            assert not evidence.system.training and not torch.is_grad_enabled()
             return {"FID": float(evidence.generated.take().image.sum() + torch.rand(1))}
 
     prepared = runner.prepare(compose(*POINTS[:-1]))
-    scoring = Scoring({"a": Looks()}, Extractor(), 10)
+    scoring = Validator({"a": Looks()}, Extractor(), 10)
     before = torch.get_rng_state()
-    first, _ = scoring.score(prepared.game, prepared.data)
-    assert prepared.game.training and torch.equal(before, torch.get_rng_state())
-    assert scoring.score(prepared.game, prepared.data)[0] == first  # the same noise each time
+    first, _ = scoring.score(prepared.system, prepared.data)
+    assert prepared.system.training and torch.equal(before, torch.get_rng_state())
+    assert scoring.score(prepared.system, prepared.data)[0] == first  # the same noise each time
 
 
 def test_best_by_lower_and_ties_and_what_is_not_finite() -> None:
-    scoring = Scoring({"fid": Fixed(float("nan"))}, Extractor(), 10)
+    scoring = Validator({"fid": Fixed(float("nan"))}, Extractor(), 10)
     prepared = runner.prepare(compose(*POINTS[:-1]))
-    assert scoring.score(prepared.game, prepared.data)[0] == {"n": 10.0}
-    assert not scoring.improves(1, {"n": 10.0}) and scoring.best is None
+    assert scoring.score(prepared.system, prepared.data)[0] == {"n": 10.0}
+    assert not scoring.is_best(1, {"n": 10.0}) and scoring.best is None
     name = "FID[toy:abcd]"
-    assert [scoring.improves(i, {name: v}) for i, v in enumerate([3.0, 4.0, 2.0, 2.0, 1.5])] == [1, 0, 1, 0, 1]
+    assert [scoring.is_best(i, {name: v}) for i, v in enumerate([3.0, 4.0, 2.0, 2.0, 1.5])] == [1, 0, 1, 0, 1]
     assert scoring.best == {"name": name, "value": 1.5, "iteration": 4}
-    assert scoring.improves(5, {"FID": 9.0})  # through another network: not to be compared
+    assert scoring.is_best(5, {"FID": 9.0})  # through another network: not to be compared
 
 
 def test_best_by_is_the_first_value_that_has_a_good_way() -> None:
-    assert Scoring({"b": Upwards(), "a": Fixed()}, Extractor(), 10).best_by == "share"
-    chosen = Scoring({"b": Upwards(), "a": Fixed()}, Extractor(), 10, "FID")
-    assert chosen.improves(1, {"share": 1.0, "FID": 5.0}) and not chosen.improves(2, {"share": 2.0, "FID": 6.0})
+    assert Validator({"b": Upwards(), "a": Fixed()}, Extractor(), 10).best_by == "share"
+    chosen = Validator({"b": Upwards(), "a": Fixed()}, Extractor(), 10, "FID")
+    assert chosen.is_best(1, {"share": 1.0, "FID": 5.0}) and not chosen.is_best(2, {"share": 2.0, "FID": 6.0})
     with pytest.raises(GanError, match="gives such a value"):
-        Scoring({"a": Fixed()}, Extractor(), 10, "n")
+        Validator({"a": Fixed()}, Extractor(), 10, "n")
 
 
 def test_a_name_that_two_metrics_give() -> None:
-    scoring = Scoring({"a": Fixed(1.0), "b": Fixed(2.0)}, Extractor(), 7, "b/FID")
+    scoring = Validator({"a": Fixed(1.0), "b": Fixed(2.0)}, Extractor(), 7, "b/FID")
     prepared = runner.prepare(compose(*POINTS[:-1]))
-    values, _ = scoring.score(prepared.game, prepared.data)
+    values, _ = scoring.score(prepared.system, prepared.data)
     assert values == {"a/FID": 1.0, "a/n": 7.0, "b/FID": 2.0, "b/n": 7.0}
-    assert scoring.improves(1, values) and scoring.best and scoring.best["value"] == 2.0
+    assert scoring.is_best(1, values) and scoring.best and scoring.best["value"] == 2.0
 
 
 def test_the_extractor_is_prepared_once() -> None:
     class Sees(Fixed):
-        def __call__(self, evidence: Evidence) -> dict[str, float]:
+        def __call__(self, evidence: EvaluationData) -> dict[str, float]:
             return {evidence.named("FID"): float(len(evidence.features(evidence.test).values))}
 
     extractor = Extractor()
-    scoring = Scoring({"a": Sees()}, extractor, 10)
+    scoring = Validator({"a": Sees()}, extractor, 10)
     prepared = runner.prepare(compose(*POINTS[:-1]))
     for _ in range(3):
-        assert scoring.score(prepared.game, prepared.data)[0] == {"FID[toy:abcd]": 10.0}
+        assert scoring.score(prepared.system, prepared.data)[0] == {"FID[toy:abcd]": 10.0}
     assert extractor.prepared == 1
 
 
@@ -372,7 +372,7 @@ def test_the_extractor_is_prepared_once() -> None:
 class Game(torch.nn.Module):
     """What a monitor wants to know of a game."""
 
-    samplers = ("generator",)
+    sampling_networks = ("generator",)
 
     def __init__(self, adversarial: Any = None, directions: tuple[str, ...] = ()) -> None:
         super().__init__()

@@ -22,8 +22,8 @@ def count(network: nn.Module) -> int:
     [
         (lambda: dcgan.Generator(64, 3), 3_576_704),
         (lambda: dcgan.Discriminator(64, 3), 2_765_568),
-        (lambda: resnet.Translator(256, 3, blocks=9), 11_378_179),
-        (lambda: resnet.Translator(128, 3), 7_837_699),
+        (lambda: resnet.ResNetGenerator(256, 3, blocks=9), 11_378_179),
+        (lambda: resnet.ResNetGenerator(128, 3), 7_837_699),
         (lambda: patchgan.Discriminator(256, 3), 2_764_737),
     ],
 )
@@ -67,8 +67,8 @@ def test_wgan_gp_crops_8_to_7_as_gan_mnist() -> None:
         (lambda: wgan_gp.Generator(48, 3), "image_size 48.*32 and 56"),
         (lambda: infogan.Generator(30, 1), "image_size 30.*28 and 32"),
         (lambda: infogan.Trunk(2, 1), "image_size 2.*nearest: 4"),
-        (lambda: resnet.Translator(34, 3), "image_size 34.*32 and 36"),
-        (lambda: resnet.Translator(32, 3, width=4)(torch.zeros(1, 3, 32, 30)), "image_size 30.*28 and 32"),
+        (lambda: resnet.ResNetGenerator(34, 3), "image_size 34.*32 and 36"),
+        (lambda: resnet.ResNetGenerator(32, 3, width=4)(torch.zeros(1, 3, 32, 30)), "image_size 30.*28 and 32"),
         (lambda: patchgan.Discriminator(16, 3), "image_size 16.*24 pixels"),
         (lambda: norm_layer("bath", 3), "norm 'bath'.*batch, layer, none"),
         (lambda: bounded([0, 255]), "value_range"),
@@ -168,7 +168,7 @@ def test_patchgan_70_makes_a_30x30_map_of_256_pixels() -> None:
     [
         lambda: dcgan.Generator(64, 3),
         lambda: dcgan.Discriminator(64, 3),
-        lambda: resnet.Translator(128, 3),
+        lambda: resnet.ResNetGenerator(128, 3),
         lambda: patchgan.Discriminator(128, 3),
         lambda: infogan.Generator(28, 1),
     ],
@@ -215,7 +215,7 @@ def explicit_instance_norm(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     "build",
-    [lambda: resnet.Translator(16, 2, width=4, blocks=2), lambda: patchgan.Discriminator(32, 2, width=4)],
+    [lambda: resnet.ResNetGenerator(16, 2, width=4, blocks=2), lambda: patchgan.Discriminator(32, 2, width=4)],
 )
 def test_instance_norm_gradients(build: Callable[[], nn.Module], batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """torch's instance_norm has given wrong gradients at batch 1 in one memory layout; ours against the formula."""
@@ -234,7 +234,7 @@ def test_instance_norm_gradients(build: Callable[[], nn.Module], batch: int, mon
 
 def test_translator_gradient_against_finite_differences() -> None:
     torch.manual_seed(0)
-    network = resnet.Translator(8, 1, width=2, blocks=1).double()
+    network = resnet.ResNetGenerator(8, 1, width=2, blocks=1).double()
     for p in network.parameters():
         nn.init.normal_(p, std=0.5)
     x = torch.randn(1, 1, 8, 8, dtype=torch.float64, requires_grad=True)

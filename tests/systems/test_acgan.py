@@ -59,25 +59,25 @@ def by_hand(objective: Objective | None = None, classes: int = 3, **options: Any
 
 def test_terms_by_hand() -> None:
     """Odena et al. 2017: scores ln 2 (D = 2/3) of reals and ln 6 (D = 6/7) of fakes; L_C has both halves in D."""
-    game = by_hand()
-    d = {name: term.item() for name, term in game.d_loss(REAL).items()}
+    system = by_hand()
+    d = {name: term.item() for name, term in system.d_loss(REAL).items()}
     assert d == pytest.approx(
         {"adversarial": math.log(3 / 2) + math.log(7), "class_real": REAL_CLASS, "class_fake": FAKE_CLASS}
     )
-    g = {name: term.item() for name, term in game.g_loss(REAL).items()}
+    g = {name: term.item() for name, term in system.g_loss(REAL).items()}
     assert g == pytest.approx({"adversarial": math.log(7 / 6), "class": FAKE_CLASS})
 
 
 def test_terms_of_wgan_gp() -> None:
     """gan_cifar_resnet.py: 1 on reals alone in the critic, .1 in G, and twice as many fakes in G's turn."""
     options = {"lambda_real": 1.0, "lambda_fake": 0.0, "lambda_G": 0.1, "fakes_per_real": 2}
-    game = by_hand(Objective(Wasserstein(), GradientPenalty(weight=10.0, target=3.0)), **options)
-    d = {name: term.item() for name, term in game.d_loss(REAL).items()}
+    system = by_hand(Objective(Wasserstein(), GradientPenalty(weight=10.0, target=3.0)), **options)
+    d = {name: term.item() for name, term in system.d_loss(REAL).items()}
     expected = {"adversarial": math.log(6) - math.log(2), "penalty": 10 * (1 - 3) ** 2, "class_real": REAL_CLASS}
     assert d == pytest.approx({**expected, "class_fake": 0.0})
-    g = {name: term.item() for name, term in game.g_loss(REAL).items()}
+    g = {name: term.item() for name, term in system.g_loss(REAL).items()}
     assert g == pytest.approx({"adversarial": -math.log(6), "class": 0.1 * FAKE_CLASS})
-    assert game.generator.labels.tolist() == [0, 1, 0, 1]  # type: ignore[union-attr]
+    assert system.generator.labels.tolist() == [0, 1, 0, 1]  # type: ignore[union-attr]
 
 
 def test_each_image_is_judged_once() -> None:
@@ -87,12 +87,12 @@ def test_each_image_is_judged_once() -> None:
         (Objective(NonSaturating(), GradientPenalty()), 3, 1),
         (TwoSampleObjective(Compare()), 2, 2),
     ):
-        game = by_hand(objective)
-        network = game.discriminator
+        system = by_hand(objective)
+        network = system.discriminator
         assert isinstance(network, Pixel)
-        game.d_loss(REAL)
+        system.d_loss(REAL)
         assert network.uses == d_uses
-        game.g_loss(REAL)
+        system.g_loss(REAL)
         assert network.uses == d_uses + g_uses
 
 
@@ -105,24 +105,24 @@ class Compare:
 
 
 def test_a_generator_that_compares_sees_the_real_scores() -> None:
-    game = by_hand(TwoSampleObjective(Compare()))
-    assert game.g_loss(REAL)["adversarial"].item() == pytest.approx(math.log(2) - math.log(6))
+    system = by_hand(TwoSampleObjective(Compare()))
+    assert system.g_loss(REAL)["adversarial"].item() == pytest.approx(math.log(2) - math.log(6))
 
 
 def test_both_players_want_the_class_named() -> None:
     """By finite differences: G's class term pulls the pixel up for class 0 and down for class 1; so does D's scale."""
     for label, sign in ((0, -1), (1, 1)):
-        game = by_hand()
+        system = by_hand()
         batch = Images(REAL.image, torch.tensor([label, label]))
-        game.g_loss(batch)["class"].backward()
-        generator, discriminator = game.generator, game.discriminator
+        system.g_loss(batch)["class"].backward()
+        generator, discriminator = system.generator, system.discriminator
         assert isinstance(generator, Constant) and isinstance(discriminator, Pixel)
         p = 6 / 8 if label == 0 else 1 / 8
         expected = -(1 - p) if label == 0 else 6 / 8
         assert generator.value.grad is not None and generator.value.grad.item() == pytest.approx(expected)
         assert math.copysign(1, generator.value.grad.item()) == sign
-        game.zero_grad()
-        game.d_loss(batch)["class_fake"].backward()
+        system.zero_grad()
+        system.d_loss(batch)["class_fake"].backward()
         assert discriminator.scale.grad is not None
         assert discriminator.scale.grad.item() == pytest.approx(expected * math.log(6))
 
@@ -131,20 +131,20 @@ def test_both_players_want_the_class_named() -> None:
 def test_every_loss_reaches_its_movers_and_nobody_else(objective: Objective) -> None:
     torch.manual_seed(0)
     random.seed(0)
-    game = ACGAN(
+    system = ACGAN(
         conditional.Generator(8, 1, 4, latent_dim=3, width=4), acgan.Discriminator(8, 1, 4, width=4, norm="none"),
         objective, num_classes=4, latent_dim=3,
     )  # fmt: skip
     batch = Images(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3]))
-    assert [turn.moves for turn in game.turns()] == [("discriminator",), ("generator",)]
-    for turn in game.turns():
-        for name, network in game.named_children():
-            network.requires_grad_(name in turn.moves)
-        game.zero_grad()
+    assert [turn.trains for turn in system.turns()] == [("discriminator",), ("generator",)]
+    for turn in system.turns():
+        for name, network in system.named_children():
+            network.requires_grad_(name in turn.trains)
+        system.zero_grad()
         torch.stack(list(turn.loss(batch).values())).sum().backward()
-        for name, network in game.named_children():
+        for name, network in system.named_children():
             grads = [p.grad for p in network.parameters()]
-            assert all((g is not None and g.abs().sum() > 0) == (name in turn.moves) for g in grads), name
+            assert all((g is not None and g.abs().sum() > 0) == (name in turn.trains) for g in grads), name
 
 
 def test_two_heads_on_the_layers_of_dcgan() -> None:
@@ -164,15 +164,15 @@ def test_two_heads_on_the_layers_of_dcgan() -> None:
 
 def test_classify() -> None:
     """The pixel is the logit of class 0, those of the others are 0."""
-    game = by_hand()
-    assert game.classify(torch.tensor([2.0, -1.0]).view(2, 1, 1, 1)).tolist() == [0, 1]
+    system = by_hand()
+    assert system.classify(torch.tensor([2.0, -1.0]).view(2, 1, 1, 1)).tolist() == [0, 1]
 
 
 def test_wrong_number_of_classes_is_refused() -> None:
     for network in (Pixel(4), Pixel(2), nn.Flatten(0)):  # two many, too few, and scores of two images for a pair
-        game = by_hand()
-        game.discriminator = network
-        for loss in (game.d_loss, game.g_loss):
+        system = by_hand()
+        system.discriminator = network
+        for loss in (system.d_loss, system.g_loss):
             with pytest.raises(ValueError, match="returns scores and 3 logits: network=acgan_dcgan"):
                 loss(REAL)
     with pytest.raises(ValueError, match="needs a labelled data set"):

@@ -68,16 +68,16 @@ def test_projection_with_spectral_norm() -> None:
 def test_a_conditional_gan_takes_the_projection_as_it_is() -> None:
     torch.manual_seed(0)
     random.seed(0)
-    game = ConditionalGAN(
+    system = ConditionalGAN(
         conditional.Generator(8, 1, 4, latent_dim=3, width=4), projection.Discriminator(8, 1, 4, width=4),
         Objective(Hinge()), num_classes=4, latent_dim=3,
     )  # fmt: skip
     batch = Images(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3]))
-    for loss, network in ((game.d_loss, game.discriminator), (game.g_loss, game.generator)):
-        game.zero_grad()
+    for loss, network in ((system.d_loss, system.discriminator), (system.g_loss, system.generator)):
+        system.zero_grad()
         sum(loss(batch).values()).backward()  # type: ignore[union-attr]
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
-    scores = game.discriminator.eval()(batch.image[:1].expand(4, -1, -1, -1), torch.arange(4))
+    scores = system.discriminator.eval()(batch.image[:1].expand(4, -1, -1, -1), torch.arange(4))
     assert len(set(scores.tolist())) == 4
 
 
@@ -152,24 +152,24 @@ class Distance(nn.Module):
 def test_the_class_of_the_best_score() -> None:
     """.3 is nearest to 0 and farthest from 2, 1.8 the other way round, 1.2 nearest to 1 and farthest from 0. Of the
     labels 0, 1, 1 the second is missed."""
-    game = ConditionalGAN(nn.Identity(), Distance(), Objective(Hinge()), num_classes=3)
+    system = ConditionalGAN(nn.Identity(), Distance(), Objective(Hinge()), num_classes=3)
     image, label = torch.tensor([0.3, 1.8, 1.2]).view(3, 1, 1, 1), torch.tensor([0, 1, 1])
-    assert game.classify(image).tolist() == [0, 2, 1]
+    assert system.classify(image).tolist() == [0, 2, 1]
     held_out = SimpleNamespace(num_classes=3, test_batch=lambda start, n: Images(image, label))
     evidence = SimpleNamespace(
-        game=game, data=held_out, test=SimpleNamespace(size=3, used=0), device=torch.device("cpu")
+        system=system, data=held_out, test=SimpleNamespace(size=3, used=0), device=torch.device("cpu")
     )
     metric = ClassificationError()
-    metric.check(game, held_out)
+    metric.check(system, held_out)
     assert metric(evidence) == {"error": 1 / 3}
 
 
 def test_cls_gan_names_the_class_of_the_largest_logit() -> None:
     torch.manual_seed(0)
     network = cls_gan.Discriminator(8, 1, num_classes=5, width=4).eval()
-    game = ConditionalGAN(nn.Identity(), network, Objective(Hinge()), num_classes=5)
+    system = ConditionalGAN(nn.Identity(), network, Objective(Hinge()), num_classes=5)
     x = torch.rand(20, 1, 8, 8)
-    assert game.classify(x).tolist() == network.layers(x).argmax(1).tolist()
+    assert system.classify(x).tolist() == network.layers(x).argmax(1).tolist()
 
 
 # conditional batch normalisation

@@ -31,8 +31,8 @@ FORWARD, BACKWARD = abs(3.0 - 1), abs(12.0 - 5)    # F(G(x)) = 3 for 1, G(F(y)) 
 def terms(**options: Any) -> list[float]:
     """G doubles, F adds one, D_X is the image itself, D_Y thrice the image."""
     objective = Objective(LeastSquares(scale=1.0))
-    game = CycleGAN(Affine(2.0), Affine(1.0, 1.0), Affine(1.0), Affine(3.0), objective, **options)
-    return [term.item() for term in game.g_loss(BATCH).values()]
+    system = CycleGAN(Affine(2.0), Affine(1.0, 1.0), Affine(1.0), Affine(3.0), objective, **options)
+    return [term.item() for term in system.g_loss(BATCH).values()]
 
 
 def test_ablations() -> None:

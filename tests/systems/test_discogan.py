@@ -17,9 +17,9 @@ from gan_cli.data.point_domains import MixtureDomains
 from gan_cli.losses.adversarial import NonSaturating
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.domain_modes import DomainModes, landing, sharing
-from gan_cli.networks.discogan import Discriminator, Judged, PointDiscriminator, PointTranslator, Translator
+from gan_cli.networks.discogan import DiscoGANGenerator, Discriminator, Judged, PointDiscriminator, PointTranslator
 from gan_cli.systems.base import Turn
-from gan_cli.systems.discogan import Curriculum, DiscoGAN, OneWayGAN, ReconGAN, feature_matching
+from gan_cli.systems.discogan import Curriculum, DiscoGAN, OneWayGAN, ReconGAN, mean_feature_matching
 from gan_cli.training.trainer import Trainer
 
 LN3 = math.log(3)
@@ -61,13 +61,13 @@ def values(terms: dict[str, Tensor]) -> dict[str, float]:
 def test_feature_matching_compares_the_means_over_the_batch() -> None:
     real = (torch.tensor([[1.0, 4.0], [3.0, 0.0]]), torch.tensor([[1.0], [1.0]]))    # means (2, 2) and 1
     fake = (torch.tensor([[5.0, 2.0], [5.0, 2.0]]), torch.tensor([[0.0], [-2.0]]))   # means (5, 2) and -1
-    assert feature_matching(real, fake).item() == (9 + 0) / 2 + 4
+    assert mean_feature_matching(real, fake).item() == (9 + 0) / 2 + 4
 
 
 def test_discogan_losses_by_hand() -> None:
     """x_AB = 2 ln 3 (D = 9/10), x_ABA = -2 ln 3; x_BA = 0 and -2 ln 3, x_BAB = 0 and -4 ln 3."""
-    game = disco(rate=Curriculum(first=0.2, length=5, then=0.5))
-    terms = values(game.g_loss(BATCH))
+    system = disco(rate=Curriculum(first=0.2, length=5, then=0.5))
+    terms = values(system.g_loss(BATCH))
     assert terms == pytest.approx({
         "B_adversarial": 0.8 * 0.1 * math.log(10 / 9),
         "B_features": 0.8 * 0.9 * (LN3**2 + (2 * LN3) ** 2),     # mean 2 ln 3 for ln 3, and the double
@@ -76,11 +76,11 @@ def test_discogan_losses_by_hand() -> None:
         "A_reconstruction": 0.2 * (3 * LN3) ** 2,
         "B_reconstruction": 0.2 * (0 + (6 * LN3) ** 2) / 2,
     })  # fmt: skip
-    game.iteration = 5
-    later = values(game.g_loss(BATCH))
+    system.iteration = 5
+    later = values(system.g_loss(BATCH))
     assert later["A_reconstruction"] == pytest.approx(0.5 * (3 * LN3) ** 2)
     assert later["B_adversarial"] == pytest.approx(0.5 * 0.1 * math.log(10 / 9))
-    assert game.gauges() == {"rate": 0.5}
+    assert system.scalars() == {"rate": 0.5}
 
 
 def test_discriminators_losses_are_halved() -> None:
@@ -116,20 +116,20 @@ def test_ablations_by_hand() -> None:
 
 
 def test_one_iteration_of_the_discriminators_two_of_the_generators() -> None:
-    game = disco(rate=Curriculum(0.5, 0, 0.5))
+    system = disco(rate=Curriculum(0.5, 0, 0.5))
     data = MixtureDomains()
-    optimizers = {name: torch.optim.SGD(network.parameters(), 0.1) for name, network in game.named_children()}
-    trainer = Trainer(game, data, optimizers, batch_size=4, iterations=7, seed=0)
+    optimizers = {name: torch.optim.SGD(network.parameters(), 0.1) for name, network in system.named_children()}
+    trainer = Trainer(system, data, optimizers, batch_size=4, iterations=7, seed=0)
     moved = []
     for _ in range(7):
-        before = {name: weight.clone() for name, weight in game.named_parameters()}
+        before = {name: weight.clone() for name, weight in system.named_parameters()}
         trainer.iterate()
-        moved.append({name[:3] for name, weight in game.named_parameters() if not torch.equal(weight, before[name])})
+        moved.append({name[:3] for name, weight in system.named_parameters() if not torch.equal(weight, before[name])})
         assert trainer.position == 4 * trainer.iteration                                # one batch an iteration
     d, g = {"D_A", "D_B"}, {"G_A", "G_B"}
     assert moved == [d, g, g, d, g, g, d]
-    turns: list[Turn] = game.turns()
-    assert [turn.moves for turn in turns] == [("D_A", "D_B"), ("G_AB", "G_BA")]
+    turns: list[Turn] = system.turns()
+    assert [turn.trains for turn in turns] == [("D_A", "D_B"), ("G_AB", "G_BA")]
     with pytest.raises(ValueError, match="update_interval 1"):
         disco(update_interval=1)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
@@ -144,9 +144,9 @@ def test_networks_of_the_code() -> None:
     """model.py at 64 pixels: channels 3, 64, 128, 256, 512, kernels 4 x 4, no biases, gamma and beta."""
     steps = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512)
     norms = 2 * (128 + 256 + 512)
-    assert count(Translator(64, 3)) == 2 * steps + norms + 2 * (256 + 128 + 64)
+    assert count(DiscoGANGenerator(64, 3)) == 2 * steps + norms + 2 * (256 + 128 + 64)
     extra = 2 * 16 * 512 * 100 + 2 * (100 + 512)
-    assert count(Translator(64, 3, extra_layers=True)) == count(Translator(64, 3)) + extra
+    assert count(DiscoGANGenerator(64, 3, extra_layers=True)) == count(DiscoGANGenerator(64, 3)) + extra
     assert count(Discriminator(64, 3)) == steps + norms + 16 * 512
     x = torch.rand(2, 3, 64, 64)
     judged = Discriminator(64, 3, width=4)(x)
@@ -158,9 +158,9 @@ def test_networks_of_the_code() -> None:
     with pytest.raises(ValueError, match="matched_from 5: at 64 pixels the hidden layers are 1 to 4"):
         Discriminator(64, 3, matched_from=5)
     for size, extra_layers in ((64, True), (32, False), (28, True)):
-        image = Translator(size, 3, width=4, extra_layers=extra_layers)(torch.rand(2, 3, size, size))
+        image = DiscoGANGenerator(size, 3, width=4, extra_layers=extra_layers)(torch.rand(2, 3, size, size))
         assert image.shape == (2, 3, size, size) and image.min() >= 0 and image.max() <= 1
-    for network, size in ((Translator, 48), (Discriminator, 48), (Discriminator, 8)):
+    for network, size in ((DiscoGANGenerator, 48), (Discriminator, 48), (Discriminator, 8)):
         with pytest.raises(ValueError, match=f"image_size {size}"):
             network(size, 3)
     linear = lambda *w: sum(a * b + b for a, b in itertools.pairwise(w))  # noqa: E731
@@ -214,7 +214,7 @@ class Game:
 
 def test_domain_modes() -> None:
     data = MixtureDomains(std=0.01)
-    evidence = lambda targets: SimpleNamespace(game=Game(data, targets), data=data, test=SimpleNamespace(size=600))  # noqa: E731
+    evidence = lambda targets: SimpleNamespace(system=Game(data, targets), data=data, test=SimpleNamespace(size=600))  # noqa: E731
     assert DomainModes()(evidence([0, 2, 4, 6, 8])) == pytest.approx(
         {"shared": 0, "hit": 5, "high_quality": 1, "back": 0.5}, rel=1e-5
     )

@@ -93,16 +93,16 @@ def test_ideal_networks_find_their_images_again() -> None:
 
 def test_first_swap() -> None:
     """u has y's content and x's attribute and is of domain x; v the other way round."""
-    (x, y), game = batch(), ideal()
-    swap = game.swap(x, y)
+    (x, y), system = batch(), ideal()
+    swap = system.swap(x, y)
     torch.testing.assert_close(swap.u, torch.cat([y[:, :1], x[:, 1:]], 1))
     torch.testing.assert_close(swap.v, torch.cat([x[:, :1], y[:, 1:]], 1))
 
 
 def test_cross_cycle_and_reconstruction_are_weighted_means() -> None:
     """A generator that adds .1 to all values: off by .1 after one pass, and after two by .2 in both channels."""
-    game = ideal(generator=Formula(lambda c, a, domain: composed(c, a, domain) + 0.1))
-    terms = game.eg_loss(batch())
+    system = ideal(generator=Formula(lambda c, a, domain: composed(c, a, domain) + 0.1))
+    terms = system.eg_loss(batch())
     assert terms["reconstruction"].item() == pytest.approx(10 * 2 * 0.1, rel=1e-4)
     assert terms["cross_cycle"].item() == pytest.approx(10 * 2 * 0.2, rel=1e-4)
 
@@ -111,13 +111,13 @@ def test_halves_of_the_batch() -> None:
     """The second images are nothing but real ones for D2: NaN in them shows there and nowhere else."""
     x, y = batch()
     x[1], y[1] = math.nan, math.nan
-    spoilt, game = Domains(x, y), ideal()
-    assert all(term.isfinite() for term in game.content_critic_loss(spoilt).values())
-    assert all(term.isfinite() for term in game.eg_loss(spoilt).values())
-    assert all(term.isfinite() for term in game.g_loss(spoilt).values())
-    terms = game.d_loss(spoilt)
+    spoilt, system = Domains(x, y), ideal()
+    assert all(term.isfinite() for term in system.content_critic_loss(spoilt).values())
+    assert all(term.isfinite() for term in system.eg_loss(spoilt).values())
+    assert all(term.isfinite() for term in system.g_loss(spoilt).values())
+    terms = system.d_loss(spoilt)
     assert {name for name, term in terms.items() if term.isnan()} == {"X2_adversarial", "Y2_adversarial"}
-    assert DRIT.together == 2
+    assert DRIT.pack_size == 2
 
 
 # The terms
@@ -197,15 +197,15 @@ def test_contents_stay_small() -> None:
 
 
 def test_translate_and_transfer() -> None:
-    (x, y), game = batch(), ideal()
+    (x, y), system = batch(), ideal()
     random.seed(2)
-    first, second = game.translate(x), game.translate(x)
+    first, second = system.translate(x), system.translate(x)
     torch.testing.assert_close(first[:, :1], x[:, :1])
     assert (first[:, 1] != second[:, 1]).all() and first[:, 1].min() > 5  # of domain y
-    assert game.translate(y, "y2x")[:, 1].max() < 5
-    torch.testing.assert_close(game.transfer(x, y), torch.cat([x[:, :1], y[:, 1:]], 1))
-    torch.testing.assert_close(game.transfer(y, x[:1], "y2x")[1, 1], x[0, 1])
-    shown = game.sample(batch())
+    assert system.translate(y, "y2x")[:, 1].max() < 5
+    torch.testing.assert_close(system.transfer(x, y), torch.cat([x[:, :1], y[:, 1:]], 1))
+    torch.testing.assert_close(system.transfer(y, x[:1], "y2x")[1, 1], x[0, 1])
+    shown = system.sample(batch())
     assert all(images.shape == x.shape and name.isidentifier() for name, images in shown.items())
     assert DRIT.multimodal and DRIT.directions == ("x2y", "y2x")
 
@@ -230,10 +230,10 @@ def trainer(system: System) -> Trainer:
     return Trainer(system, data, optimizers, batch_size=2, iterations=10, seed=0)
 
 
-def play(game: System, turn: Turn, data: Any) -> Terms:
-    for name, network in game.named_children():
-        network.requires_grad_(name in turn.moves)
-    game.zero_grad()
+def play(system: System, turn: Turn, data: Any) -> Terms:
+    for name, network in system.named_children():
+        network.requires_grad_(name in turn.trains)
+    system.zero_grad()
     terms = turn.loss(data)
     sum(terms.values()).backward()
     return terms
@@ -242,29 +242,29 @@ def play(game: System, turn: Turn, data: Any) -> Terms:
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_every_loss_reaches_its_movers_and_nobody_else(deterministic: bool) -> None:
     random.seed(0)
-    game = small(deterministic=deterministic)
+    system = small(deterministic=deterministic)
     data = Domains(*torch.rand(2, 2, 3, 16, 16))
-    for turn in game.turns():
-        play(game, turn, data)
-        for name, network in game.named_children():
-            assert all((p.grad is not None) == (name in turn.moves) for p in network.parameters()), (turn.name, name)
+    for turn in system.turns():
+        play(system, turn, data)
+        for name, network in system.named_children():
+            assert all((p.grad is not None) == (name in turn.trains) for p in network.parameters()), (turn.name, name)
 
 
 def test_cadence() -> None:
     """D^c three times, each on a batch of its own; then the four critics, E and G, and again E^c and G, on the first of
     these batches.
     """
-    game = small(Objective(NonSaturating(), constraint=WeightClip(0.01)))
+    system = small(Objective(NonSaturating(), constraint=WeightClip(0.01)))
     judges = ("D_X", "D_Y", "D2_X", "D2_Y")
-    assert [(turn.moves, turn.steps, turn.clip_norm) for turn in game.turns()] == [
+    assert [(turn.trains, turn.steps, turn.clip_norm) for turn in system.turns()] == [
         (("D_content",), 3, 5.0), (judges, 1, None), (("content", "attribute", "generator"), 1, None),
         (("content", "generator"), 1, None),
     ]  # fmt: skip
-    runs = trainer(game)
+    runs = trainer(system)
     for iteration in (1, 2):
         runs.iterate()
         assert runs.position == 6 * iteration
-    assert max(float(p.detach().abs().max()) for p in game.D2_Y.parameters()) <= 0.01
+    assert max(float(p.detach().abs().max()) for p in system.D2_Y.parameters()) <= 0.01
     assert small(d_iter=1).turns()[0].steps == 1
     with pytest.raises(ValueError, match="lambda_content=0 is the game without"):
         small(d_iter=0)
@@ -290,11 +290,11 @@ class Slope(System):
 
 @pytest.mark.parametrize("slope, clip_norm, step", [(50.0, 5.0, 0.5), (2.0, 5.0, 0.2), (50.0, None, 5.0)])
 def test_clip_norm_shortens_long_gradients_only(slope: float, clip_norm: float | None, step: float) -> None:
-    game = Slope(slope, clip_norm)
-    before = game.network.weight.item()
-    runs = trainer(game)
+    system = Slope(slope, clip_norm)
+    before = system.network.weight.item()
+    runs = trainer(system)
     scalars = runs.iterate()
-    assert before - game.network.weight.item() == pytest.approx(step, rel=1e-4)
+    assert before - system.network.weight.item() == pytest.approx(step, rel=1e-4)
     assert scalars["t/grad_norm/network"].item() == pytest.approx(slope)  # the log has it as it was
 
 
@@ -382,12 +382,12 @@ def test_content_is_noisy_in_training_only() -> None:
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_attribute_matters_and_content_does(deterministic: bool) -> None:
-    game = small(deterministic=deterministic).eval()
+    system = small(deterministic=deterministic).eval()
     x, y = torch.rand(2, 1, 3, 16, 16)
     random.seed(0)
-    assert (game.translate(x) - game.translate(x)).abs().max() > 1e-6
-    assert (game.transfer(x, y) - game.transfer(y, y)).abs().max() > 1e-6
-    assert torch.equal(game.transfer(x, y), game.transfer(x, y))
+    assert (system.translate(x) - system.translate(x)).abs().max() > 1e-6
+    assert (system.transfer(x, y) - system.transfer(y, y)).abs().max() > 1e-6
+    assert torch.equal(system.transfer(x, y), system.transfer(x, y))
 
 
 def test_no_critic_normalises_unless_asked() -> None:
@@ -413,6 +413,6 @@ def test_sizes_that_do_not_fit() -> None:
 
 
 def test_other_losses_play() -> None:
-    game = ideal(Objective(LeastSquares(scale=1.0)))
+    system = ideal(Objective(LeastSquares(scale=1.0)))
     expected = sum((0.3 * k - 1) ** 2 for k in (1, 2, 3))
-    assert game.eg_loss(batch())["X_adversarial"].item() == pytest.approx(expected, rel=1e-4)
+    assert system.eg_loss(batch())["X_adversarial"].item() == pytest.approx(expected, rel=1e-4)

@@ -80,28 +80,28 @@ class Fives:
 
 
 def test_three_clipped_steps_of_the_critics_then_one_of_the_generators() -> None:
-    game = dual(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=3))
+    system = dual(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=3))
     played: list[str] = []
     for name in ("d_loss", "g_loss"):
-        loss = getattr(game, name)
-        setattr(game, name, lambda batch, loss=loss, name=name: (played.append(name), loss(batch))[1])
-    optimizers = {name: torch.optim.RMSprop(network.parameters(), 5e-5) for name, network in game.named_children()}
-    trainer = Trainer(game, Fives(), optimizers, batch_size=2, iterations=1, seed=0)  # type: ignore[arg-type]
+        loss = getattr(system, name)
+        setattr(system, name, lambda batch, loss=loss, name=name: (played.append(name), loss(batch))[1])
+    optimizers = {name: torch.optim.RMSprop(network.parameters(), 5e-5) for name, network in system.named_children()}
+    trainer = Trainer(system, Fives(), optimizers, batch_size=2, iterations=1, seed=0)  # type: ignore[arg-type]
     trainer.iterate()
     assert played == ["d_loss"] * 3 + ["g_loss"] and trainer.position == 3 * 2
-    for critic in (game.D_A, game.D_B):
+    for critic in (system.D_A, system.D_B):
         assert all(w.abs().max() <= 0.01 for w in critic.parameters())
-    assert game.G_A.scale.item() != 2.0 and game.G_B.scale.item() != 1.0
-    assert [turn.moves for turn in game.turns()] == [("D_A", "D_B"), ("G_A", "G_B")]
+    assert system.G_A.scale.item() != 2.0 and system.G_B.scale.item() != 1.0
+    assert [turn.trains for turn in system.turns()] == [("D_A", "D_B"), ("G_A", "G_B")]
 
 
 def test_translate_and_noise() -> None:
-    game, u = dual(), BATCH.x
-    assert torch.equal(game.translate(u), 2 * u) and torch.equal(game.translate(u, "y2x"), u + 1)
-    assert {name: part.flatten()[0].item() for name, part in game.sample(BATCH).items()} == {
+    system, u = dual(), BATCH.x
+    assert torch.equal(system.translate(u), 2 * u) and torch.equal(system.translate(u, "y2x"), u + 1)
+    assert {name: part.flatten()[0].item() for name, part in system.sample(BATCH).items()} == {
         "u": 1, "G_A": 2, "G_BG_A": 3, "v": 5, "G_B": 6, "G_AG_B": 12,
     }  # fmt: skip
-    assert not game.multimodal
+    assert not system.multimodal
     noisy = DualGAN(NoiseDropout(), NoiseDropout(), Mean(1.0), Mean(1.0), Objective(Wasserstein())).eval()
     assert noisy.multimodal
     big = torch.ones(1, 1, 32, 32)

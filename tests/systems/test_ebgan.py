@@ -73,7 +73,7 @@ def test_the_margin_falls_linearly_to_zero_and_stays() -> None:
     loss = EnergyMargin(margin)
     assert loss.at(4) == EnergyMargin(8.0) and EnergyMargin(3.0).at(4) == EnergyMargin(3.0)
     objective = EnergyObjective(loss)
-    assert objective.at(7).adversarial == EnergyMargin(2.0) and objective.gauges(7) == {"energy/margin": 2.0}
+    assert objective.at(7).adversarial == EnergyMargin(2.0) and objective.scalars(7) == {"energy/margin": 2.0}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def ones(n: int, *shape: int, device: object = "cpu") -> Tensor:
     return torch.arange(1.0, n + 1).view(n, 1).expand(n, *shape)
 
 
-def game(margin: float | LinearMargin = 10.0, **settings: float) -> EBGAN:
+def system(margin: float | LinearMargin = 10.0, **settings: float) -> EBGAN:
     return EBGAN(Sheet(), Halve(0.0), EnergyObjective(EnergyMargin(margin)), 1, ones, **settings)
 
 
@@ -205,15 +205,15 @@ BATCH = Images(torch.full((3, 1, 2, 2), 1.5))  # energy 3; the fakes 2, 4, 6 on 
 
 
 def test_both_losses_by_hand() -> None:
-    terms = game().d_loss(BATCH)
+    terms = system().d_loss(BATCH)
     assert list(terms) == ["adversarial"] and terms["adversarial"].item() == approx(3 + (6 + 2 + 0) / 3)
-    terms = game().g_loss(BATCH)
+    terms = system().g_loss(BATCH)
     assert list(terms) == ["adversarial"] and terms["adversarial"].item() == approx(8)
 
 
 def test_pulling_away_is_in_the_loss_of_g_alone() -> None:
     """The fakes' codes are multiples of (1, 1, 1, 1): f_PT is 1."""
-    plays = game(lambda_pt=0.1)
+    plays = system(lambda_pt=0.1)
     assert list(plays.d_loss(BATCH)) == ["adversarial"]
     terms = plays.g_loss(BATCH)
     assert terms["adversarial"].item() == approx(8) and terms["pulling_away"].item() == approx(0.1)
@@ -244,24 +244,24 @@ def test_codes_are_made_once() -> None:
 
 
 def test_a_scheduled_margin_follows_the_iteration() -> None:
-    plays = game(LinearMargin(12.0, 4))
-    losses, gauges = [], []
+    plays = system(LinearMargin(12.0, 4))
+    losses, scalars = [], []
     for plays.iteration in (0, 1, 2, 4, 9):
         losses.append(plays.d_loss(BATCH)["adversarial"].item())
-        gauges.append(plays.gauges()["energy/margin"])
-    assert gauges == [12, 9, 6, 0, 0]
+        scalars.append(plays.scalars()["energy/margin"])
+    assert scalars == [12, 9, 6, 0, 0]
     assert losses == approx([3 + 12 / 3, 3 + 6 / 3, 3 + 2 / 3, 3, 3])  # fakes' energies: 4, 8, 12
 
 
 def test_turns_and_pictures() -> None:
-    plays = game()
-    assert [(turn.moves, turn.steps) for turn in plays.turns()] == [(("discriminator",), 1), (("generator",), 1)]
+    plays = system()
+    assert [(turn.trains, turn.steps) for turn in plays.turns()] == [(("discriminator",), 1), (("generator",), 1)]
     pictures = plays.sample(BATCH)
     assert list(pictures) == ["generated", "generated_reconstructed", "real", "real_reconstructed"]
     assert pictures["real"] is BATCH.image and pictures["real_reconstructed"].abs().sum() == 0
-    assert plays.scores(BATCH)["energy/real"].tolist() == [3, 3, 3]
-    assert plays.scores(BATCH)["energy/generated"].tolist() == [4, 8, 12]
-    assert GAN(Sheet(), nn.Flatten(0), Objective(Wasserstein())).scores(BATCH) == {}
+    assert plays.histograms(BATCH)["energy/real"].tolist() == [3, 3, 3]
+    assert plays.histograms(BATCH)["energy/generated"].tolist() == [4, 8, 12]
+    assert GAN(Sheet(), nn.Flatten(0), Objective(Wasserstein())).histograms(BATCH) == {}
 
 
 # -- BEGAN
@@ -273,7 +273,7 @@ def test_k_by_hand() -> None:
     assert plays.k.item() == 0
     assert plays.d_loss(BATCH)["adversarial"].item() == approx(3)
     assert plays.g_loss(BATCH)["adversarial"].item() == approx(8)
-    assert plays.gauges() == approx({"began/k": 0, "began/M": 3 + abs(0.5 * 3 - 8)})
+    assert plays.scalars() == approx({"began/k": 0, "began/M": 3 + abs(0.5 * 3 - 8)})
     plays.update_k()
     assert plays.k.item() == 0  # .1 (1.5 - 8) < 0
     plays = began_game(gamma=1.0, lambda_k=0.1)
@@ -406,18 +406,18 @@ def test_zero_padding() -> None:
     [([11.0, 12.0], "never opens"), ([1.0, 9.0], "never closes"), ([1.0, 11.0], None), ([11.0, 9.9], None)],
 )
 def test_a_hinge_that_never_moves_is_told_once(energies: list[float], says: str | None) -> None:
-    monitor = Monitor(game())
+    monitor = Monitor(system())
     told = [monitor.hinge(i, {"energy/generated": tensor(energies)}, {"energy/margin": 10.0}) for i in range(8)]
     assert [len(lines) for lines in told] == ([0, 0, 0, 0, 1, 0, 0, 0] if says else [0] * 8)
     assert not says or (says in told[4][0] and "margin 10" in told[4][0] and "\n" not in told[4][0])
 
 
 def test_a_hinge_that_moved_once_is_no_news() -> None:
-    monitor = Monitor(game())
+    monitor = Monitor(system())
     for i, energy in enumerate([11.0, 1.0, *[2.0] * 8]):
         assert not monitor.hinge(i, {"energy/generated": tensor([energy])}, {"energy/margin": 10.0})
-    for gauges in ({}, {"energy/margin": 0.0}):  # BEGAN; a margin that has fallen to 0
-        assert not any(Monitor(game()).hinge(i, {"energy/generated": tensor([1.0])}, gauges) for i in range(9))
+    for scalars in ({}, {"energy/margin": 0.0}):  # BEGAN; a margin that has fallen to 0
+        assert not any(Monitor(system()).hinge(i, {"energy/generated": tensor([1.0])}, scalars) for i in range(9))
 
 
 @pytest.mark.parametrize("model", ["ebgan_pt", "began"])

@@ -16,7 +16,7 @@ from gan_cli.losses import divergences as d
 from gan_cli.losses.adversarial import AdversarialLoss, Minimax, NonSaturating, Wasserstein
 from gan_cli.losses.objective import Objective, WeightClip
 from gan_cli.losses.penalties import GradientPenalty
-from gan_cli.metrics.base import Evidence, Samples
+from gan_cli.metrics.base import EvaluationData, Samples
 from gan_cli.metrics.discriminator_accuracy import Decision
 from gan_cli.metrics.gaussian_fit import DIVERGENCES, GaussianFit, Line
 from gan_cli.networks.fgan import (
@@ -28,11 +28,11 @@ from gan_cli.networks.fgan import (
     TanhDiscriminator,
 )
 from gan_cli.systems.fgan_single_step import SingleStepGAN
-from gan_cli.systems.gradients import reverse
 from gan_cli.tools.demos.gaussian import NAMES, PAPER, best, off_diagonal
 from gan_cli.training.schedules import LinearDecay
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import random
+from gan_cli.utils.autograd import reverse
 
 STDS = [0.254951, 1.414214]
 
@@ -69,15 +69,15 @@ def play(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
 )  # fmt: skip
 def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLoss) -> None:
     """w + eta grad_w F and theta - eta grad_theta F, each worked out by itself; the old weights in both."""
-    game, eta = play(adversarial), 0.3
+    system, eta = play(adversarial), 0.3
     data = Double([0.33, 0.67], [-1.0, 2.0], STDS)
-    optimizers = {name: torch.optim.SGD(net.parameters(), eta) for name, net in game.named_children()}
-    trainer = Trainer(game, data, optimizers, batch_size=16, iterations=1, seed=5)
+    optimizers = {name: torch.optim.SGD(net.parameters(), eta) for name, net in system.named_children()}
+    trainer = Trainer(system, data, optimizers, batch_size=16, iterations=1, seed=5)
     real = data.train_batch(5, 0, 16).image
     with random.fork(5):
         z = random.normal(16, 2).double()
-    F = -adversarial.d_loss(game.discriminator(real), game.discriminator(game.generator(z)))
-    w, theta = list(game.discriminator.parameters()), list(game.generator.parameters())
+    F = -adversarial.d_loss(system.discriminator(real), system.discriminator(system.generator(z)))
+    w, theta = list(system.discriminator.parameters()), list(system.generator.parameters())
     up = torch.autograd.grad(F, w, retain_graph=True)
     down = torch.autograd.grad(F, theta)
     expected = [p + eta * g for p, g in zip(w, up, strict=True)]
@@ -90,29 +90,29 @@ def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLo
 
 
 def test_one_forward_of_each_network() -> None:
-    game, seen = play(d.FGAN(d.KL())), {"G": [], "D": []}
-    game.generator.register_forward_hook(lambda module, x, y: seen["G"].append(y.detach()))
-    game.discriminator.register_forward_hook(lambda module, x, y: seen["D"].append(x[0].detach()))
+    system, seen = play(d.FGAN(d.KL())), {"G": [], "D": []}
+    system.generator.register_forward_hook(lambda module, x, y: seen["G"].append(y.detach()))
+    system.discriminator.register_forward_hook(lambda module, x, y: seen["D"].append(x[0].detach()))
     batch = Double([0.33, 0.67], [-1.0, 2.0], STDS).train_batch(0, 0, 8)
-    (turn,) = game.turns()
-    assert turn.steps == 1 and set(turn.moves) == {"generator", "discriminator"}
+    (turn,) = system.turns()
+    assert turn.steps == 1 and set(turn.trains) == {"generator", "discriminator"}
     turn.loss(batch)["adversarial"].backward()
     assert [len(calls) for calls in seen.values()] == [1, 1]  # D: reals and fakes in one pass
     torch.testing.assert_close(seen["D"][0], torch.cat([batch.image, seen["G"][0]]))
-    assert all(p.grad is not None for p in game.parameters())
+    assert all(p.grad is not None for p in system.parameters())
 
 
 def test_the_penalty_is_the_discriminators_alone_and_the_constraint_holds() -> None:
     batch = Double([0.33, 0.67], [-1.0, 2.0], STDS).train_batch(0, 0, 8)
     gradients = []
     for penalty in (None, GradientPenalty(weight=1000.0)):
-        game = play(Wasserstein(), penalty=penalty, constraint=WeightClip(0.01))
+        system = play(Wasserstein(), penalty=penalty, constraint=WeightClip(0.01))
         random.seed(0)
-        sum(game.dg_loss(batch).values()).backward()
-        gradients.append(game.generator[0].weight.grad)
-        (turn,) = game.turns()
+        sum(system.dg_loss(batch).values()).backward()
+        gradients.append(system.generator[0].weight.grad)
+        (turn,) = system.turns()
         turn.after_step()
-        assert max(float(p.detach().abs().max()) for p in game.discriminator.parameters()) <= 0.01
+        assert max(float(p.detach().abs().max()) for p in system.discriminator.parameters()) <= 0.01
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
@@ -233,49 +233,49 @@ class Score(nn.Module):
         return self.scores
 
 
-def evidence(game: object, data: object, **samples: Samples) -> Evidence:
+def evidence(system: object, data: object, **samples: Samples) -> EvaluationData:
     none = Samples("none", 0, lambda: iter(()))
-    return Evidence(**{"generated": none, "train": none, "test": none} | samples, game=game, data=data)
+    return EvaluationData(**{"generated": none, "train": none, "test": none} | samples, system=system, data=data)
 
 
 def test_the_metric_reads_the_generator_and_the_bound() -> None:
     data, generator = mixture(), GaussianGenerator(mu=0.9, sigma=-1.7)
     line = Line(data, generator.mu.double().detach(), -generator.sigma.double().detach())
-    game = SimpleNamespace(generator=generator, discriminator=Score(line), objective=Objective(d.FGAN(d.KL())))
-    values = GaussianFit()(evidence(game, data))
+    system = SimpleNamespace(generator=generator, discriminator=Score(line), objective=Objective(d.FGAN(d.KL())))
+    values = GaussianFit()(evidence(system, data))
     assert set(values) == set(GaussianFit.better)
     assert values["mu"] == pytest.approx(0.9) and values["sigma"] == pytest.approx(1.7)
     assert values["bound"] == pytest.approx(values["kl"], abs=1e-9) and values["kl"] > 0.28
-    game.objective = Objective(d.FGAN(d.PearsonChi2()))
-    assert GaussianFit()(evidence(game, data))["bound"] < values["pearson"] - 0.01  # T* of another divergence
-    game.objective = Objective(Wasserstein())
-    assert "bound" not in GaussianFit()(evidence(game, data))
+    system.objective = Objective(d.FGAN(d.PearsonChi2()))
+    assert GaussianFit()(evidence(system, data))["bound"] < values["pearson"] - 0.01  # T* of another divergence
+    system.objective = Objective(Wasserstein())
+    assert "bound" not in GaussianFit()(evidence(system, data))
 
 
 def test_the_metric_says_what_it_needs() -> None:
-    game = SimpleNamespace(generator=GaussianGenerator())
-    GaussianFit().check(game, mixture())
+    system = SimpleNamespace(generator=GaussianGenerator())
+    GaussianFit().check(system, mixture())
     with pytest.raises(ValueError, match="dataset=mixture_1d"):
-        GaussianFit().check(game, object())
+        GaussianFit().check(system, object())
     with pytest.raises(ValueError, match="network=fgan_gaussian"):
         GaussianFit().check(SimpleNamespace(generator=nn.Linear(1, 1)), mixture())
-    game.generator.sigma.data.zero_()
+    system.generator.sigma.data.zero_()
     with pytest.raises(ValueError, match="no density"):
-        GaussianFit()(evidence(game, mixture()))
+        GaussianFit()(evidence(system, mixture()))
     with pytest.raises(ValueError, match="loss=fgan"):
         Decision().check(SimpleNamespace(objective=Objective(Minimax())), None)
 
 
 def test_decision_counts_both_kinds_by_the_threshold_in_the_datas_range() -> None:
     """KL's threshold is 1. Pixels in [0, 1] reach D as such, -1, .2 and 1 as 0, .6 and 1; scores are twice that."""
-    game = SimpleNamespace(
+    system = SimpleNamespace(
         discriminator=lambda x: 2 * x.flatten(1).mean(1), objective=Objective(d.FGAN(d.KL()))
     )
     real = Images(torch.tensor([-1.0, 0.2, 1.0, 1.0]).view(4, 1, 1, 1))
     fake = Images(torch.tensor([-1.0, -1.0, -0.5, 0.2, 1.0]).view(5, 1, 1, 1))
     values = Decision()(
         evidence(
-            game, SimpleNamespace(value_range=(0, 1)),
+            system, SimpleNamespace(value_range=(0, 1)),
             test=Samples("test", 4, lambda: iter([real])), generated=Samples("generated", 5, lambda: iter([fake])),
         )
     )  # fmt: skip
@@ -311,15 +311,15 @@ def test_a_short_run_learns_the_gaussian_and_its_bound() -> None:
     for name in ("kl", "reverse_kl"):
         torch.manual_seed(0)
         objective = Objective(d.FGAN(DIVERGENCES[name]))
-        game = SingleStepGAN(GaussianGenerator(), TanhDiscriminator(1, 1, [32, 32]), objective, latent_dim=1)
-        optimizers = {n: torch.optim.Adam(net.parameters(), 0.02, (0.5, 0.999)) for n, net in game.named_children()}
+        system = SingleStepGAN(GaussianGenerator(), TanhDiscriminator(1, 1, [32, 32]), objective, latent_dim=1)
+        optimizers = {n: torch.optim.Adam(net.parameters(), 0.02, (0.5, 0.999)) for n, net in system.named_children()}
         trainer = Trainer(
-            game, mixture(), optimizers, batch_size=256, iterations=400, seed=0, schedule=LinearDecay(0.3)
+            system, mixture(), optimizers, batch_size=256, iterations=400, seed=0, schedule=LinearDecay(0.3)
         )
         for _ in range(400):
             trainer.iterate()
         with torch.no_grad():
-            fits[name] = GaussianFit()(evidence(game, mixture()))
+            fits[name] = GaussianFit()(evidence(system, mixture()))
     for name, (mu, sigma) in {"kl": (1.01, 1.83), "reverse_kl": (1.58, 1.63)}.items():
         fit = fits[name]
         assert fit["mu"] == pytest.approx(mu, abs=0.15) and fit["sigma"] == pytest.approx(sigma, abs=0.15)

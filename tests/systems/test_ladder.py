@@ -18,7 +18,7 @@ from gan_cli.losses.adversarial import EnergyMargin, NonSaturating
 from gan_cli.losses.objective import EnergyObjective, LinearMargin, Objective
 from gan_cli.metrics.classification_error import ClassificationError
 from gan_cli.metrics.code_error import CodeError
-from gan_cli.metrics.samples import of_game
+from gan_cli.metrics.samples import from_model
 from gan_cli.networks.ladder import Combinator, Ladder, moments
 from gan_cli.systems.base import System
 from gan_cli.systems.ebgan_ladder import EBGANLadder
@@ -235,43 +235,43 @@ CLASS = math.log1p(math.exp(-2))  # logits (-1, 1) for class 1, (1, -1) for clas
 
 
 def test_the_ladder_game_by_hand() -> None:
-    game = LadderGame(by_hand(), ENERGIES)
-    (turn,) = game.turns()
-    assert turn.name == "d" and turn.moves == ("discriminator",) and turn.steps == 1
+    system = LadderGame(by_hand(), ENERGIES)
+    (turn,) = system.turns()
+    assert turn.name == "d" and turn.trains == ("discriminator",) and turn.steps == 1
     terms = {name: term.item() for name, term in turn.loss(BATCH).items()}
     assert terms == pytest.approx({"class": CLASS, "reconstruction": ENERGY.mean().item()})
-    assert game.discriminator.tracked == 1 and game.discriminator.mean0.tolist() == [4, -2]
-    assert game.classify(X).tolist() == [1, 0]
-    assert set(game.sample(Images(X))) == {"x", "denoised"}
+    assert system.discriminator.tracked == 1 and system.discriminator.mean0.tolist() == [4, -2]
+    assert system.classify(X).tolist() == [1, 0]
+    assert set(system.sample(Images(X))) == {"x", "denoised"}
 
 
 def test_labelled_images_are_classified_and_the_others_denoised() -> None:
     """Exchanged, the labelled images are wrong by 2 more; what the others are does not matter to the class."""
-    game = LadderGame(by_hand(), ENERGIES)
-    terms = game.d_loss(BATCH._replace(image=2 * X.flip(0)))
+    system = LadderGame(by_hand(), ENERGIES)
+    terms = system.d_loss(BATCH._replace(image=2 * X.flip(0)))
     assert terms["class"].item() == pytest.approx(CLASS)
     assert terms["reconstruction"].item() != pytest.approx(ENERGY.mean().item())
-    terms = game.d_loss(BATCH._replace(labelled=X.flip(0)))
+    terms = system.d_loss(BATCH._replace(labelled=X.flip(0)))
     assert terms["class"].item() == pytest.approx(CLASS + 2)
     assert terms["reconstruction"].item() == pytest.approx(ENERGY.mean().item())
 
 
 def test_ebgan_ladder_by_hand() -> None:
     """A margin of 300 lies 30.9375 above the first fake's energy, and below the second's."""
-    game = EBGANLadder(Fixed(), by_hand(), EnergyObjective(EnergyMargin(300.0)), latent_dim=2)
-    terms = {name: term.item() for name, term in game.d_loss(BATCH).items()}
+    system = EBGANLadder(Fixed(), by_hand(), EnergyObjective(EnergyMargin(300.0)), latent_dim=2)
+    terms = {name: term.item() for name, term in system.d_loss(BATCH).items()}
     assert terms == pytest.approx({"class": CLASS, "adversarial": ENERGY.mean().item() + 30.9375 / 2})
-    assert game.g_loss(BATCH)["adversarial"].item() == pytest.approx(ENERGY.mean().item())
-    assert [(turn.name, turn.moves, turn.steps) for turn in game.turns()] == [
+    assert system.g_loss(BATCH)["adversarial"].item() == pytest.approx(ENERGY.mean().item())
+    assert [(turn.name, turn.trains, turn.steps) for turn in system.turns()] == [
         ("d", ("discriminator",), 1), ("g", ("generator",), 1)
     ]  # fmt: skip
-    assert set(game.scores(Images(X))) == {"energy/real", "energy/generated"}
+    assert set(system.histograms(Images(X))) == {"energy/real", "energy/generated"}
 
 
 def test_without_margin_it_is_the_ladder_alone() -> None:
-    def terms(game: System) -> dict[str, Tensor]:
+    def terms(system: System) -> dict[str, Tensor]:
         torch.manual_seed(2)
-        return game.turns()[0].loss(SemiSupervised(images(), images(), torch.tensor([0, 1, 2, 0, 1, 2])))
+        return system.turns()[0].loss(SemiSupervised(images(), images(), torch.tensor([0, 1, 2, 0, 1, 2])))
 
     generator = nn.Sequential(nn.Linear(2, 4, dtype=torch.float64), nn.Unflatten(1, (1, 2, 2)))
     objective = EnergyObjective(EnergyMargin(LinearMargin(16.0, 3)))
@@ -290,24 +290,24 @@ def trainer(decay: int = 4) -> Trainer:
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(3, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
     objective = EnergyObjective(EnergyMargin(LinearMargin(2000.0, decay)))  # the energies are about 500
-    game = EBGANLadder(generator, Ladder(8, 1, 6, widths=(9, 7)), objective, latent_dim=3)
-    optimizers = {name: torch.optim.Adam(net.parameters(), lr=1e-2) for name, net in game.named_children()}
-    return Trainer(game, data(), optimizers, batch_size=6, iterations=7, seed=0)
+    system = EBGANLadder(generator, Ladder(8, 1, 6, widths=(9, 7)), objective, latent_dim=3)
+    optimizers = {name: torch.optim.Adam(net.parameters(), lr=1e-2) for name, net in system.named_children()}
+    return Trainer(system, data(), optimizers, batch_size=6, iterations=7, seed=0)
 
 
 def test_the_margin_falls_and_the_generator_stops_at_its_iteration() -> None:
     played = trainer()
-    game = played.system
+    system = played.system
     for iteration, margin in enumerate([2000, 1500, 1000, 500, 0, 0]):
-        before = {name: value.clone() for name, value in game.state_dict().items()}
+        before = {name: value.clone() for name, value in system.state_dict().items()}
         terms = played.iterate()
-        after = game.state_dict().items()
+        after = system.state_dict().items()
         moved = {name.split(".")[0] for name, value in after if not torch.equal(value, before[name])}
-        assert game.gauges() == {"energy/margin": margin}  # type: ignore[attr-defined]
+        assert system.scalars() == {"energy/margin": margin}  # type: ignore[attr-defined]
         assert moved == ({"generator", "discriminator"} if iteration < 4 else {"discriminator"})
         assert ("g/adversarial" in terms) == ("d/adversarial" in terms) == (iteration < 4)
         assert ("d/reconstruction" in terms) == (iteration >= 4)
-    assert int(game.discriminator.tracked) == 6  # by D's turn alone
+    assert int(system.discriminator.tracked) == 6  # by D's turn alone
     assert played.position == 6 * 6
 
 
@@ -352,16 +352,16 @@ def test_it_learns_from_four_labels() -> None:
     """One of each class; by the running statistics. Chance is an error of .75."""
     torch.manual_seed(0)
     few = FewLabels(Patterns(), 4)
-    game = LadderGame(Ladder(4, 1, 4, widths=(20,), noise=0.1), ENERGIES)
-    optimizers = {"discriminator": torch.optim.Adam(game.discriminator.parameters(), lr=5e-3, betas=(0.5, 0.999))}
-    played = Trainer(game, few, optimizers, batch_size=20, iterations=120, seed=0)
+    system = LadderGame(Ladder(4, 1, 4, widths=(20,), noise=0.1), ENERGIES)
+    optimizers = {"discriminator": torch.optim.Adam(system.discriminator.parameters(), lr=5e-3, betas=(0.5, 0.999))}
+    played = Trainer(system, few, optimizers, batch_size=20, iterations=120, seed=0)
     first = played.iterate()["d/reconstruction"]
     for _ in range(119):
         last = played.iterate()["d/reconstruction"]
     assert last < first / 3
-    game.eval()
+    system.eval()
     test = few.test_batch(0, 200)
-    assert (game.classify(test.image) != test.label).float().mean() < 0.25
+    assert (system.classify(test.image) != test.label).float().mean() < 0.25
 
 
 # few labels
@@ -434,12 +434,12 @@ def test_error_by_hand() -> None:
         num_classes=10,
         test_batch=lambda start, n: Images(answers[start : start + n].view(-1, 1, 1, 1), label[start : start + n]),
     )
-    game = SimpleNamespace(classify=lambda image: image.flatten())
+    system = SimpleNamespace(classify=lambda image: image.flatten())
     evidence = SimpleNamespace(
-        game=game, data=held_out, test=SimpleNamespace(size=1100, used=0), device=torch.device("cpu")
+        system=system, data=held_out, test=SimpleNamespace(size=1100, used=0), device=torch.device("cpu")
     )
     metric = ClassificationError()
-    metric.check(game, held_out)
+    metric.check(system, held_out)
     assert metric(evidence) == {"error": 0.2} and evidence.test.used == 1100
     evidence.test.size = 501  # 0, 5, ..., 500
     assert metric(evidence) == {"error": 101 / 501}
@@ -447,9 +447,9 @@ def test_error_by_hand() -> None:
 
 def test_error_is_of_games_that_name_classes() -> None:
     labelled = SimpleNamespace(num_classes=10)
-    for game in (SimpleNamespace(), SimpleNamespace(classify=len, categorical=[10])):
+    for system in (SimpleNamespace(), SimpleNamespace(classify=len, categorical=[10])):
         with pytest.raises(ValueError, match="model=ladder"):
-            ClassificationError().check(game, labelled)
+            ClassificationError().check(system, labelled)
     with pytest.raises(ValueError, match="model=infogan"):
         CodeError().check(SimpleNamespace(classify=len), labelled)
     with pytest.raises(ValueError, match="labelled"):
@@ -458,7 +458,7 @@ def test_error_is_of_games_that_name_classes() -> None:
 
 def test_a_ladder_network_alone_has_no_samples_to_score() -> None:
     few = FewLabels(Patterns(), 4)
-    found = of_game(LadderGame(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
+    found = from_model(LadderGame(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
     assert 0 <= ClassificationError()(found)["error"] <= 1 and found.test.used == 20
     assert found.train.take().label is None  # what is not told is not scored
     with pytest.raises(ValueError, match="draws no samples"):

@@ -57,7 +57,7 @@ BY_HAND: dict[str, tuple[kernels.Kernel, Callable[[Vector, Vector], float]]] = {
     "dot": (Dot(), dot),
     "cubic": (Cubic(), lambda x, y: (dot(x, y) / len(x) + 1) ** 3),
     "rq*": (
-        kernels.Sum([RationalQuadratic([1.0]), Dot()]),
+        kernels.SumKernel([RationalQuadratic([1.0]), Dot()]),
         lambda x, y: 1 / (1 + r2(x, y) / 2) + dot(x, y),
     ),
 }
@@ -283,15 +283,15 @@ def test_activation_penalty_by_hand() -> None:
 # Games
 
 
-def play(game: System, turn: Turn, batch: Images) -> dict[str, Tensor]:
+def play(system: System, turn: Turn, batch: Images) -> dict[str, Tensor]:
     """One step of plain descent, as the trainer plays it."""
-    for name, network in game.named_children():
-        network.requires_grad_(name in turn.moves)
-    game.zero_grad()
+    for name, network in system.named_children():
+        network.requires_grad_(name in turn.trains)
+    system.zero_grad()
     terms = turn.loss(batch)
     torch.stack(list(terms.values())).sum().backward()
     with torch.no_grad():
-        for parameter in game.parameters():
+        for parameter in system.parameters():
             if parameter.grad is not None:
                 parameter -= 0.1 * parameter.grad
     if turn.after_step:
@@ -299,25 +299,25 @@ def play(game: System, turn: Turn, batch: Images) -> dict[str, Tensor]:
     return terms
 
 
-def weights(game: System) -> dict[str, Tensor]:
-    return {name: torch.cat([p.detach().flatten() for p in net.parameters()]) for name, net in game.named_children()}
+def weights(system: System) -> dict[str, Tensor]:
+    return {name: torch.cat([p.detach().flatten() for p in net.parameters()]) for name, net in system.named_children()}
 
 
-def moved(before: dict[str, Tensor], game: System) -> set[str]:
-    return {name for name, value in weights(game).items() if not torch.equal(value, before[name])}
+def moved(before: dict[str, Tensor], system: System) -> set[str]:
+    return {name for name, value in weights(system).items() if not torch.equal(value, before[name])}
 
 
 def test_gmmn_is_one_turn_of_the_discrepancy() -> None:
-    game = GMMN(nn.Unflatten(1, (2, 1, 1)), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=2)
-    game.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
-    assert [(turn.moves, turn.steps) for turn in game.turns()] == [(("generator",), 1)]
+    system = GMMN(nn.Unflatten(1, (2, 1, 1)), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=2)
+    system.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
+    assert [(turn.trains, turn.steps) for turn in system.turns()] == [(("generator",), 1)]
     x = torch.tensor([[1.0, 2.0], [3.0, 0.0], [2.0, 4.0]])
     random.seed(5)
     z = random.uniform(3, 2)
     random.seed(5)
-    terms = game.turns()[0].loss(Images(x[:, :, None, None]))
+    terms = system.turns()[0].loss(Images(x[:, :, None, None]))
     assert terms["adversarial"].item() == pytest.approx((x.mean(0) - z.mean(0)).norm().item())
-    assert game.traverse(2)["interpolation"].shape == (2, 10, 2, 1, 1)
+    assert system.traverse(2)["interpolation"].shape == (2, 10, 2, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -337,16 +337,16 @@ def test_gmmn_learns_a_line_of_two_modes() -> None:
     """Points at -1 and 1, std .1: after a second of training both modes have their half and nothing lies between."""
     torch.manual_seed(0)
     random.seed(0)
-    game = GMMN(gmmn.Generator(1, 1, None, latent_dim=2, widths=[32, 32]),
+    system = GMMN(gmmn.Generator(1, 1, None, latent_dim=2, widths=[32, 32]),
                 TwoSampleObjective(MMD(RBF([0.1, 0.3, 1.0]), root=True)), latent_dim=2)  # fmt: skip
-    optimizer = torch.optim.Adam(game.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(system.parameters(), lr=5e-3)
     for _ in range(250):
         side = torch.randint(2, (64, 1, 1, 1)) * 2.0 - 1
-        (turn,) = game.turns()
+        (turn,) = system.turns()
         optimizer.zero_grad()
         turn.loss(Images(side + 0.1 * torch.randn(64, 1, 1, 1)))["adversarial"].backward()
         optimizer.step()
-    points = game.generate(2000).detach().flatten()
+    points = system.generate(2000).detach().flatten()
     assert ((points.abs() - 1).abs() < 0.3).float().mean() > 0.85
     assert 0.4 < (points > 0).float().mean() < 0.6
 
@@ -362,36 +362,36 @@ def autoencoder() -> GMMNAutoencoder:
 
 
 def test_two_phases_of_the_autoencoder() -> None:
-    game, batch = autoencoder(), Images(torch.rand(6, 1, 4, 4))
+    system, batch = autoencoder(), Images(torch.rand(6, 1, 4, 4))
     seen = []
-    for game.iteration in range(4):
-        (turn,) = game.turns()
-        before = weights(game)
-        terms = play(game, turn, batch)
-        seen.append((list(terms), moved(before, game)))
+    for system.iteration in range(4):
+        (turn,) = system.turns()
+        before = weights(system)
+        terms = play(system, turn, batch)
+        seen.append((list(terms), moved(before, system)))
     ae, g = (["reconstruction"], {"encoder", "decoder"}), (["adversarial"], {"generator"})
     assert seen == [ae, ae, g, g]
-    assert game.generate(3).shape == (3, 1, 4, 4) and game.sample(batch)["generated"].shape == (6, 1, 4, 4)
+    assert system.generate(3).shape == (3, 1, 4, 4) and system.sample(batch)["generated"].shape == (6, 1, 4, 4)
 
 
 def test_dropout_acts_in_the_first_phase_only_and_codes_are_compared() -> None:
-    game, x = autoencoder(), torch.rand(6, 1, 4, 4)
-    game.turns()
-    assert not torch.equal(game.encoder(x), game.encoder(x))
-    game.iteration = 2
-    (turn,) = game.turns()
-    code = game.encoder(x)
-    assert torch.equal(code, game.encoder(x))
+    system, x = autoencoder(), torch.rand(6, 1, 4, 4)
+    system.turns()
+    assert not torch.equal(system.encoder(x), system.encoder(x))
+    system.iteration = 2
+    (turn,) = system.turns()
+    code = system.encoder(x)
+    assert torch.equal(code, system.encoder(x))
     random.seed(3)
-    fake = game.generator(game.prior(6))
+    fake = system.generator(system.prior(6))
     random.seed(3)
     expected = root(biased_mmd2(RBF(), code, fake))
     torch.testing.assert_close(turn.loss(Images(x))["adversarial"], expected)
-    game.train()
-    game.turns()
-    assert torch.equal(game.encoder(x), code)  # as after a grid of samples
-    expected = nn.functional.binary_cross_entropy(game.decoder(code), x)
-    torch.testing.assert_close(game.ae_loss(Images(x))["reconstruction"], expected)
+    system.train()
+    system.turns()
+    assert torch.equal(system.encoder(x), code)  # as after a grid of samples
+    expected = nn.functional.binary_cross_entropy(system.decoder(code), x)
+    torch.testing.assert_close(system.ae_loss(Images(x))["reconstruction"], expected)
 
 
 class Scale(nn.Module):
@@ -411,26 +411,26 @@ def test_rank_hinge_is_one_sided() -> None:
 
 def test_mmd_gan_terms_by_hand() -> None:
     """f doubles, d thrices, G(z) = z + 10: f(x) = 2x, f(y) = 2y, d(f(x)) = 6x."""
-    game = MMDGAN(Scale(1.0, 10.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=1)
+    system = MMDGAN(Scale(1.0, 10.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=1)
     x = torch.tensor([[1.0], [3.0]])
     random.seed(2)
     y = random.normal(2, 1) + 10
     gap = 2 * float(y.mean() - 2)  # E f(y) - E f(x) > 0: the wrong order
     random.seed(2)
-    d = game.d_loss(Images(x))
+    d = system.d_loss(Images(x))
     assert {name: term.item() for name, term in d.items()} == pytest.approx(
         {"adversarial": -gap, "rank": 16 * gap, "reconstruction": 8 * 25 * float(x.square().mean() + y.square().mean())}
     )
     random.seed(2)
-    g = game.g_loss(Images(x))
+    g = system.g_loss(Images(x))
     assert {name: term.item() for name, term in g.items()} == pytest.approx({"adversarial": gap, "rank": -16 * gap})
 
 
 def test_mmd_gan_s_critic_looks_at_each_batch_once() -> None:
-    game = MMDGAN(Scale(1.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot())), latent_dim=1)
+    system = MMDGAN(Scale(1.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot())), latent_dim=1)
     looks = []
-    game.discriminator.register_forward_hook(lambda *_: looks.append(1))
-    for turn in game.turns():
+    system.discriminator.register_forward_hook(lambda *_: looks.append(1))
+    for turn in system.turns():
         turn.loss(Images(torch.ones(2, 1)))
     assert len(looks) == 4
 
@@ -438,24 +438,24 @@ def test_mmd_gan_s_critic_looks_at_each_batch_once() -> None:
 def test_mmd_gan_cadence_movers_and_clipping_of_the_encoder_only() -> None:
     torch.manual_seed(0)
     random.seed(0)
-    game = MMDGAN(
+    system = MMDGAN(
         dcgan.Generator(8, 1, latent_dim=5, width=2), mmd_gan.Encoder(8, 1, code_dim=5, width=2),
         dcgan.Generator(8, 1, latent_dim=5, width=2),
         TwoSampleObjective(MMD(RBF(), root=True), constraint=WeightClip(0.01), critic_steps=WarmUp()), latent_dim=5,
     )  # fmt: skip
     steps = []
-    for game.iteration in (0, 24, 25, 499, 500, 501):
-        steps.append([turn.steps for turn in game.turns()])
+    for system.iteration in (0, 24, 25, 499, 500, 501):
+        steps.append([turn.steps for turn in system.turns()])
     assert steps == [[100, 1], [100, 1], [5, 1], [5, 1], [100, 1], [5, 1]]
-    batch, (d, g) = Images(torch.rand(4, 1, 8, 8)), game.turns()
-    before = weights(game)
-    play(game, d, batch)
-    assert moved(before, game) == {"discriminator", "decoder"}
-    sizes = {name: value.abs().max().item() for name, value in weights(game).items()}
+    batch, (d, g) = Images(torch.rand(4, 1, 8, 8)), system.turns()
+    before = weights(system)
+    play(system, d, batch)
+    assert moved(before, system) == {"discriminator", "decoder"}
+    sizes = {name: value.abs().max().item() for name, value in weights(system).items()}
     assert sizes["discriminator"] <= 0.01 < min(sizes["decoder"], sizes["generator"])
-    before = weights(game)
-    play(game, g, batch)
-    assert moved(before, game) == {"generator"}
+    before = weights(system)
+    play(system, g, batch)
+    assert moved(before, system) == {"generator"}
 
 
 def test_features_and_a_penalty_in_the_plain_game() -> None:
@@ -463,13 +463,13 @@ def test_features_and_a_penalty_in_the_plain_game() -> None:
     torch.manual_seed(0)
     random.seed(0)
     objective = TwoSampleObjective(MMD(RationalQuadratic(), unbiased=True), WitnessPenalty(RationalQuadratic()))
-    game = GAN(mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), features.ToyFeatures(1, 2, widths=[8]), objective, 3)
+    system = GAN(mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), features.ToyFeatures(1, 2, widths=[8]), objective, 3)
     batch = Images(torch.rand(4, 2, 1, 1))
-    d, g = game.turns()
-    assert list(play(game, d, batch)) == ["adversarial", "penalty"]
+    d, g = system.turns()
+    assert list(play(system, d, batch)) == ["adversarial", "penalty"]
     random.seed(1)
-    h_y = game.discriminator(game.generate(4))
-    expected = unbiased_mmd2(RationalQuadratic(), game.discriminator(batch.image), h_y)
+    h_y = system.discriminator(system.generate(4))
+    expected = unbiased_mmd2(RationalQuadratic(), system.discriminator(batch.image), h_y)
     random.seed(1)
     torch.testing.assert_close(g.loss(batch)["adversarial"], expected)
 

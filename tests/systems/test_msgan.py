@@ -94,12 +94,13 @@ def counted(network: nn.Module) -> list[Any]:
 def test_g_plays_on_the_images_that_d_saw() -> None:
     """One pass of G for both turns, the mode-seeking term by the noises of that pass; D's turn gives G no gradient."""
     G = conditional.Generator(8, 1, 4, latent_dim=2, width=2)
-    game = MSGAN(G, Stub(lambda x, y: x.flatten(1).mean(1) * y), Objective(Wasserstein()), num_classes=4, latent_dim=2)
+    D = Stub(lambda x, y: x.flatten(1).mean(1) * y)
+    system = MSGAN(G, D, Objective(Wasserstein()), num_classes=4, latent_dim=2)
     random.seed(5)
     z = random.normal(4, 2).chunk(2)
     random.seed(5)
     seen, batch = counted(G), Images(torch.zeros(2, 1, 8, 8), LABELS)
-    d, g = game.turns()
+    d, g = system.turns()
     G.requires_grad_(False)
     assert not d.loss(batch)["adversarial"].requires_grad and len(seen) == 1
     G.requires_grad_(True)
@@ -116,12 +117,12 @@ def test_g_plays_on_the_images_that_d_saw() -> None:
 
 
 def test_msgan_draws_anew_for_several_steps_of_d() -> None:
-    game = MSGAN(
+    system = MSGAN(
         Stub(lambda z, y: (z + y[:, None])[:, :, None, None]), Stub(lambda x, y: x.flatten() * y),
         Objective(Wasserstein(), critic_steps=2), num_classes=4, latent_dim=1,
     )  # fmt: skip
-    seen = counted(game.generator)
-    for turn in game.turns():
+    seen = counted(system.generator)
+    for turn in system.turns():
         for _ in range(turn.steps):
             turn.loss(BATCH)
     assert len(seen) == 3
@@ -162,7 +163,7 @@ PAIRS = Pairs(torch.tensor([0.5, -1.0]).view(2, 1, 1, 1), torch.tensor([1.0, 2.0
 
 
 def test_generator_moves_first() -> None:
-    assert [turn.moves for turn in noisy().turns()] == [("generator",), ("discriminator",)]
+    assert [turn.trains for turn in noisy().turns()] == [("generator",), ("discriminator",)]
     assert Pix2PixNoise.multimodal and Pix2PixNoise.directions == ("x2y",)
 
 
@@ -189,12 +190,12 @@ def test_d_loss_of_pix2pix_with_noise() -> None:
 
 def test_d_sees_what_g_made_before_it_moved() -> None:
     """D's turn takes the images of G's, without their graph; a second step of D draws anew."""
-    game = noisy()
-    seen = counted(game.generator)
+    system = noisy()
+    seen = counted(system.generator)
     z1, z2 = (z.flatten().double() for z in drawn(2, 1))
-    g, d = game.turns()
+    g, d = system.turns()
     g.loss(PAIRS)
-    game.generator.formula = lambda x, z: 100 * x  # G has moved
+    system.generator.formula = lambda x, z: 100 * x  # G has moved
     real = torch.tensor([0.5, 3.0])
     expected = sum(2 * (k * real - 1).square().mean() for k in (1, 2))
     expected += sum((k * z).square().mean() for z in (z1, z2) for k in (1, 2))
@@ -205,7 +206,7 @@ def test_d_sees_what_g_made_before_it_moved() -> None:
 def test_xavier_weights_of_bicyclegan() -> None:
     """N(0, .02^2 2 / (fan_in + fan_out)) and biases 0, in the U-Net and in both critics."""
     torch.manual_seed(0)
-    for network in (unet_noise.UNet(16, 3, width=16), multiscale.PairCritics(16, 3, width=32, n_layers=1)):
+    for network in (unet_noise.NoiseUNet(16, 3, width=16), multiscale.PairCritics(16, 3, width=32, n_layers=1)):
         for layer in network.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 std = 0.02 * math.sqrt(2 / (16 * (layer.in_channels + layer.out_channels)))
@@ -215,13 +216,13 @@ def test_xavier_weights_of_bicyclegan() -> None:
 
 
 def test_translate_draws_and_sample_shows_it() -> None:
-    game = noisy()
+    system = noisy()
     random.seed(0)
-    first, second = game.translate(PAIRS.source), game.translate(PAIRS.source)
+    first, second = system.translate(PAIRS.source), system.translate(PAIRS.source)
     assert (first != second).all()
-    assert set(game.sample(PAIRS)) == {"source", "generated1", "generated2", "generated3", "target"}
+    assert set(system.sample(PAIRS)) == {"source", "generated1", "generated2", "generated3", "target"}
     with pytest.raises(KeyError):
-        game.translate(PAIRS.source, "y2x")
+        system.translate(PAIRS.source, "y2x")
 
 
 # Networks
@@ -230,7 +231,7 @@ def test_translate_draws_and_sample_shows_it() -> None:
 def test_unet_sees_the_noise_at_every_layer() -> None:
     """With the noise's weights at zero in all halvings but one, the output still depends on z."""
     torch.manual_seed(0)
-    network = unet_noise.UNet(16, 1, latent_dim=3, width=4)
+    network = unet_noise.NoiseUNet(16, 1, latent_dim=3, width=4)
     x, z = torch.rand(1, 1, 16, 16), torch.randn(2, 3)
     weights = [layer[1].weight for layer in network.down]
     assert len(weights) == 4
@@ -251,7 +252,7 @@ def test_unet_256_parameters() -> None:
     noise and each output of the eight halvings.
     """
     with torch.device("meta"):
-        network = unet_noise.UNet(256, 3)
+        network = unet_noise.NoiseUNet(256, 3)
     normalised = (128 + 256 + 4 * 512) + (4 * 512 + 256 + 128 + 64)
     noise = 16 * 8 * (64 + 128 + 256 + 5 * 512)
     assert sum(p.numel() for p in network.parameters()) == 54_413_955 - 2 * normalised + normalised + 64 + 512 + noise
@@ -261,8 +262,8 @@ def test_unet_256_parameters() -> None:
 def test_unet_sizes() -> None:
     for size in (24, 4):
         with pytest.raises(ValueError, match="powers of 2 from 8; nearest"):
-            unet_noise.UNet(size, 1)
-    network = unet_noise.UNet(8, 1, width=2)
+            unet_noise.NoiseUNet(size, 1)
+    network = unet_noise.NoiseUNet(8, 1, width=2)
     assert network(torch.zeros(1, 1, 16, 8), torch.zeros(1, 8)).shape == (1, 1, 16, 8)
     with pytest.raises(ValueError, match="multiples of 8"):
         network(torch.zeros(1, 1, 12, 12), torch.zeros(1, 8))
@@ -288,10 +289,10 @@ def test_pooling_leaves_a_flat_picture_flat() -> None:
     assert D(ramp, 1)[0, 0, 0].tolist() == [0.5, 2.0, 4.0, 6.0] and D(ramp, 2).shape == (1, 1, 2, 2)
 
 
-def play(game: Any, turn: Turn, batch: Any) -> Terms:
-    for name, network in game.named_children():
-        network.requires_grad_(name in turn.moves)
-    game.zero_grad()
+def play(system: Any, turn: Turn, batch: Any) -> Terms:
+    for name, network in system.named_children():
+        network.requires_grad_(name in turn.trains)
+    system.zero_grad()
     terms = turn.loss(batch)
     sum(terms.values()).backward()
     return terms
@@ -300,12 +301,12 @@ def play(game: Any, turn: Turn, batch: Any) -> Terms:
 def test_every_loss_reaches_its_movers_and_nobody_else() -> None:
     torch.manual_seed(0)
     random.seed(0)
-    G, D = unet_noise.UNet(16, 1, width=2), multiscale.PairCritics(16, 1, width=2, n_layers=1)
-    game = Pix2PixNoise(G, D, Objective(LeastSquares(scale=1.0)))
-    for turn in game.turns():
-        play(game, turn, Pairs(*torch.rand(2, 2, 1, 16, 16)))
-        for name, network in game.named_children():
-            assert all((p.grad is not None) == (name in turn.moves) for p in network.parameters())
+    G, D = unet_noise.NoiseUNet(16, 1, width=2), multiscale.PairCritics(16, 1, width=2, n_layers=1)
+    system = Pix2PixNoise(G, D, Objective(LeastSquares(scale=1.0)))
+    for turn in system.turns():
+        play(system, turn, Pairs(*torch.rand(2, 2, 1, 16, 16)))
+        for name, network in system.named_children():
+            assert all((p.grad is not None) == (name in turn.trains) for p in network.parameters())
 
 
 # The data and the metric
@@ -361,16 +362,16 @@ class Extractor:
 def test_translation_diversity_by_hand() -> None:
     """The k-th call adds k / 2 to its input: outputs differ by .5, 1, .5; the third is the partner."""
     calls = iter(range(100))
-    game = SimpleNamespace(
+    system = SimpleNamespace(
         multimodal=True, directions=("x2y",), device="cpu",
         translate=lambda image, direction: image + (next(calls) % 3) / 2,
     )  # fmt: skip
     test = SimpleNamespace(size=3, used=0)
     evidence: Any = SimpleNamespace(
-        game=game, data=Data(), test=test, extractor=Extractor(), device="cpu", named=lambda name: name
+        system=system, data=Data(), test=test, extractor=Extractor(), device="cpu", named=lambda name: name
     )
     metric = TranslationDiversity(outputs=3)
-    metric.check(game, Data())
+    metric.check(system, Data())
     found = metric(evidence)
     assert found["pixels_x2y"] == pytest.approx(2 / 3)
     assert found["best_x2y"] == pytest.approx(0.0) and found["first_x2y"] == pytest.approx(1.0)

@@ -39,15 +39,15 @@ def test_a_pack_holds_samples_that_follow_one_another_channel_on_channel() -> No
 
 
 def test_a_pack_is_all_real_or_all_generated() -> None:
-    game = pacgan(2)
+    system = pacgan(2)
     batch = Images(torch.full((4, 2, 1, 1), 100.0))
-    terms = game.d_loss(batch)
-    real, fake = game.discriminator.seen
+    terms = system.d_loss(batch)
+    real, fake = system.discriminator.seen
     assert real.shape == fake.shape == (2, 4, 1, 1)
     assert (real == 100).all() and (fake < 50).all()
     assert terms["adversarial"].item() == pytest.approx(fake.mean().item() - 100, abs=1e-4)
-    g = game.g_loss(batch)
-    fake = game.discriminator.seen[-1]
+    g = system.g_loss(batch)
+    fake = system.discriminator.seen[-1]
     assert fake.shape == (2, 4, 1, 1) and (fake < 50).all()
     assert g["adversarial"].item() == pytest.approx(-fake.mean().item(), abs=1e-4)
 
@@ -55,19 +55,19 @@ def test_a_pack_is_all_real_or_all_generated() -> None:
 def test_both_turns_see_the_same_packs_if_asked_to() -> None:
     batch = Images(torch.ones(4, 2, 1, 1))
     for shared in (True, False):
-        game = pacgan(2, one_fake=shared)
-        game.d_loss(batch)
-        g = game.g_loss(batch)
-        _, first, second = game.discriminator.seen
+        system = pacgan(2, one_fake=shared)
+        system.d_loss(batch)
+        g = system.g_loss(batch)
+        _, first, second = system.discriminator.seen
         assert torch.equal(first, second) == shared
         g["adversarial"].backward()
-        assert game.generator[0].weight.grad.abs().sum() > 0
+        assert system.generator[0].weight.grad.abs().sum() > 0
 
 
 def test_a_penalty_sees_packs() -> None:
     seen = []
-    game = pacgan(2, penalty=lambda f, real, fake: seen.append((real.shape, fake.shape)) or real.sum())
-    game.d_loss(Images(torch.ones(4, 2, 1, 1)))
+    system = pacgan(2, penalty=lambda f, real, fake: seen.append((real.shape, fake.shape)) or real.sum())
+    system.d_loss(Images(torch.ones(4, 2, 1, 1)))
     assert seen == [((2, 4, 1, 1), (2, 4, 1, 1))]
 
 

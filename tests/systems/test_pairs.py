@@ -58,12 +58,12 @@ def verdict(cfg: DictConfig, data: Dataset, loss: str) -> str:
     """+, w, or why it is refused."""
     cfg.loss = objective(loss)
     try:
-        game = build.system(cfg)
-        build.match(cfg, game, data)
-        build.rehearse(cfg, game, data)
+        system = build.system(cfg)
+        build.match(cfg, system, data)
+        build.dry_run(cfg, system, data)
     except GanError as error:
         return re.sub(r"^model \S+ with these networks cannot play on a batch of \d+ from \S+: ", "", str(error))
-    return "w" if build.caution(game) else "+"
+    return "w" if build.warn_batchnorm_penalty(system) else "+"
 
 
 def page() -> str:

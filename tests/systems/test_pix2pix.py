@@ -239,7 +239,7 @@ class Difference(nn.Module):
         return self.scale * (y - x)
 
 
-def game(**options: Any) -> Pix2Pix:
+def system(**options: Any) -> Pix2Pix:
     return Pix2Pix(Scale(2.0), Difference(), Objective(NonSaturating()), **options)
 
 
@@ -251,14 +251,14 @@ def batch() -> Pairs:
 
 def test_losses_by_hand() -> None:
     """Scores of the real pairs: 2 ln 3 and ln 3, D = 9/10 and 3/4; of the fakes: ln 3 and 0, D = 3/4 and 1/2."""
-    d = game().d_loss(batch())
+    d = system().d_loss(batch())
     real = (math.log(10 / 9) + math.log(4 / 3)) / 2
     fake = (math.log(4) + math.log(2)) / 2
     assert list(d) == ["adversarial"] and d["adversarial"].item() == pytest.approx((real + fake) / 2, rel=1e-6)
-    g = game().g_loss(batch())
+    g = system().g_loss(batch())
     assert g["adversarial"].item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2, rel=1e-6)
     assert g["L1"].item() == pytest.approx(100 * math.log(3), rel=1e-6)
-    weighted = game(lambda_L1=3.0, lambda_GAN=0.5).g_loss(batch())
+    weighted = system(lambda_L1=3.0, lambda_GAN=0.5).g_loss(batch())
     assert weighted["adversarial"].item() == pytest.approx(g["adversarial"].item() / 2)
     assert weighted["L1"].item() == pytest.approx(3 * math.log(3), rel=1e-6)
 
@@ -280,8 +280,8 @@ def test_one_image_for_both_turns(one_fake: bool) -> None:
 
 def test_turns_and_ablations() -> None:
     def shown(**options: Any) -> tuple[list[tuple[str, tuple[str, ...], int]], list[str]]:
-        one = game(**options)
-        return [(turn.name, turn.moves, turn.steps) for turn in one.turns()], list(one.g_loss(batch()))
+        one = system(**options)
+        return [(turn.name, turn.trains, turn.steps) for turn in one.turns()], list(one.g_loss(batch()))
 
     d, g = ("d", ("discriminator",), 1), ("g", ("generator",), 1)
     assert shown() == ([d, g], ["adversarial", "L1"])
@@ -289,7 +289,7 @@ def test_turns_and_ablations() -> None:
     assert shown(lambda_GAN=0.0) == ([("d", ("discriminator",), 0), g], ["L1"])
     for wrong in ({"lambda_L1": 0.0, "lambda_GAN": 0.0}, {"lambda_L1": -1.0}, {"lambda_GAN": -0.5}):
         with pytest.raises(ValueError, match=r"lambda_L1.*none is negative"):
-            game(**wrong)
+            system(**wrong)
 
 
 def test_l1_alone_leaves_the_discriminator() -> None:
@@ -341,7 +341,7 @@ def test_sharpness_falls_with_blur() -> None:
             value_range=(low, 1.0), test_batch=lambda start, n: Pairs(*(part[start : start + n] for part in shown))
         )
         player = SimpleNamespace(directions=("x2y",), device="cpu", translate=lambda image, direction: translate(image))
-        evidence: Any = SimpleNamespace(game=player, data=data, test=SimpleNamespace(size=60, used=0))
+        evidence: Any = SimpleNamespace(system=player, data=data, test=SimpleNamespace(size=60, used=0))
         return Sharpness()(evidence)
 
     truth = gradient_energy(y).mean().item()

@@ -14,8 +14,8 @@ from torch.nn.functional import conv2d, max_pool2d
 from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.data.scenes import ShapesScene
 from gan_cli.losses.adversarial import LeastSquares
-from gan_cli.losses.feature_matching import feature_matching
 from gan_cli.losses.objective import Objective
+from gan_cli.losses.regularizers import feature_matching_l1
 from gan_cli.metrics.segmentation import Segmentation, accuracy, confusion, mean_iou
 from gan_cli.networks.instances import boundaries, instance_means, number, spread
 from gan_cli.networks.pix2pixhd import (
@@ -212,9 +212,9 @@ def test_feature_matching_by_hand() -> None:
     real = [[tensor([[1.0, 2.0]]), tensor([0.0]), tensor([100.0])], [tensor([3.0]), tensor([4.0]), tensor([0.0])]]
     fake = [[tensor([[2.0, 4.0]]), tensor([0.5]), tensor([0.0])], [tensor([3.0]), tensor([6.0]), tensor([9.0])]]
     # two scales of two layers and scores: 1/2 * 4/2 * (1.5 + .5 + 0 + 2)
-    torch.testing.assert_close(feature_matching(real, fake), tensor(4.0))
+    torch.testing.assert_close(feature_matching_l1(real, fake), tensor(4.0))
     a, b = tensor([1.0], requires_grad=True), tensor([3.0], requires_grad=True)
-    feature_matching([[a, a]], [[b, b]]).backward()
+    feature_matching_l1([[a, a]], [[b, b]]).backward()
     assert a.grad is None and b.grad is not None and b.grad.item() == 4
 
 
@@ -238,24 +238,24 @@ class Means(nn.Module):
 
 
 def test_losses_by_hand() -> None:
-    game = Pix2PixHD(Painter(0.5), Means(), objective())
+    system = Pix2PixHD(Painter(0.5), Means(), objective())
     batch = Pairs(torch.zeros(3, 2, 8, 8), torch.full((3, 1, 8, 8), 2.0))
-    terms = game.g_loss(batch)
+    terms = system.g_loss(batch)
     # G: (.5 - 1)^2 + (1.5 - 1)^2, over scales, not halved; features: 10 * 1/2 * 4/2 * 2 * (1.5 + 3)
     assert {name: term.item() for name, term in terms.items()} == pytest.approx({"adversarial": 0.5, "feature": 90.0})
     # D: half of (2 - 1)^2 + .5^2 + (6 - 1)^2 + 1.5^2
-    assert game.d_loss(batch)["adversarial"].item() == pytest.approx((1 + 0.25 + 25 + 2.25) / 2)
+    assert system.d_loss(batch)["adversarial"].item() == pytest.approx((1 + 0.25 + 25 + 2.25) / 2)
     assert "feature" not in Pix2PixHD(Painter(0.5), Means(), objective(), lambda_feature=0.0).g_loss(batch)
     far = Pix2PixHD(Painter(0.5), Means(), objective(), perceptual=lambda fake, real: (real - fake).mean())
     assert far.g_loss(batch)["vgg"].item() == pytest.approx(15)
 
 
 def test_d_sees_the_fakes_of_g_s_turn_beside_their_sources() -> None:
-    game = Pix2PixHD(Painter(0.5), Means(), objective())
+    system = Pix2PixHD(Painter(0.5), Means(), objective())
     source = torch.randn(2, 2, 8, 8)
-    game.g_loss(Pairs(source, torch.zeros(2, 1, 8, 8)))
-    assert torch.equal(game.shown[:, :2], source) and (game.shown[:, 2] == 0.5).all()
-    assert not game.shown.requires_grad
+    system.g_loss(Pairs(source, torch.zeros(2, 1, 8, 8)))
+    assert torch.equal(system.shown[:, :2], source) and (system.shown[:, 2] == 0.5).all()
+    assert not system.shown.requires_grad
 
 
 def weights(seed: int = 0) -> dict[str, Tensor]:
@@ -301,10 +301,10 @@ def test_vgg_weights_are_refused_in_one_line(tmp_path: Path) -> None:
 # -- phases
 
 
-def trainer(game: Any) -> Trainer:
-    parts = {name: net for name, net in game.named_children() if count(net)}
+def trainer(system: Any) -> Trainer:
+    parts = {name: net for name, net in system.named_children() if count(net)}
     optimizers = {name: torch.optim.Adam(net.parameters(), 1e-3) for name, net in parts.items()}
-    return Trainer(game, ShapesScene(16), optimizers, batch_size=2, iterations=7, seed=0)
+    return Trainer(system, ShapesScene(16), optimizers, batch_size=2, iterations=7, seed=0)
 
 
 def moved(played: Trainer) -> set[str]:
@@ -333,22 +333,22 @@ def test_without_an_enhancer_there_is_one_phase() -> None:
 
 
 def test_g1_alone_sees_half_the_size_and_pictures_are_shown_whole() -> None:
-    game, batch = labels_game(), ShapesScene(16).train_batch(0, 0, 2)
+    system, batch = labels_game(), ShapesScene(16).train_batch(0, 0, 2)
     for iteration, size in ((0, 8), (1, 8), (2, 16), (5, 16)):
-        game.iteration = iteration
-        game.g_loss(batch)
-        assert game.shown.shape == (2, CLASSES + 1 + 3, size, size)
-        with showing(game, 0):
-            assert game.translate(batch.maps).shape == (2, 3, 16, 16)
-    game.iteration = 0
-    game.g_loss(batch)
-    torch.testing.assert_close(game.shown[:, : CLASSES + 1], half(game.condition(batch)))
-    with showing(game, 0):
-        small = game.G1(half(game.condition(batch)))
-        assert torch.equal(game.translate(batch.maps)[:, :, 1::2, ::2], small)
-        game.iteration = 3
-        s = game.condition(batch)
-        assert torch.equal(game.translate(batch.maps), game.G2(s, game.G1(half(s), features=True)))
+        system.iteration = iteration
+        system.g_loss(batch)
+        assert system.shown.shape == (2, CLASSES + 1 + 3, size, size)
+        with showing(system, 0):
+            assert system.translate(batch.maps).shape == (2, 3, 16, 16)
+    system.iteration = 0
+    system.g_loss(batch)
+    torch.testing.assert_close(system.shown[:, : CLASSES + 1], half(system.condition(batch)))
+    with showing(system, 0):
+        small = system.G1(half(system.condition(batch)))
+        assert torch.equal(system.translate(batch.maps)[:, :, 1::2, ::2], small)
+        system.iteration = 3
+        s = system.condition(batch)
+        assert torch.equal(system.translate(batch.maps), system.G2(s, system.G1(half(s), features=True)))
 
 
 def test_the_middle_of_a_run_resumes_to_the_bit() -> None:
@@ -373,69 +373,69 @@ def test_the_middle_of_a_run_resumes_to_the_bit() -> None:
 def test_condition_by_hand() -> None:
     labels = tensor([[[0, 0, 2, 2]]]).expand(1, 1, 4)
     ids = tensor([[[0, 0, 5, 6]]])
-    game = labels_game()
-    s = game.encode(torch.stack([labels, ids], dim=1))
+    system = labels_game()
+    s = system.encode(torch.stack([labels, ids], dim=1))
     assert s.shape == (1, CLASSES + 1, 1, 4)
     assert s[0, :, 0].argmax(0).tolist() == [0, 0, 2, 2]
     assert s[0, :CLASSES].sum(0).tolist() == [[1, 1, 1, 1]] and s[0, CLASSES, 0].tolist() == [0, 1, 1, 1]
     with pytest.raises(ValueError, match="classes go from 0 to 6 here, and the map has 0 to 9"):
-        game.translate(tensor([[[[0, 9]], [[0, 0]]]]))
+        system.translate(tensor([[[[0, 9]], [[0, 0]]]]))
     with pytest.raises(ValueError, match="not pictures"):
-        game.translate(torch.zeros(1, 3, 16, 16))
+        system.translate(torch.zeros(1, 3, 16, 16))
 
 
 def test_g_sees_the_mean_features_of_each_instance_and_d_does_not() -> None:
-    game, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 3)
-    s = game.condition(batch)
-    features = game.view(batch, s)[:, CLASSES + 1 :]
-    values = game.E(batch.image)
+    system, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 3)
+    s = system.condition(batch)
+    features = system.view(batch, s)[:, CLASSES + 1 :]
+    values = system.E(batch.image)
     for n in range(3):
         for i in batch.maps[n, 1].unique():
             inside = batch.maps[n, 1] == i
             wanted = values[n][:, inside].mean(1, keepdim=True).expand(-1, int(inside.sum()))
             torch.testing.assert_close(features[n][:, inside], wanted)
-    game.g_loss(batch)
-    assert game.shown.shape[1] == CLASSES + 1 + 3
+    system.g_loss(batch)
+    assert system.shown.shape[1] == CLASSES + 1 + 3
     large = {int(c) for n in range(3) for c, i in batch.maps[n].flatten(1).T.unique(dim=0)
              if (batch.maps[n, 1] == i).sum() * 64 > 256}
-    assert set(game.bank.seen.nonzero()[:, 0].tolist()) == large
+    assert set(system.bank.seen.nonzero()[:, 0].tolist()) == large
 
 
 def test_translation_draws_a_style_for_each_instance() -> None:
-    game, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 4)
-    game.g_loss(ShapesScene(16).train_batch(0, 4, 30))
-    assert game.multimodal and not labels_game().multimodal and game.samplers == ("G1", "E")
-    with showing(game, 1):
-        first, second = game.translate(batch.maps), game.translate(batch.maps)
-    with showing(game, 1):
-        assert torch.equal(game.translate_labels(batch.maps[:, 0], batch.maps[:, 1]), first)
+    system, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 4)
+    system.g_loss(ShapesScene(16).train_batch(0, 4, 30))
+    assert system.multimodal and not labels_game().multimodal and system.sampling_networks == ("G1", "E")
+    with showing(system, 1):
+        first, second = system.translate(batch.maps), system.translate(batch.maps)
+    with showing(system, 1):
+        assert torch.equal(system.translate_labels(batch.maps[:, 0], batch.maps[:, 1]), first)
         assert not torch.equal(first, second)
         numbers, n = number(batch.maps[:, 1])
         zeros = spread(torch.zeros(n, 3), numbers)
-        own = game.translate_labels(batch.maps[:, 0], batch.maps[:, 1], zeros)
-        assert torch.equal(own, game.G1(torch.cat([game.encode(batch.maps), zeros], dim=1)))
+        own = system.translate_labels(batch.maps[:, 0], batch.maps[:, 1], zeros)
+        assert torch.equal(own, system.G1(torch.cat([system.encode(batch.maps), zeros], dim=1)))
 
 
 def test_a_style_from_an_example() -> None:
-    game = labels_game(features=True, enhanced=False)
+    system = labels_game(features=True, enhanced=False)
     example = ShapesScene(16).train_batch(0, 0, 1)
-    with showing(game, 0):
+    with showing(system, 0):
         # the example's own map: each class in its mean, which for one instance of a class is that instance's
-        s = game.condition(example)
-        numbers, means, pixels, classes = game.instances(example)
+        s = system.condition(example)
+        numbers, means, pixels, classes = system.instances(example)
         rows = torch.stack([
             (means * pixels[:, None])[classes == c].sum(0) / pixels[classes == c].sum() for c in classes
         ])
-        wanted = game.G1(torch.cat([s, spread(rows, numbers)], dim=1))
-        torch.testing.assert_close(game.transfer(example.maps, example), wanted)
+        wanted = system.G1(torch.cat([s, spread(rows, numbers)], dim=1))
+        torch.testing.assert_close(system.transfer(example.maps, example), wanted)
         with pytest.raises(ValueError, match="no features of instances"):
             labels_game().transfer(example.maps, example)
 
 
 def test_sample_names_its_pictures() -> None:
-    game, batch = labels_game(features=True), ShapesScene(16).train_batch(0, 0, 2)
-    with showing(game, 0):
-        named = game.sample(batch)
+    system, batch = labels_game(features=True), ShapesScene(16).train_batch(0, 0, 2)
+    with showing(system, 0):
+        named = system.sample(batch)
     assert list(named) == ["labels", "fake", "drawn", "real"]
     assert {tuple(image.shape) for image in named.values()} == {(2, 3, 16, 16)}
     table = colours(torch.arange(CLASSES)[None, None], CLASSES)[0, :, 0].T

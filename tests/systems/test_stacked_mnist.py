@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli.data.base import Images, order
 from gan_cli.data.stacked_mnist import StackedMNIST
-from gan_cli.metrics.base import Evidence, Features, Samples
+from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.metrics.stacked_modes import StackedModes, from_uniform, triples
 from gan_cli.networks.stacked import Discriminator, Generator, SmallDiscriminator, SmallGenerator
 
@@ -169,11 +169,11 @@ class Reader:
         return Features(images.flatten(1), logits if self.classes else None)
 
 
-def evidence(digits: Tensor, extractor: Reader) -> Evidence:
+def evidence(digits: Tensor, extractor: Reader) -> EvaluationData:
     """digits (N, 3) as pictures."""
     image = (digits.float() / 127.5 - 1)[:, :, None, None].expand(-1, -1, 2, 2)
     generated = Samples("generated", len(image), lambda: (Images(part) for part in image.split(7)))
-    return Evidence(generated, generated, generated, extractor=extractor, data=SimpleNamespace(digits="mnist"))
+    return EvaluationData(generated, generated, generated, extractor=extractor, data=SimpleNamespace(digits="mnist"))
 
 
 def test_modes_and_divergence_of_known_triples() -> None:

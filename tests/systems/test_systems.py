@@ -51,26 +51,26 @@ def info_gan(**options: Any) -> InfoGAN:
 def cycle_gan(**options: Any) -> CycleGAN:
     torch.manual_seed(0)
     return CycleGAN(
-        *[resnet.Translator(SIZE, 1, width=2, blocks=1) for _ in "GF"],
+        *[resnet.ResNetGenerator(SIZE, 1, width=2, blocks=1) for _ in "GF"],
         *[patchgan.Discriminator(SIZE, 1, width=2, n_layers=1) for _ in "XY"],
         Objective(LeastSquares(scale=1.0)), **options,
     )  # fmt: skip
 
 
-def batch_for(game: System) -> Any:
+def batch_for(system: System) -> Any:
     generator = torch.Generator().manual_seed(1)
-    if game.batch_type is Domains:
+    if system.batch_type is Domains:
         return Domains(*torch.rand(2, 3, 1, SIZE, SIZE, generator=generator))
-    if isinstance(game, GAN) and not game.needs_labels:
+    if isinstance(system, GAN) and not system.needs_labels:
         return Images(torch.rand(4, 2, 1, 1, generator=generator))
     return Images(torch.rand(4, 1, SIZE, SIZE, generator=generator), torch.tensor([0, 1, 2, 3]))
 
 
-def play(game: System, turn: Turn, batch: Any) -> Terms:
+def play(system: System, turn: Turn, batch: Any) -> Terms:
     """The turn's loss, backward, with only `moves` trainable, as the trainer does."""
-    for name, network in game.named_children():
-        network.requires_grad_(name in turn.moves)
-    game.zero_grad()
+    for name, network in system.named_children():
+        network.requires_grad_(name in turn.trains)
+    system.zero_grad()
     terms = turn.loss(batch)
     sum(terms.values()).backward()
     return terms
@@ -84,14 +84,14 @@ def play(game: System, turn: Turn, batch: Any) -> Terms:
         info_gan(), info_gan(fix_std=False), cycle_gan(), cycle_gan(lambda_identity=0.5),
     ],
 )  # fmt: skip
-def test_every_loss_reaches_its_movers_and_nobody_else(game: System) -> None:
+def test_every_loss_reaches_its_movers_and_nobody_else(system: System) -> None:
     random.seed(0)
-    for turn in game.turns():
-        terms = play(game, turn, batch_for(game))
+    for turn in system.turns():
+        terms = play(system, turn, batch_for(system))
         assert all(term.shape == () and term.isfinite() for term in terms.values())
-        for name, network in game.named_children():
+        for name, network in system.named_children():
             grads = [p.grad for p in network.parameters()]
-            if name in turn.moves:
+            if name in turn.trains:
                 assert all(g is not None for g in grads), name
                 assert sum(float(g.abs().sum()) for g in grads) > 0, name
             else:
@@ -99,10 +99,10 @@ def test_every_loss_reaches_its_movers_and_nobody_else(game: System) -> None:
 
 
 @pytest.mark.parametrize("game", [gan(), conditional_gan(), info_gan(), cycle_gan()])
-def test_samples_have_the_shape_of_the_data(game: System) -> None:
-    game.eval()
-    batch = batch_for(game)
-    for name, images in game.sample(batch).items():
+def test_samples_have_the_shape_of_the_data(system: System) -> None:
+    system.eval()
+    batch = batch_for(system)
+    for name, images in system.sample(batch).items():
         assert images.shape == batch[0].shape and name.isidentifier()
 
 
@@ -110,44 +110,44 @@ def test_samples_have_the_shape_of_the_data(game: System) -> None:
 
 
 def test_algorithm_1() -> None:
-    game = gan(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=WarmUp()))
-    d, g = game.turns()
-    assert (d.moves, d.steps, g.moves, g.steps) == (("discriminator",), 100, ("generator",), 1)
-    game.iteration = 30
-    assert game.turns()[0].steps == 5
+    system = gan(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=WarmUp()))
+    d, g = system.turns()
+    assert (d.trains, d.steps, g.trains, g.steps) == (("discriminator",), 100, ("generator",), 1)
+    system.iteration = 30
+    assert system.turns()[0].steps == 5
     assert d.after_step is not None and g.after_step is None
     d.after_step()
-    assert max(p.abs().max() for p in game.discriminator.parameters()) <= 0.01
-    assert max(p.abs().max() for p in game.generator.parameters()) > 0.01
+    assert max(p.abs().max() for p in system.discriminator.parameters()) <= 0.01
+    assert max(p.abs().max() for p in system.generator.parameters()) > 0.01
 
 
-def counted(game: GAN) -> list[Tensor]:
+def counted(system: GAN) -> list[Tensor]:
     """What G is given from now on."""
     seen: list[Tensor] = []
-    game.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    system.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     return seen
 
 
 @pytest.mark.parametrize("one_fake", [False, True])
 def test_one_fake_for_both_turns(one_fake: bool) -> None:
     """G's gradient through the kept images is that of drawing the same z again; D's turn gives G none."""
-    game, x = gan(one_fake=one_fake), Images(torch.randn(5, 2, 1, 1))
-    seen = counted(game)
-    d, g = game.turns()
-    game.generator.requires_grad_(False)
+    system, x = gan(one_fake=one_fake), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(system)
+    d, g = system.turns()
+    system.generator.requires_grad_(False)
     sum(d.loss(x).values()).backward()  # type: ignore[union-attr]
-    assert all(p.grad is None for p in game.generator.parameters())
-    assert not any(p.requires_grad for p in game.generator.parameters())
+    assert all(p.grad is None for p in system.generator.parameters())
+    assert not any(p.requires_grad for p in system.generator.parameters())
     with torch.no_grad():
-        game.discriminator.layers[1].weight.add_(0.1)  # D has moved
-    game.generator.requires_grad_(True)
+        system.discriminator.layers[1].weight.add_(0.1)  # D has moved
+    system.generator.requires_grad_(True)
     sum(g.loss(x).values()).backward()  # type: ignore[union-attr]
     assert len(seen) == (1 if one_fake else 2)
-    found = [p.grad.clone() for p in game.generator.parameters()]  # type: ignore[union-attr]
-    game.generator.zero_grad()
-    fake = game.generator(seen[-1])
-    sum(game.objective.g_loss(game.discriminator, fake, x.image).values()).backward()  # type: ignore[union-attr]
-    for ours, p in zip(found, game.generator.parameters(), strict=True):
+    found = [p.grad.clone() for p in system.generator.parameters()]  # type: ignore[union-attr]
+    system.generator.zero_grad()
+    fake = system.generator(seen[-1])
+    sum(system.objective.g_loss(system.discriminator, fake, x.image).values()).backward()  # type: ignore[union-attr]
+    for ours, p in zip(found, system.generator.parameters(), strict=True):
         assert ours.any() or p.dim() == 1
         torch.testing.assert_close(ours, p.grad)
     g.loss(x)
@@ -155,9 +155,9 @@ def test_one_fake_for_both_turns(one_fake: bool) -> None:
 
 
 def test_one_fake_needs_one_step_of_d() -> None:
-    game, x = gan(Objective(NonSaturating(), critic_steps=2), one_fake=True), Images(torch.randn(5, 2, 1, 1))
-    seen = counted(game)
-    for turn in game.turns():
+    system, x = gan(Objective(NonSaturating(), critic_steps=2), one_fake=True), Images(torch.randn(5, 2, 1, 1))
+    seen = counted(system)
+    for turn in system.turns():
         for _ in range(turn.steps):
             turn.loss(x)
     assert len(seen) == 3
@@ -167,28 +167,28 @@ def test_one_fake_needs_one_step_of_d() -> None:
 
 def test_gan_losses_by_hand() -> None:
     """G(z) = z, D(x) = sum of x: the fakes' scores are the noise."""
-    game = GAN(nn.Unflatten(1, (1, 1, 1)), nn.Flatten(0), Objective(Wasserstein()), latent_dim=1)
-    game.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
+    system = GAN(nn.Unflatten(1, (1, 1, 1)), nn.Flatten(0), Objective(Wasserstein()), latent_dim=1)
+    system.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
     batch = Images(torch.tensor([1.0, 5.0]).view(2, 1, 1, 1))
     random.seed(7)
     z = random.normal(2, 1)
     random.seed(7)
-    assert game.d_loss(batch)["adversarial"].item() == pytest.approx(z.mean().item() - 3)
+    assert system.d_loss(batch)["adversarial"].item() == pytest.approx(z.mean().item() - 3)
     random.seed(7)
-    assert game.g_loss(batch)["adversarial"].item() == pytest.approx(-z.mean().item())
+    assert system.g_loss(batch)["adversarial"].item() == pytest.approx(-z.mean().item())
 
 
 def test_prior_is_a_part() -> None:
-    game = gan(noise=lambda *shape, device: random.uniform(*shape, device=device, low=2.0, high=3.0))
-    z = game.prior(100)
+    system = gan(noise=lambda *shape, device: random.uniform(*shape, device=device, low=2.0, high=3.0))
+    z = system.prior(100)
     assert z.shape == (100, 3) and z.min() >= 2 and z.max() <= 3
     z = gan().prior(2000)
     assert abs(z.mean()) < 0.1 and abs(z.std() - 1) < 0.1
 
 
 def test_interpolation_is_a_straight_line() -> None:
-    game = GAN(nn.Unflatten(1, (3, 1, 1)), nn.Linear(1, 1), Objective(NonSaturating()), latent_dim=3)
-    table = game.traverse(4)["interpolation"]
+    system = GAN(nn.Unflatten(1, (3, 1, 1)), nn.Linear(1, 1), Objective(NonSaturating()), latent_dim=3)
+    table = system.traverse(4)["interpolation"]
     assert table.shape == (4, 10, 3, 1, 1)
     steps = table[:, 1:] - table[:, :-1]
     torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
@@ -218,24 +218,24 @@ class Spy(nn.Module):
 
 
 def test_fakes_take_the_batch_s_labels_and_the_critic_sees_them() -> None:
-    game = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
+    system = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
     y = torch.tensor([2, 0])
     batch = Images(torch.ones(2, 1, 2, 2), y)
-    game.d_loss(batch)
-    game.g_loss(batch)
-    assert all(torch.equal(call[1], y) for call in [*game.generator.calls, *game.discriminator.calls])
-    assert len(game.generator.calls) == 2 and len(game.discriminator.calls) == 3
-    assert torch.equal(game.discriminator.calls[0][0], batch.image)
+    system.d_loss(batch)
+    system.g_loss(batch)
+    assert all(torch.equal(call[1], y) for call in [*system.generator.calls, *system.discriminator.calls])
+    assert len(system.generator.calls) == 2 and len(system.discriminator.calls) == 3
+    assert torch.equal(system.discriminator.calls[0][0], batch.image)
 
 
 def test_conditional_samples() -> None:
-    game = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
-    game.sample(Images(torch.ones(5, 1, 2, 2)))
-    assert game.generator.calls[-1][1].tolist() == [0, 1, 2, 0, 1]
-    game.generate(300)
-    assert set(game.generator.calls[-1][1].tolist()) == {0, 1, 2}
-    table = game.traverse(2)["class"]
-    z, y = game.generator.calls[-1]
+    system = ConditionalGAN(Spy((1, 2, 2)), Spy(), Objective(NonSaturating()), num_classes=3, latent_dim=5)
+    system.sample(Images(torch.ones(5, 1, 2, 2)))
+    assert system.generator.calls[-1][1].tolist() == [0, 1, 2, 0, 1]
+    system.generate(300)
+    assert set(system.generator.calls[-1][1].tolist()) == {0, 1, 2}
+    table = system.traverse(2)["class"]
+    z, y = system.generator.calls[-1]
     assert table.shape == (2, 3, 1, 2, 2) and y.tolist() == [0, 1, 2, 0, 1, 2]
     assert torch.equal(z[0], z[2]) and not torch.equal(z[0], z[3])
 
@@ -268,10 +268,10 @@ def test_continuous_information_by_hand() -> None:
 
 def test_information_of_a_known_posterior() -> None:
     """With Q's logits 0 and means 0 at sigma 1: L_I of the classes 0, of u  -E u^2 / 2 - ln(2 pi) / 2 + ln 2 each."""
-    game = info_gan(lambda_categorical=3.0, lambda_continuous=2.0)
-    nn.init.zeros_(game.posterior.layers[-1].weight)
-    latent = game.prior(6)
-    terms = game.information(game.trunk(torch.rand(6, 1, SIZE, SIZE)), latent)
+    system = info_gan(lambda_categorical=3.0, lambda_continuous=2.0)
+    nn.init.zeros_(system.posterior.layers[-1].weight)
+    latent = system.prior(6)
+    terms = system.information(system.trunk(torch.rand(6, 1, SIZE, SIZE)), latent)
     expected = -latent.u.square().sum(1).mean() / 2 - math.log(2 * math.pi) + 2 * math.log(2)
     assert terms["minus_L_I"].item() == pytest.approx(0, abs=1e-5)
     assert terms["minus_L_I_continuous"].item() == pytest.approx(-2 * expected.item(), rel=1e-5)
@@ -279,30 +279,30 @@ def test_information_of_a_known_posterior() -> None:
 
 def test_information_of_a_sure_posterior_is_the_entropy() -> None:
     """Q that reads the codes off: L_I = ln 4 + ln 3, and lambda weighs it."""
-    game = info_gan(lambda_categorical=0.5)
-    latent = game.prior(6)
+    system = info_gan(lambda_categorical=0.5)
+    latent = system.prior(6)
     hot = [50 * torch.eye(k)[c] for c, k in zip(latent.c.unbind(1), [4, 3], strict=True)]
-    game.posterior = nn.Identity()
-    game.trunk = nn.Flatten()
+    system.posterior = nn.Identity()
+    system.trunk = nn.Flatten()
     x = torch.cat([*hot, latent.u, torch.full((6, 2), 7.0)], dim=1)          # the variances are not used: sigma is 1
-    terms = game.information(game.trunk(x), latent)
+    terms = system.information(system.trunk(x), latent)
     assert terms["minus_L_I"].item() == pytest.approx(-0.5 * math.log(12))
     assert terms["minus_L_I_continuous"].item() == pytest.approx(math.log(2 * math.pi) - 2 * math.log(2), rel=1e-5)
-    game.fix_std = False
-    learned = game.information(game.trunk(x), latent)["minus_L_I_continuous"].item()
+    system.fix_std = False
+    learned = system.information(system.trunk(x), latent)["minus_L_I_continuous"].item()
     assert learned == pytest.approx(math.log(2 * math.pi) + 7 - 2 * math.log(2), rel=1e-5)
 
 
 def test_infogan_turns_and_the_way_of_information() -> None:
-    game = info_gan()
-    d, g = game.turns()
-    assert d.moves == ("trunk", "discriminator", "posterior") and g.moves == ("generator",)
+    system = info_gan()
+    d, g = system.turns()
+    assert d.trains == ("trunk", "discriminator", "posterior") and g.trains == ("generator",)
     for turn, movers in ((d, ("trunk", "posterior")), (g, ("generator",))):
-        for name, network in game.named_children():
-            network.requires_grad_(name in turn.moves)
-        terms = turn.loss(batch_for(game))
+        for name, network in system.named_children():
+            network.requires_grad_(name in turn.trains)
+        terms = turn.loss(batch_for(system))
         assert list(terms) == ["adversarial", "minus_L_I", "minus_L_I_continuous"]
-        parameters = [p for name in movers for p in getattr(game, name).parameters()]
+        parameters = [p for name in movers for p in getattr(system, name).parameters()]
         for name in ("minus_L_I", "minus_L_I_continuous"):
             gradients = torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True)
             assert all(gradient is not None for gradient in gradients), (turn.name, name)
@@ -316,9 +316,9 @@ def test_infogan_prior() -> None:
 
 
 def test_infogan_tables() -> None:
-    game = info_gan()
-    game.generator = nn.Unflatten(1, (5 + 4 + 3 + 2, 1, 1))            # shows the latent vector itself
-    tables = game.traverse(2)
+    system = info_gan()
+    system.generator = nn.Unflatten(1, (5 + 4 + 3 + 2, 1, 1))            # shows the latent vector itself
+    tables = system.traverse(2)
     assert [(name, table.shape[1]) for name, table in tables.items()] == [("c1", 4), ("c2", 3), ("c3", 10), ("c4", 10)]
     c1, c3 = tables["c1"].flatten(2), tables["c3"].flatten(2)
     torch.testing.assert_close(c1[0, :, 5:9], torch.eye(4))
@@ -330,16 +330,16 @@ def test_infogan_tables() -> None:
 
 
 def test_infogan_labels_set_the_first_code_and_classify_reads_it() -> None:
-    game = info_gan()
-    game.generator = nn.Unflatten(1, (14, 1, 1))
-    x = game.generate(3, torch.tensor([3, 0, 2])).flatten(1)
+    system = info_gan()
+    system.generator = nn.Unflatten(1, (14, 1, 1))
+    x = system.generate(3, torch.tensor([3, 0, 2])).flatten(1)
     torch.testing.assert_close(x[:, 5:9], torch.eye(4)[[3, 0, 2]])
-    game.trunk, game.posterior = nn.Identity(), nn.Identity()
-    game.categorical, game.continuous = [4, 3], 2
+    system.trunk, system.posterior = nn.Identity(), nn.Identity()
+    system.categorical, system.continuous = [4, 3], 2
     posterior = torch.zeros(2, 11)
     posterior[0, 2] = posterior[1, 1] = 1
     posterior[:, 4:] = 9
-    assert game.classify(posterior).tolist() == [2, 1]
+    assert system.classify(posterior).tolist() == [2, 1]
 
 
 def test_infogan_needs_a_code() -> None:
@@ -367,9 +367,9 @@ def by_hand(**options: Any) -> CycleGAN:
 
 
 def test_cyclegan_losses_by_hand() -> None:
-    game = by_hand(lambda_identity=0.5)
+    system = by_hand(lambda_identity=0.5)
     batch = Domains(torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 5.0))
-    terms = {name: term.item() for name, term in game.g_loss(batch).items()}
+    terms = {name: term.item() for name, term in system.g_loss(batch).items()}
     assert terms == {
         "G_adversarial": (3 * 2.0 - 1) ** 2,      # D_Y(G(x)) = 6, wants 1
         "F_adversarial": (6.0 - 1) ** 2,          # D_X(F(y)) = 6
@@ -378,45 +378,45 @@ def test_cyclegan_losses_by_hand() -> None:
         "identity_x": 5 * abs(2.0 - 1),           # F(x) = 2
         "identity_y": 5 * abs(10.0 - 5),          # G(y) = 10
     }
-    assert game.d_y_loss(batch)["adversarial"].item() == ((15.0 - 1) ** 2 + 6.0**2) / 2
-    assert game.d_x_loss(batch)["adversarial"].item() == ((1.0 - 1) ** 2 + 6.0**2) / 2
+    assert system.d_y_loss(batch)["adversarial"].item() == ((15.0 - 1) ** 2 + 6.0**2) / 2
+    assert system.d_x_loss(batch)["adversarial"].item() == ((1.0 - 1) ** 2 + 6.0**2) / 2
 
 
 def test_no_identity_term_by_default() -> None:
-    game = by_hand()
-    terms = game.g_loss(Domains(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)))
+    system = by_hand()
+    terms = system.g_loss(Domains(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)))
     assert list(terms) == ["G_adversarial", "F_adversarial", "cycle_x", "cycle_y"]
 
 
 def test_cyclegan_turns() -> None:
-    assert [(turn.name, turn.moves) for turn in by_hand().turns()] == [
+    assert [(turn.name, turn.trains) for turn in by_hand().turns()] == [
         ("G", ("G", "F")), ("D_Y", ("D_Y",)), ("D_X", ("D_X",)),
     ]  # fmt: skip
 
 
 def test_cyclegan_feeds_each_pool_once_an_iteration() -> None:
-    game = by_hand(pool_size=3)
+    system = by_hand(pool_size=3)
     for i in range(2):
         batch = Domains(torch.full((1, 1, 2, 2), float(i)), torch.full((1, 1, 2, 2), 10.0 + i))
-        for turn in game.turns():
+        for turn in system.turns():
             turn.loss(batch)
-    assert game.pool_y.images[:, 0, 0, 0].tolist() == [0.0, 2.0]          # G(x)
-    assert game.pool_x.images[:, 0, 0, 0].tolist() == [11.0, 12.0]        # F(y)
-    assert not game.shown_x.requires_grad and not game.shown_y.requires_grad
+    assert system.pool_y.images[:, 0, 0, 0].tolist() == [0.0, 2.0]          # G(x)
+    assert system.pool_x.images[:, 0, 0, 0].tolist() == [11.0, 12.0]        # F(y)
+    assert not system.shown_x.requires_grad and not system.shown_y.requires_grad
 
 
 def test_pools_reach_the_checkpoint() -> None:
-    game, other = by_hand(), by_hand()
-    game.g_loss(batch_for(game))
-    other.load_state_dict(game.state_dict())
-    assert len(other.pool_x.images) == 3 and torch.equal(other.pool_y.images, game.pool_y.images)
+    system, other = by_hand(), by_hand()
+    system.g_loss(batch_for(system))
+    other.load_state_dict(system.state_dict())
+    assert len(other.pool_x.images) == 3 and torch.equal(other.pool_y.images, system.pool_y.images)
 
 
 def test_translate() -> None:
-    game, x = by_hand(), torch.ones(1, 1, 2, 2)
-    assert game.directions == ("x2y", "y2x")
-    assert torch.equal(game.translate(x, "x2y"), 2 * x) and torch.equal(game.translate(5 * x, "y2x"), 6 * x)
-    pictures = game.sample(Domains(x, 5 * x))
+    system, x = by_hand(), torch.ones(1, 1, 2, 2)
+    assert system.directions == ("x2y", "y2x")
+    assert torch.equal(system.translate(x, "x2y"), 2 * x) and torch.equal(system.translate(5 * x, "y2x"), 6 * x)
+    pictures = system.sample(Domains(x, 5 * x))
     assert {name: picture[0, 0, 0, 0].item() for name, picture in pictures.items()} == {
         "x": 1, "Gx": 2, "FGx": 3, "y": 5, "Fy": 6, "GFy": 12,
     }  # fmt: skip

@@ -55,9 +55,9 @@ def test_g_is_paid_by_the_term_of_real_samples_too() -> None:
         G, D = nn.Linear(1, 1, bias=False).double(), Slope(2.0)
         nn.init.constant_(G.weight, 3.0)
         objective = Objective(Wasserstein(), penalty=lambda critic, real, fake: 0.0 * critic(fake).sum() + 5.0)
-        game = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
+        system = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
                            unroll_steps=4, unroll_lr=0.1, zero_sum=zero_sum)  # fmt: skip
-        terms = game.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
+        terms = system.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
         w_4 = 2.0 - 4 * 0.1 * (3.0 - 1.0)
         assert list(terms) == ["adversarial"]
         assert terms["adversarial"].item() == pytest.approx(w_4 * (1.0 - 3.0) if zero_sum else -w_4 * 3.0)
@@ -149,11 +149,11 @@ def test_other_optimizers_are_refused(build: Callable[..., Optimizer], message: 
 
 def test_the_game_looks_at_d_s_own_steps() -> None:
     """unroll_lr unset: the steps are those of the optimizer that the trainer gave the game."""
-    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3)
-    game.optimizers = {"discriminator": torch.optim.SGD(game.discriminator.parameters(), lr=0.1)}
+    system = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3)
+    system.optimizers = {"discriminator": torch.optim.SGD(system.discriminator.parameters(), lr=0.1)}
     other = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3, unroll_lr=0.1)
     values = []
-    for one in (game, other):
+    for one in (system, other):
         random.seed(3)
         values.append(one.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
     assert values[0] == values[1]
@@ -169,21 +169,21 @@ def networks() -> tuple[nn.Module, nn.Module]:
 def test_k_0_is_the_plain_game() -> None:
     values = []
     for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0})):
-        game = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)
+        system = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)
         random.seed(3)
-        values.append(game.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
+        values.append(system.g_loss(Images(torch.ones(8, 4, 1, 1)))["adversarial"].item())
     assert values[0] == pytest.approx(values[1])
 
 
 def test_d_keeps_its_weights_and_running_statistics() -> None:
-    game = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=4, unroll_lr=0.1)
-    game.discriminator.requires_grad_(False)                                  # as the trainer does in G's turn
-    before = {name: value.clone() for name, value in game.discriminator.state_dict().items()}
-    sum(game.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
-    after = game.discriminator.state_dict()
+    system = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=4, unroll_lr=0.1)
+    system.discriminator.requires_grad_(False)                                  # as the trainer does in G's turn
+    before = {name: value.clone() for name, value in system.discriminator.state_dict().items()}
+    sum(system.g_loss(Images(torch.randn(8, 4, 1, 1))).values()).backward()
+    after = system.discriminator.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert all(p.grad is None for p in game.discriminator.parameters())
-    assert all(p.grad is not None for p in game.generator.parameters())
+    assert all(p.grad is None for p in system.discriminator.parameters())
+    assert all(p.grad is not None for p in system.generator.parameters())
 
 
 @pytest.mark.parametrize(("steps", "w_K", "dw_K"), [(1, 1.7, -0.1), (2, 1.43, -0.19)])
@@ -195,9 +195,9 @@ def test_unrolls_penalties_too(steps: int, w_K: float, dw_K: float) -> None:
     G, D = nn.Linear(1, 1, bias=False).double(), Slope(2.0)
     nn.init.constant_(G.weight, 3.0)
     objective = Objective(Wasserstein(), GradientPenalty(0.5))
-    game = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
+    system = UnrolledGAN(G, D, objective, 1, lambda *shape, device: torch.ones(shape, dtype=torch.float64),
                        unroll_steps=steps, unroll_lr=0.1)  # fmt: skip
-    terms = game.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
+    terms = system.g_loss(Images(torch.ones(1, 1, dtype=torch.float64)))
     assert list(terms) == ["adversarial"] and terms["adversarial"].item() == pytest.approx(-w_K * 2)
     terms["adversarial"].backward()
     assert G.weight.grad.item() == pytest.approx(-w_K - dw_K * 2)

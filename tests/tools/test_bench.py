@@ -14,9 +14,9 @@ from torch import nn
 
 from gan_cli.cli.main import main
 from gan_cli.tools.bench import bench, data, flops, report, scaling, side, start, step
-from gan_cli.tools.bench.games import Game, Ours, error, gradients
 from gan_cli.tools.bench.peer import Peer
 from gan_cli.tools.bench.peers import find
+from gan_cli.tools.bench.workload import Ours, Workload, error, gradients
 from gan_cli.utils.errors import GanError
 
 DCGAN = [
@@ -107,9 +107,10 @@ def test_wgan_gp_adapter_plays_our_game(tmp_path: Path) -> None:
     root = _checkout(tmp_path / "gan", "implementations/wgan_gp/wgan_gp.py", WGAN_GP_SCRIPT)
     found = side.check(job(MLP, root, sides=["plain", "ours", "peer"]))
     assert 0 < found["discriminator"]["peer"] < 1e-5 and found["discriminator"]["ours"] < 1e-5
-    game = Game(MLP)
-    peer = find(str(root), game)()
-    assert isinstance(game.system.generator, nn.Module) and "model.0.weight" in game.system.generator.state_dict()
+    workload = Workload(MLP)
+    peer = find(str(root), workload)()
+    generator = workload.system.generator
+    assert isinstance(generator, nn.Module) and "model.0.weight" in generator.state_dict()
     assert sorted(gradients(peer)) == ["discriminator/1", "discriminator/2", "generator/1"]
 
 
@@ -124,16 +125,16 @@ def test_peers_play_on_batches_of_their_own_loaders(examples: Path, tmp_path: Pa
     for number in range(8):
         Image.new("RGB", (12, 10), (30 * number, 0, 0)).save(tmp_path / f"faces/all/{number}.png")
     words = [*DCGAN, "dataset=image_folder", f"dataset.root={tmp_path / 'faces'}", "dataset.image_size=8"]
-    peer, game = side.player({"words": words, "peer": str(examples), "side": "peer", "stream": True})
+    peer, workload = side.player({"words": words, "peer": str(examples), "side": "peer", "stream": True})
     assert isinstance(peer, Peer) and peer.batches is not None
     one, two, three = (next(peer.batches)[0] for _ in range(3))
     reds = sorted(torch.cat([one, two])[:, 0, 0, 0].tolist())  # an epoch: every picture once
     assert reds == pytest.approx([60 * n / 255 - 1 for n in range(8)], abs=0.01) and three.shape == (4, 3, 8, 8)
     peer.step()
-    bare, game = side.player({"words": DCGAN, "peer": "bare", "side": "peer", "stream": True})
+    bare, workload = side.player({"words": DCGAN, "peer": "bare", "side": "peer", "stream": True})
     assert isinstance(bare, Peer) and bare.batches is not None
     next(bare.batches)
-    assert torch.equal(next(bare.batches)[0], game.data.train_batch(0, 4, 4)[0])
+    assert torch.equal(next(bare.batches)[0], workload.data.train_batch(0, 4, 4)[0])
     bare.step()
     found = side.check({"words": words, "peer": str(examples), "draws": 1, "sides": ["plain", "peer"], "stream": True})
     assert found["discriminator"]["peer"] < 1e-5  # on one batch all the same
@@ -154,8 +155,8 @@ def test_start_of_another_command() -> None:
 
 
 def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:
-    game = Game(DCGAN)
-    ours = Ours(game)
+    workload = Workload(DCGAN)
+    ours = Ours(workload)
     before = {name: value.clone() for name, value in ours.trainer.system.named_parameters()}
     found = gradients(ours)
     assert sorted(found) == ["discriminator/1", "generator/1"]
@@ -171,10 +172,10 @@ def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:
 def test_a_wrong_kernel_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient that is 1 % off."""
 
-    def wrong(system: nn.Module) -> nn.Module:
-        for parameter in system.parameters():
+    def wrong(workload: nn.Module) -> nn.Module:
+        for parameter in workload.parameters():
             parameter.register_hook(lambda gradient: 1.01 * gradient)
-        return system
+        return workload
 
     monkeypatch.setattr("gan_cli.training.cpu_fast_paths.install", wrong)
     found = side.check(job(DCGAN, None, sides=["ours", "plain"]))
@@ -238,7 +239,7 @@ def test_operations_by_hand() -> None:
     words += ["model.one_fake=false", "model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
     critic_node = "{_target_: gan_cli.networks.mlp.ReLUDiscriminator, image_size: 8, channels: 1, widths: [3]}"
     words += ["~model.discriminator", f"+model.discriminator={critic_node}"]
-    found = flops.count(Game(words))
+    found = flops.count(Workload(words))
     generator, critic = 5 * 6 + 6 * 7 + 7 * 64, 64 * 3 + 3 * 1
     forward = generator + 2 * critic + generator + critic
     d_backward = 2 * (critic + 3 * 1)  # weights of both batches, and through the last layer
@@ -294,7 +295,7 @@ def test_mistakes(tmp_path: Path) -> None:
         done = _refused(words)
         assert text in done, (words, done)
     with pytest.raises(GanError, match="no such checkout"):
-        find(str(tmp_path), Game(DCGAN))
+        find(str(tmp_path), Workload(DCGAN))
 
 
 def _refused(words: list[str]) -> str:

@@ -184,12 +184,12 @@ def test_directions_are_random_and_of_length_one() -> None:
     class Norm(AutoEncoder):
         encode, decode = torch.nn.Identity(), torch.zeros_like
 
-    game = EBGAN(torch.nn.Flatten(), Norm(), None, latent_dim=5)  # type: ignore[arg-type]
-    game.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(())))
+    system = EBGAN(torch.nn.Flatten(), Norm(), None, latent_dim=5)  # type: ignore[arg-type]
+    system.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(())))
     x = torch.zeros(4, 5)
     x[3, 0] = 6.0
     with torch.no_grad():
-        found = demo("energy").survey(game, x, 1.0)
+        found = demo("energy").survey(system, x, 1.0)
     assert found.real.tolist() == [0, 0, 0, 6]
     assert [found.R, found.r[-1].item()] == approx([3, 1.2 * 3])
     assert torch.allclose(found.off[:, :3], found.r[:, None].expand(-1, 3), atol=1e-5)

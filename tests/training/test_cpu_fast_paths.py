@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm
 
 from gan_cli.networks.norm import normalise_weights_
-from gan_cli.networks.resnet import Translator
+from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.networks.unet import UNet
 from gan_cli.training import cpu_fast_paths
 from gan_cli.training.cpu_fast_paths import (
@@ -165,7 +165,7 @@ def test_whole_network_keeps_the_gradient_rule(name: str, count: int) -> None:
     mode, and for a batch of one too: torch 2.15's normalisations of one sample are wrong in channels-last order."""
     torch.manual_seed(0)
     size = 64
-    make = {"translator": lambda: Translator(size, 3, width=32, blocks=2), "unet": lambda: UNet(size, 3, width=32)}
+    make = {"translator": lambda: ResNetGenerator(size, 3, width=32, blocks=2), "unet": lambda: UNet(size, 3, width=32)}
     network = smooth(make[name]())
     fast = install(copy.deepcopy(network))
     x = torch.rand(count, 3, size, size) * 2 - 1

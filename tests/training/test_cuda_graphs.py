@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from gan_cli.data.base import Images
 from gan_cli.systems.base import System, Turn, test_mode
-from gan_cli.tools.bench.games import settings
+from gan_cli.tools.bench.workload import settings
 from gan_cli.training import build, checkpoint
 from gan_cli.training.cuda_graphs import WARM, GraphedTrainer, Graphs, Values, kind
 from gan_cli.training.trainer import Trainer
@@ -84,9 +84,9 @@ composed = lru_cache(settings)
 def trainer(words: Sequence[str], graphs: bool, device: str = "cpu") -> Trainer:
     cfg = copy.deepcopy(composed((*words, f"trainer.device={device}")))
     cfg.trainer.cuda_graphs = graphs
-    game, data = build.system(cfg).to(device), build.dataset(cfg)
+    system, data = build.system(cfg).to(device), build.dataset(cfg)
     data.to(torch.device(device))
-    built = build.trainer(cfg, game, data)
+    built = build.trainer(cfg, system, data)
     if isinstance(built, GraphedTrainer) and device == "cpu":
         built.graphs = Graphs(StandIn(built))
     return built
@@ -174,8 +174,8 @@ def test_when_it_is_recorded() -> None:
 def test_kinds() -> None:
     """By who moves, how often, and the shapes of what they see; not by the numbers in it."""
 
-    def turns(d: int, g: int, *moves: str) -> list[Turn]:
-        return [Turn("d", ("D",), lambda batch: {}, d), Turn("g", ("G", *moves), lambda batch: {}, g)]
+    def turns(d: int, g: int, *trains: str) -> list[Turn]:
+        return [Turn("d", ("D",), lambda batch: {}, d), Turn("g", ("G", *trains), lambda batch: {}, g)]
 
     batches = [Images(torch.zeros(4, 1)), Images(torch.zeros(4, 1))]
     others = [batches[0], Images(torch.zeros(2, 1))], [batches[0], Images(torch.zeros(4, 1), torch.zeros(4).long())]
@@ -282,17 +282,17 @@ def test_refused_on_a_cpu_and_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -
     words = [*GAMES["wgan_gp"], "trainer.cuda_graphs=true"]
     cfg = settings([*words, "trainer.device=cpu"])
     with pytest.raises(GanError, match=r"cuda_graphs=true.*a GPU.*leave it false"):
-        build.rehearse(cfg, build.system(cfg), build.dataset(cfg))
+        build.dry_run(cfg, build.system(cfg), build.dataset(cfg))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     cfg = settings([*words, "trainer.device=cuda", "trainer.compile=true"])
     with pytest.raises(GanError, match=r"cuda_graphs=true.*trainer\.compile"):
-        build.rehearse(cfg, build.system(cfg), build.dataset(cfg))
+        build.dry_run(cfg, build.system(cfg), build.dataset(cfg))
     assert type(trainer(GAMES["wgan_gp"], graphs=False)) is Trainer
 
 
-def pretend(game: System, mode: FakeTensorMode) -> None:
+def pretend(system: System, mode: FakeTensorMode) -> None:
     """Every weight and buffer becomes one on a GPU that is not there."""
-    for module in game.modules():
+    for module in system.modules():
         for name, p in module._parameters.items():
             if p is not None:
                 module._parameters[name] = nn.Parameter(mode.from_tensor(p).to("cuda").detach())
@@ -331,20 +331,20 @@ SMALL = {
 def test_capturable_games_wait_for_no_value(name: str, no_gradients: None) -> None:
     """And those that are never capturable do. A tensor made on the CPU fails as well."""
     cfg = settings([*SMALL[name], "trainer.batch_size=4"])
-    game, batch = build.system(cfg), build.dataset(cfg).train_batch(0, 0, 4)
+    system, batch = build.system(cfg), build.dataset(cfg).train_batch(0, 0, 4)
     mode = FakeTensorMode()
     with mode:
-        pretend(game, mode)
-        game.optimizers = build.optimizers(cfg, game)
+        pretend(system, mode)
+        system.optimizers = build.optimizers(cfg, system)
         there = type(batch)(*(part if part is None else mode.from_tensor(part).to("cuda") for part in batch))  # type: ignore[arg-type]
 
         def play() -> None:
-            for turn in game.turns():
+            for turn in system.turns():
                 turn.loss(there)
                 if turn.after_step is not None:
                     turn.after_step()
 
-        if type(game).capturable is False:
+        if type(system).capturable is False:
             with pytest.raises(DataDependentOutputException):
                 play()
         else:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.tools.bench.games import Game, Ours, settings
+from gan_cli.tools.bench.workload import Ours, Workload, settings
 from gan_cli.training import build, cpu_fast_paths
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils.errors import GanError
@@ -56,12 +56,12 @@ def test_with_and_without_them_the_same_training() -> None:
     """Two iterations. In float64 the weights agree to 1e-6 of what they moved; in float32 the fast ones are at most 3
     times as far from those in float64 as plain eager's, network by network. Without biases: before an instance norm
     their gradient is zero but for rounding, of which Adam makes whole steps."""
-    game = Game(WORDS)
+    system = Workload(WORDS)
     sides = {
-        "exact": Ours(game, kernels=False, join=False, exact=True),
-        "fast, exact": Ours(game, exact=True),
-        "plain": Ours(game, kernels=False, join=False),
-        "fast": Ours(game),
+        "exact": Ours(system, kernels=False, join=False, exact=True),
+        "fast, exact": Ours(system, exact=True),
+        "plain": Ours(system, kernels=False, join=False),
+        "fast": Ours(system),
     }
     start = weights(sides["plain"].trainer)
     ends = {}
@@ -90,7 +90,7 @@ def test_what_would_be_wrong_is_refused() -> None:
     for text, words in cases.items():
         cfg = settings(words)
         with pytest.raises(GanError, match=text):
-            build.rehearse(cfg, build.system(cfg), build.dataset(cfg))
+            build.dry_run(cfg, build.system(cfg), build.dataset(cfg))
 
 
 def test_channels_last_and_compile_where_they_are_right(monkeypatch: pytest.MonkeyPatch) -> None:

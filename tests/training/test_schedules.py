@@ -100,16 +100,16 @@ class Slope(System):
 @pytest.mark.parametrize("ramp", [True, False])
 def test_the_momentum_and_the_rate_reach_the_optimiser(ramp: bool) -> None:
     """v <- m v + 1, w <- w - lr v, with m = .5, .7, .9, .9 (or .1 throughout) and lr = .8, .4, .2, .2."""
-    game = Slope()
-    optimizers = {"generator": torch.optim.SGD(game.parameters(), lr=0.8, momentum=0.1)}
+    system = Slope()
+    optimizers = {"generator": torch.optim.SGD(system.parameters(), lr=0.8, momentum=0.1)}
     trainer = Trainer(
-        game, Ring(), optimizers, batch_size=2, iterations=4, seed=0,
+        system, Ring(), optimizers, batch_size=2, iterations=4, seed=0,
         schedule=ExponentialDecay(factor=2, floor=0.25), momentum=MomentumRamp(0.5, 0.9, 2) if ramp else None,
     )  # fmt: skip
     found = []
     for _ in range(4):
         trainer.iterate()
-        found.append(game.generator.weight.item())
+        found.append(system.generator.weight.item())
     v = [1, 1.7, 2.53, 3.277] if ramp else [1, 1.1, 1.11, 1.111]
     steps = [rate * speed for rate, speed in zip((0.8, 0.4, 0.2, 0.2), v)]
     assert found == pytest.approx([-sum(steps[: k + 1]) for k in range(4)])

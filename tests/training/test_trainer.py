@@ -99,9 +99,9 @@ def test_only_moves_move() -> None:
         train._step(turn, train._next_batch())
         state = system.state_dict()
         moved = {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])}
-        assert moved == set(turn.moves)
+        assert moved == set(turn.trains)
         for name, network in system.named_children():
-            if name not in turn.moves:
+            if name not in turn.trains:
                 assert all(not p.requires_grad for p in network.parameters())
 
 

@@ -20,7 +20,7 @@ from gan_cli.data.base import Batch, Dataset, scale
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.webdataset import WebDataset
 from gan_cli.tools.bench import report
-from gan_cli.tools.bench.games import settings
+from gan_cli.tools.bench.workload import settings
 from gan_cli.training.prefetch import Ahead
 
 MADE = 512  # pictures of the folder that is made where none is given, 218 x 178 as CelebA's

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from gan_cli.tools.bench import report
-from gan_cli.tools.bench.games import Game, Ours
+from gan_cli.tools.bench.workload import Ours, Workload
 
 SIZE = 2048  # of the matrices whose product is timed
 
@@ -38,9 +38,9 @@ class Count(TorchDispatchMode):
         return out
 
 
-def count(game: Game) -> Counter[str]:
+def count(workload: Workload) -> Counter[str]:
     """Operations of one iteration by direct convolutions."""
-    player = Ours(game, kernels=False)
+    player = Ours(workload, kernels=False)
     player.step()
     with Count() as counted:
         player.step()
@@ -49,17 +49,17 @@ def count(game: Game) -> Counter[str]:
 
 def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
     """Counted operations over sustained rates are the floor; its share of the measured step says what is left."""
-    game = Game(words)
-    flops = count(game)
-    a, b = torch.randn(SIZE, SIZE, device=game.device), torch.randn(SIZE, SIZE, device=game.device)
-    x, w = torch.randn(4, 256, 66, 66, device=game.device), torch.randn(256, 256, 3, 3, device=game.device)
+    workload = Workload(words)
+    flops = count(workload)
+    a, b = torch.randn(SIZE, SIZE, device=workload.device), torch.randn(SIZE, SIZE, device=workload.device)
+    x, w = torch.randn(4, 256, 66, 66, device=workload.device), torch.randn(256, 256, 3, 3, device=workload.device)
     rates = {
-        "matrix product": 2 * SIZE**3 / _best(lambda: a @ b, rounds, game),
-        "convolution": 2 * 4 * 64**2 * 256**2 * 9 / _best(lambda: conv2d(x, w), rounds, game),
+        "matrix product": 2 * SIZE**3 / _best(lambda: a @ b, rounds, workload),
+        "convolution": 2 * 4 * 64**2 * 256**2 * 9 / _best(lambda: conv2d(x, w), rounds, workload),
     }
-    player = Ours(game)
+    player = Ours(workload)
     player.step()
-    step = _best(player.step, rounds, game)
+    step = _best(player.step, rounds, workload)
     floor = sum(amount / rates[kind] for kind, amount in flops.items())
     rows: list[list[object]] = [[f"{kind}, GFLOP", amount / 1e9] for kind, amount in sorted(flops.items())]
     rows += [[f"{kind}, sustained GFLOP/s", rate / 1e9] for kind, rate in rates.items()]
@@ -68,19 +68,19 @@ def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
     report.write(folder, "flops", f"flops: {' '.join(words)}", report.table(("quantity", "value"), rows), [record])
 
 
-def _best(work: Callable[[], object], rounds: int, game: Game) -> float:
+def _best(work: Callable[[], object], rounds: int, workload: Workload) -> float:
     """Seconds of the fastest of some rounds: what the machine can do."""
     work()
     seconds = []
     for _ in range(rounds):
-        _wait(game)
+        _wait(workload)
         start = time.perf_counter()
         work()
-        _wait(game)
+        _wait(workload)
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
 
-def _wait(game: Game) -> None:
-    if game.device.type == "cuda":
+def _wait(workload: Workload) -> None:
+    if workload.device.type == "cuda":
         torch.cuda.synchronize()

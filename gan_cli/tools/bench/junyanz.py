@@ -12,20 +12,20 @@ from torch import nn
 
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.systems.pix2pix import Pix2Pix
-from gan_cli.tools.bench.games import Game
 from gan_cli.tools.bench.peer import Peer, copy_weights, endless
+from gan_cli.tools.bench.workload import Workload
 from gan_cli.utils.errors import GanError
 
 
-def _options(game: Game, generator: nn.Module, critic: nn.Module, **more: Any) -> SimpleNamespace:
+def _options(workload: Workload, generator: nn.Module, critic: nn.Module, **more: Any) -> SimpleNamespace:
     """The options of pytorch-CycleGAN-and-pix2pix that its models read."""
     first = next(m for m in generator.modules() if isinstance(m, nn.Conv2d))
     convolutions = [m for m in critic.modules() if isinstance(m, nn.Conv2d)]
-    settings = game.cfg.optimizer
+    settings = workload.cfg.optimizer
     shared = {
-        "gpu_ids": [game.device.index or 0] if game.device.type == "cuda" else [],
+        "gpu_ids": [workload.device.index or 0] if workload.device.type == "cuda" else [],
         "isTrain": True, "checkpoints_dir": "", "name": "", "preprocess": "resize_and_crop", "direction": "AtoB",
-        "input_nc": game.data.channels, "output_nc": game.data.channels, "ngf": first.out_channels,
+        "input_nc": workload.data.channels, "output_nc": workload.data.channels, "ngf": first.out_channels,
         "ndf": convolutions[0].out_channels, "netD": "n_layers", "n_layers_D": len(convolutions) - 2,
         "init_type": "normal", "init_gain": 0.02, "lr": settings.lr, "beta1": settings.betas[0],
     }  # fmt: skip
@@ -50,14 +50,14 @@ class Junyanz(Peer):
     model: Any
     inputs: Any
 
-    def feed(self, root: Path, game: Game) -> Iterator[Any]:
-        data, cfg = game.data, game.cfg.dataset
+    def feed(self, root: Path, workload: Workload) -> Iterator[Any]:
+        data, cfg = workload.data, workload.cfg.dataset
         load_size = cfg.get("load_size") or round(data.image_size * 286 / 256)
         options = SimpleNamespace(
             dataroot=str(cfg.root), phase="train", dataset_mode=self.pairs, max_dataset_size=float("inf"),
             direction="AtoB", preprocess="resize_and_crop", load_size=load_size,
             crop_size=data.image_size, no_flip=not cfg.get("flip", True), serial_batches=False, num_threads=4,
-            batch_size=game.cfg.trainer.batch_size, input_nc=data.channels, output_nc=data.channels,
+            batch_size=workload.cfg.trainer.batch_size, input_nc=data.channels, output_nc=data.channels,
         )  # fmt: skip
         return endless(_load(root, "data", "create_dataset", options))
 
@@ -73,19 +73,19 @@ class JunyanzCycleGAN(Junyanz):
     pairs = "unaligned"
     compared = ("G", "F", "D_X", "D_Y")
 
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
+    def __init__(self, root: Path, workload: Workload) -> None:
+        ours: Any = workload.system
         blocks = sum(type(m).__name__ == "Block" for m in ours.G.modules())
         options = _options(
-            game, ours.G, ours.D_X, netG=f"resnet_{blocks}blocks", norm="instance", no_dropout=True, gan_mode="lsgan",
-            pool_size=ours.pool_x.size, lambda_A=ours.lambda_x, lambda_B=ours.lambda_y,
+            workload, ours.G, ours.D_X, netG=f"resnet_{blocks}blocks", norm="instance", no_dropout=True,
+            gan_mode="lsgan", pool_size=ours.pool_x.size, lambda_A=ours.lambda_x, lambda_B=ours.lambda_y,
             lambda_identity=ours.lambda_identity,
         )  # fmt: skip
         self.model = _load(root, "models.cycle_gan_model", "CycleGANModel", options)
         names = {"G": "netG_A", "F": "netG_B", "D_Y": "netD_A", "D_X": "netD_B"}
         self.networks = {k: copy_weights(getattr(self.model, name), getattr(ours, k)) for k, name in names.items()}
         self.optimizers = self.model.optimizers
-        self.inputs: dict[str, Any] = {"A": game.batch[0], "B": game.batch[1], "A_paths": [], "B_paths": []}
+        self.inputs: dict[str, Any] = {"A": workload.batch[0], "B": workload.batch[1], "A_paths": [], "B_paths": []}
 
 
 class JunyanzPix2Pix(Junyanz):
@@ -95,15 +95,15 @@ class JunyanzPix2Pix(Junyanz):
     pairs = "aligned"
     compared = ("generator", "discriminator")
 
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
+    def __init__(self, root: Path, workload: Workload) -> None:
+        ours: Any = workload.system
         depth = len(ours.generator.down)
         options = _options(
-            game, ours.generator, ours.discriminator, netG=f"unet_{2**depth}", norm="batch", no_dropout=False,
+            workload, ours.generator, ours.discriminator, netG=f"unet_{2**depth}", norm="batch", no_dropout=False,
             gan_mode="vanilla", lambda_L1=ours.lambda_L1,
         )  # fmt: skip
         self.model = _load(root, "models.pix2pix_model", "Pix2PixModel", options)
         names = {"generator": "netG", "discriminator": "netD"}
         self.networks = {k: copy_weights(getattr(self.model, name), getattr(ours, k)) for k, name in names.items()}
         self.optimizers = self.model.optimizers
-        self.inputs: dict[str, Any] = {"A": game.batch[0], "B": game.batch[1], "A_paths": [], "B_paths": []}
+        self.inputs: dict[str, Any] = {"A": workload.batch[0], "B": workload.batch[1], "A_paths": [], "B_paths": []}

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from gan_cli.tools.bench.games import Game
+from gan_cli.tools.bench.workload import Workload
 from gan_cli.utils.errors import GanError
 
 
@@ -29,10 +29,10 @@ class Peer(ABC):
     batches: Iterator[Any] | None = None
 
     @classmethod  # noqa: B027
-    def adopt(cls, root: Path, game: Game) -> None:
+    def adopt(cls, root: Path, workload: Workload) -> None:
         """Give our game the peer's networks where ours has none like them."""
 
-    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+    def feed(self, root: Path, workload: Workload) -> Iterator[Any]:
         """Batches without end, as its own loader makes them of the files that our data set reads."""
         raise GanError(f"stream=true: the adapter for {self.file} has no loader")
 
@@ -59,8 +59,8 @@ def copy_weights(theirs: nn.Module, ours: nn.Module) -> nn.Module:
     return theirs.to(next(ours.parameters()).device)
 
 
-def adam(networks: Sequence[nn.Module], game: Game, **options: Any) -> Optimizer:
-    settings = game.cfg.optimizer
+def adam(networks: Sequence[nn.Module], workload: Workload, **options: Any) -> Optimizer:
+    settings = workload.cfg.optimizer
     parameters = [p for network in networks for p in network.parameters()]
     return torch.optim.Adam(parameters, lr=settings.lr, betas=tuple(settings.betas), **options)
 

@@ -19,28 +19,28 @@ from torch.utils.data import DataLoader
 
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.systems.gan import GAN
-from gan_cli.tools.bench.games import Game
 from gan_cli.tools.bench.junyanz import JunyanzCycleGAN, JunyanzPix2Pix
 from gan_cli.tools.bench.peer import Peer, adam, copy_weights, definitions, endless
+from gan_cli.tools.bench.workload import Workload
 from gan_cli.training.trainer import to_device
 from gan_cli.utils import random as draw
 from gan_cli.utils.errors import GanError
 
 
-def find(path: str, game: Game) -> Callable[[], Peer]:
+def find(path: str, workload: Workload) -> Callable[[], Peer]:
     """What makes the peer, once `game` has its networks. GanError if no adapter fits the checkout and the game."""
     root = Path(path)
     here = [kind for kind in ADAPTERS if (root / kind.file).is_file() or path == kind.file]
     if not here:
         known = ", ".join(kind.file for kind in ADAPTERS)
         raise GanError(f"peer={path}: no such checkout, or one that is not known; a known one holds {known}")
-    fitting = [kind for kind in here if type(game.system) is kind.system]
+    fitting = [kind for kind in here if type(workload.system) is kind.system]
     if not fitting:
         names = " or ".join(kind.system.__name__ for kind in here)
-        raise GanError(f"peer={path} plays {names}, and this model is {type(game.system).__name__}")
+        raise GanError(f"peer={path} plays {names}, and this model is {type(workload.system).__name__}")
     kind = fitting[0]
-    kind.adopt(root, game)
-    return lambda: kind(root, game)  # type: ignore[call-arg]
+    kind.adopt(root, workload)
+    return lambda: kind(root, workload)  # type: ignore[call-arg]
 
 
 class ExampleDCGAN(Peer):
@@ -49,29 +49,29 @@ class ExampleDCGAN(Peer):
     file, system = "dcgan/main.py", GAN
     compared = ("discriminator", "generator")
 
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
+    def __init__(self, root: Path, workload: Workload) -> None:
+        ours: Any = workload.system
         sizes = {"nz": ours.latent_dim, "ngf": _width(ours.generator, -1), "ndf": _width(ours.discriminator, 0)}
-        namespace = {"torch": torch, "nn": nn, "nc": game.data.channels, **sizes}
+        namespace = {"torch": torch, "nn": nn, "nc": workload.data.channels, **sizes}
         made = definitions(root / self.file, ("Generator", "Discriminator"), namespace)
         self.G, self.D = made["Generator"](0), made["Discriminator"](0)
         self.networks = {
             "generator": copy_weights(self.G, ours.generator),
             "discriminator": copy_weights(self.D, ours.discriminator),
         }
-        self.opt_G, self.opt_D = adam([self.G], game), adam([self.D], game)
+        self.opt_G, self.opt_D = adam([self.G], workload), adam([self.D], workload)
         self.optimizers = [self.opt_G, self.opt_D]
-        self.real, self.prior = game.batch[0], _prior(ours)
-        draw.seed(game.cfg.seed)
+        self.real, self.prior = workload.batch[0], _prior(ours)
+        draw.seed(workload.cfg.seed)
 
-    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+    def feed(self, root: Path, workload: Workload) -> Iterator[Any]:
         """Its loader with its defaults: ImageFolder, two workers."""
         from torchvision import datasets, transforms
 
-        size = game.data.image_size
+        size = workload.data.image_size
         steps = [transforms.Resize(size), transforms.CenterCrop(size), *_normalised(3)]
-        folder = datasets.ImageFolder(str(game.cfg.dataset.root), transforms.Compose(steps))
-        return endless(DataLoader(folder, game.cfg.trainer.batch_size, shuffle=True, num_workers=2))
+        folder = datasets.ImageFolder(str(workload.cfg.dataset.root), transforms.Compose(steps))
+        return endless(DataLoader(folder, workload.cfg.trainer.batch_size, shuffle=True, num_workers=2))
 
     def step(self) -> None:
         """The body of its loop."""
@@ -102,11 +102,11 @@ class PyTorchGANWGANGP(Peer):
     compared = ("discriminator",)
 
     @classmethod
-    def definitions(cls, root: Path, game: Game) -> dict[str, Any]:
+    def definitions(cls, root: Path, workload: Workload) -> dict[str, Any]:
         import numpy as np
 
-        size, channels = game.data.image_size, game.data.channels
-        latent: Any = game.system
+        size, channels = workload.data.image_size, workload.data.channels
+        latent: Any = workload.system
         random = SimpleNamespace(random=lambda shape: draw.uniform(*shape).numpy())
         namespace = {
             "np": SimpleNamespace(prod=np.prod, random=random), "nn": nn, "torch": torch, "autograd": torch.autograd,
@@ -116,35 +116,35 @@ class PyTorchGANWGANGP(Peer):
         return definitions(root / cls.file, ("Generator", "Discriminator", "compute_gradient_penalty"), namespace)
 
     @classmethod
-    def adopt(cls, root: Path, game: Game) -> None:
-        ours: Any = game.system
-        torch.manual_seed(game.cfg.seed)
-        made = cls.definitions(root, game)
+    def adopt(cls, root: Path, workload: Workload) -> None:
+        ours: Any = workload.system
+        torch.manual_seed(workload.cfg.seed)
+        made = cls.definitions(root, workload)
         ours.generator, ours.discriminator = made["Generator"](), made["Discriminator"]()
-        if not isinstance(ours.objective.penalty, GradientPenalty) or game.device.type != "cpu":
+        if not isinstance(ours.objective.penalty, GradientPenalty) or workload.device.type != "cpu":
             raise GanError("this peer plays loss=wgan_gp, on a CPU here: model=wgan_gp trainer.device=cpu")
 
-    def __init__(self, root: Path, game: Game) -> None:
-        ours: Any = game.system
-        made = self.definitions(root, game)
+    def __init__(self, root: Path, workload: Workload) -> None:
+        ours: Any = workload.system
+        made = self.definitions(root, workload)
         self.G, self.D, self.penalty = made["Generator"](), made["Discriminator"](), made["compute_gradient_penalty"]
         self.networks = {
             "generator": copy_weights(self.G, ours.generator),
             "discriminator": copy_weights(self.D, ours.discriminator),
         }
-        self.opt_G, self.opt_D = adam([self.G], game), adam([self.D], game)
+        self.opt_G, self.opt_D = adam([self.G], workload), adam([self.D], workload)
         self.optimizers = [self.opt_G, self.opt_D]
-        self.real, self.prior, self.steps = game.batch[0], _prior(ours), ours.objective.steps_at(0)
+        self.real, self.prior, self.steps = workload.batch[0], _prior(ours), ours.objective.steps_at(0)
         self.weight = ours.objective.penalty.weight
-        draw.seed(game.cfg.seed)
+        draw.seed(workload.cfg.seed)
 
-    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+    def feed(self, root: Path, workload: Workload) -> Iterator[Any]:
         """Its loader: torchvision's MNIST, unpacked under our data set's root."""
         from torchvision import datasets, transforms
 
-        steps = [transforms.Resize(game.data.image_size), *_normalised(1)]
-        digits = datasets.MNIST(str(game.cfg.dataset.root), transform=transforms.Compose(steps))
-        return endless(DataLoader(digits, game.cfg.trainer.batch_size, shuffle=True))
+        steps = [transforms.Resize(workload.data.image_size), *_normalised(1)]
+        digits = datasets.MNIST(str(workload.cfg.dataset.root), transform=transforms.Compose(steps))
+        return endless(DataLoader(digits, workload.cfg.trainer.batch_size, shuffle=True))
 
     def step(self) -> None:
         """Its loop over `n_critic` batches, of which one also trains G."""
@@ -171,28 +171,28 @@ class Bare(Peer):
     file, system = "bare", GAN
     compared = ("discriminator", "generator")
 
-    def __init__(self, root: Path, game: Game) -> None:
+    def __init__(self, root: Path, workload: Workload) -> None:
         import copy
 
-        ours: Any = game.system
+        ours: Any = workload.system
         if type(ours.objective.adversarial).__name__ != "NonSaturating" or ours.objective.penalty is not None:
             raise GanError("peer=bare plays loss=non_saturating")
         self.G, self.D = copy.deepcopy(ours.generator), copy.deepcopy(ours.discriminator)
-        if game.cfg.trainer.cpu_kernels and game.device.type == "cpu":
+        if workload.cfg.trainer.cpu_kernels and workload.device.type == "cpu":
             from gan_cli.training.cpu_fast_paths import install
 
             install(self.G)
             install(self.D)
         self.networks = {"generator": self.G, "discriminator": self.D}
-        self.opt_G, self.opt_D = adam([self.G], game, fused=True), adam([self.D], game, fused=True)
+        self.opt_G, self.opt_D = adam([self.G], workload, fused=True), adam([self.D], workload, fused=True)
         self.optimizers = [self.opt_G, self.opt_D]
-        self.real, self.prior, self.one_fake = game.batch[0], _prior(ours), ours.one_fake
-        draw.seed(game.cfg.seed)
+        self.real, self.prior, self.one_fake = workload.batch[0], _prior(ours), ours.one_fake
+        draw.seed(workload.cfg.seed)
 
-    def feed(self, root: Path, game: Game) -> Iterator[Any]:
+    def feed(self, root: Path, workload: Workload) -> Iterator[Any]:
         """Our own batches."""
-        count = game.cfg.trainer.batch_size
-        return (game.data.train_batch(game.cfg.seed, start, count) for start in itertools.count(0, count))
+        count = workload.cfg.trainer.batch_size
+        return (workload.data.train_batch(workload.cfg.seed, start, count) for start in itertools.count(0, count))
 
     def step(self) -> None:
         real = to_device(next(self.batches), self.real.device)[0] if self.batches else self.real
@@ -215,8 +215,8 @@ def _normalised(channels: int) -> list[Any]:
     return [transforms.ToTensor(), transforms.Normalize([0.5] * channels, [0.5] * channels)]
 
 
-def _prior(game: Any) -> Callable[[int], Tensor]:
-    noise, dim, device = game.noise, game.latent_dim, game.device
+def _prior(workload: Any) -> Callable[[int], Tensor]:
+    noise, dim, device = workload.noise, workload.latent_dim, workload.device
     return lambda n: noise(n, dim, device=device)
 
 

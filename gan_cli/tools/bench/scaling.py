@@ -20,7 +20,7 @@ PROCESSES = 2
 
 def measure(words: Sequence[str], folder: Path, *, rounds: int) -> None:
     """Iterations of `gan train WORDS` with one core for each process; the batch is that of the overrides."""
-    from gan_cli.tools.bench.games import settings
+    from gan_cli.tools.bench.workload import settings
 
     batch = int(settings(words).trainer.batch_size)
     if batch % PROCESSES:
@@ -69,12 +69,12 @@ def _play(words: Sequence[str], world: int, rounds: int) -> dict[str, Any]:
 
 def main(rounds: int, words: Sequence[str]) -> None:
     """One of the processes: two iterations to warm up, then `rounds` that are timed."""
-    from gan_cli.tools.bench.games import Game, Ours
+    from gan_cli.tools.bench.workload import Ours, Workload
     from gan_cli.utils import distributed
 
-    game = Game(words)
-    distributed.start(game.device)
-    player = Ours(game)
+    workload = Workload(words)
+    distributed.start(workload.device)
+    player = Ours(workload)
     spent = [0.0]
     average = distributed.average_gradients
 

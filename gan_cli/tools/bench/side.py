@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_cli.tools.bench.games import Game, Ours, Player, error, gradients
 from gan_cli.tools.bench.peers import Peer, find
+from gan_cli.tools.bench.workload import Ours, Player, Workload, error, gradients
 from gan_cli.training.cuda_graphs import WARM
 from gan_cli.utils.errors import GanError
 
@@ -25,21 +25,21 @@ SIDES: dict[str, dict[str, bool]] = {  # name: what Ours gets
 }
 
 
-def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Game]:
+def player(job: dict[str, Any], seed: int | None = None) -> tuple[Player, Workload]:
     """The side that `job` names. words: overrides; peer: a checkout or None; side: of SIDES, `peer` or `exact`."""
     words = [*job["words"], *([] if seed is None else [f"seed={seed}"])]
-    game = Game(words)
-    peer = find(job["peer"], game) if job["peer"] else None
+    workload = Workload(words)
+    peer = find(job["peer"], workload) if job["peer"] else None
     if job["side"] == "peer":
         if peer is None:
             raise GanError("the side 'peer' needs peer=PATH")
         one = peer()
         if job.get("stream"):
-            one.batches = one.feed(Path(job["peer"]), game)
-        return one, game
+            one.batches = one.feed(Path(job["peer"]), workload)
+        return one, workload
     if job["side"] == "exact":
-        return Ours(game, kernels=False, join=False, exact=True), game
-    return Ours(game, **SIDES[job["side"]], stream=job.get("stream", False)), game
+        return Ours(workload, kernels=False, join=False, exact=True), workload
+    return Ours(workload, **SIDES[job["side"]], stream=job.get("stream", False)), workload
 
 
 def check(job: dict[str, Any]) -> dict[str, dict[str, float]]:
@@ -106,9 +106,9 @@ def serve(job: dict[str, Any], answer: Any) -> None:
     """Two iterations to warm up, more where they are recorded first; then each line with a number N is answered by the
     seconds of N iterations.
     """
-    one, game = player(job)
-    on_gpu = game.device.type == "cuda"
-    for _ in range(2 + WARM * game.cfg.trainer.cuda_graphs):
+    one, workload = player(job)
+    on_gpu = workload.device.type == "cuda"
+    for _ in range(2 + WARM * workload.cfg.trainer.cuda_graphs):
         one.step()
     answer({"ready": True})
     for line in sys.stdin:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from gan_cli.losses.divergences import (
-    GAN,
     KL,
     Alpha,
     Divergence,
+    GANDivergence,
     Jeffrey,
     JensenShannon,
     NeymanChi2,
@@ -30,7 +30,7 @@ ALL: dict[str, Divergence] = {
     "squared Hellinger": SquaredHellinger(),
     "Jeffrey": Jeffrey(),
     "Jensen-Shannon": JensenShannon(),
-    "GAN": GAN(),
+    "GAN": GANDivergence(),
     "total variation": TotalVariation(),
     "alpha = 1/2": Alpha(0.5),
 }

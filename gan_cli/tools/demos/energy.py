@@ -46,17 +46,17 @@ class Landscape(NamedTuple):
 
 def run(folder: Path) -> str:
     """energy.{csv,png}: mean energies of real samples, of generated ones, and at distances from real ones."""
-    rows, games, landscapes = [], {}, {}
+    rows, systems, landscapes = [], {}, {}
     for name, (margin, settings) in GAMES.items():
         with random.fork(0):
-            games[name], data = train(margin, settings, STEPS[name])
-        with test_mode(games[name], 0):
-            found = landscapes[name] = survey(games[name], data.test_batch(0, SHOWN).image, margin)
+            systems[name], data = train(margin, settings, STEPS[name])
+        with test_mode(systems[name], 0):
+            found = landscapes[name] = survey(systems[name], data.test_batch(0, SHOWN).image, margin)
         at = [int((found.r / found.R - far).abs().argmin()) for far in FAR]
         means = [found.real.mean(), found.generated.mean(), *(found.off[i].mean() for i in at)]
         rows.append([name, margin, *map(float, means)])
-    with test_mode(games["ring"], 0):
-        picture(folder / "energy.png", games["ring"], landscapes)
+    with test_mode(systems["ring"], 0):
+        picture(folder / "energy.png", systems["ring"], landscapes)
     head = ["data", "margin", "D(x)", "D(G(z))", *(f"D(x + {far:g} R u)" for far in FAR)]
     table = write_table(folder / "energy.csv", head, rows)
     return f"{table}\nu: a random direction of length 1; R: the mean distance between two real samples"
@@ -67,34 +67,34 @@ def train(margin: float, settings: Sequence[str], steps: int) -> tuple[EBGAN, An
     overrides = ["model=ebgan_pt", *settings, f"loss.adversarial.margin={margin}", f"trainer.iterations={steps}"]
     overrides += ["trainer.device=cpu", "trainer.ema_decay=0", "trainer.batch_size=64", "trainer/schedule=linear"]
     cfg = Composer(arguments(overrides)).compose(overrides)
-    data, game = build.dataset(cfg), build.system(cfg)
-    assert isinstance(game, EBGAN)
-    trainer = build.trainer(cfg, game, data)
+    data, system = build.dataset(cfg), build.system(cfg)
+    assert isinstance(system, EBGAN)
+    trainer = build.trainer(cfg, system, data)
     for _ in range(steps):
         trainer.iterate()
-    return game, data
+    return system, data
 
 
-def survey(game: EBGAN, x: Tensor, margin: float) -> Landscape:
+def survey(system: EBGAN, x: Tensor, margin: float) -> Landscape:
     """x: real samples."""
-    energy = lambda t: -game.discriminator(t)  # noqa: E731
+    energy = lambda t: -system.discriminator(t)  # noqa: E731
     R = float(torch.pdist(x.flatten(1)).mean())
     u = random.normal(len(x), *x.shape[1:])
     u = u / u.flatten(1).norm(dim=1).view(-1, *[1] * (x.dim() - 1))
     r = R * torch.linspace(0, 1.2, 49)
     off = torch.stack([energy(x + float(distance) * u) for distance in r])
-    return Landscape(margin, energy(x), energy(game.generate(len(x))), r, off, R)
+    return Landscape(margin, energy(x), energy(system.generate(len(x))), r, off, R)
 
 
-def picture(path: Path, game: EBGAN, landscapes: dict[str, Landscape]) -> None:
+def picture(path: Path, system: EBGAN, landscapes: dict[str, Landscape]) -> None:
     figure, ((surface, *curves),) = panels(1, 1 + len(landscapes), 4.0, 3.4)
     side = torch.linspace(-WIDE, WIDE, 161)
     points = torch.cartesian_prod(side, side)[:, :, None, None]
-    height = -game.discriminator(points).view(161, 161).T
+    height = -system.discriminator(points).view(161, 161).T
     levels = torch.linspace(0, float(height.quantile(0.98)), 15)
     drawn = surface.contourf(side, side, height, levels=levels, cmap="viridis", extend="max")
     figure.colorbar(drawn, ax=surface).ax.tick_params(labelsize=7)
-    surface.scatter(*game.generate(SHOWN)[:, :, 0, 0].T, s=3, c="w", label="G(z)")
+    surface.scatter(*system.generate(SHOWN)[:, :, 0, 0].T, s=3, c="w", label="G(z)")
     surface.set_xlim(-WIDE, WIDE)
     surface.set_ylim(-WIDE, WIDE)
     label(surface, "ring: D(x) of the plane", "x1", "x2", "upper right")

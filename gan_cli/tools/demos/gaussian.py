@@ -28,7 +28,7 @@ PAPER = {  # table 2: best D_f, learned bound F, best and learned mu, best and l
 
 
 @dataclass
-class Fit:
+class GaussianFit:
     """mu, sigma, bound: learned; best: D_f, mu and sigma by quadrature; T: learned, T_star: f'(p/q), on line.x."""
 
     line: Line
@@ -61,20 +61,20 @@ def run(folder: Path) -> str:
     )
 
 
-def learn(name: str) -> Fit:
+def learn(name: str) -> GaussianFit:
     """Train experiment=fgan_gaussian with loss=fgan_NAME to its end, on the CPU."""
     overrides = ["experiment=fgan_gaussian", f"loss=fgan_{name}", "trainer.device=cpu"]
     cfg = Composer(arguments(overrides)).compose(overrides)
-    data, game = build.dataset(cfg), build.system(cfg)
-    trainer, divergence = build.trainer(cfg, game, data), DIVERGENCES[name]
+    data, system = build.dataset(cfg), build.system(cfg)
+    trainer, divergence = build.trainer(cfg, system, data), DIVERGENCES[name]
     for _ in range(cfg.trainer.iterations):
         trainer.iterate()
-    player: Any = game
+    player: Any = system
     with torch.no_grad():
         mu, sigma = player.generator.mu.double(), player.generator.sigma.double().abs()
         line = Line(data, mu, sigma)
         scores = player.discriminator(line.x.float()[:, None, None, None]).double()
-        return Fit(
+        return GaussianFit(
             line, float(mu), float(sigma), float(line.bound(divergence, scores)), best(data, divergence),
             divergence.activation(scores), divergence.f_prime(line.p / line.q),
         )  # fmt: skip
@@ -109,7 +109,7 @@ def off_diagonal(matrix: list[list[float]]) -> list[str]:
     ]
 
 
-def picture(path: Path, fits: dict[str, Fit], matrix: list[list[float]]) -> None:
+def picture(path: Path, fits: dict[str, GaussianFit], matrix: list[list[float]]) -> None:
     figure, ((density, ratio, cross),) = panels(1, 3, 4.6, 3.6)
     line = fits["kl"].line
     density.fill_between(line.x, line.p, color="0.8", label="P, two Gaussians")

@@ -24,7 +24,7 @@ def run(folder: Path) -> str:
     """generator_losses.{csv,png}: J_G per sample, and dJ_G/da by autograd, a = logit of D(G(z))."""
     d = torch.tensor(ROWS, dtype=torch.float64)
     found = [column for loss in GAMES.values() for column in losses(loss, d)]
-    head = ["D(G(z))", *(f"{part} {game}" for game in GAMES for part in ("J", "dJ/da"))]
+    head = ["D(G(z))", *(f"{part} {system}" for system in GAMES for part in ("J", "dJ/da"))]
     picture(folder / "generator_losses.png")
     return write_table(folder / "generator_losses.csv", head, [row.tolist() for row in torch.stack([d, *found], 1)])
 
@@ -38,10 +38,10 @@ def losses(loss: AdversarialLoss, d: Tensor) -> tuple[Tensor, Tensor]:
 def picture(path: Path) -> None:
     figure, ((left, right),) = panels(1, 2, 4.2, 3.4)
     d = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
-    for (game, loss), style in zip(GAMES.items(), STYLES):
+    for (system, loss), style in zip(GAMES.items(), STYLES):
         value, gradient = losses(loss, d)
-        left.plot(d, value, style, label=game)
-        right.plot(d, gradient.abs(), style, label=game)
+        left.plot(d, value, style, label=system)
+        right.plot(d, gradient.abs(), style, label=system)
     left.set_ylim(-20, 8)
     label(left, "loss of the generator", "D(G(z))", "J", "lower left")
     right.set_yscale("log")

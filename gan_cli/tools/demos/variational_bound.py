@@ -5,7 +5,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gan_cli.losses.divergences import GAN, KL, Divergence, JensenShannon, PearsonChi2, ReverseKL, SquaredHellinger
+from gan_cli.losses.divergences import (
+    KL,
+    Divergence,
+    GANDivergence,
+    JensenShannon,
+    PearsonChi2,
+    ReverseKL,
+    SquaredHellinger,
+)
 from gan_cli.tools.demos._parts import label, line, mixture, network, panels, save, write_table
 from gan_cli.utils import random
 
@@ -19,7 +27,7 @@ DIVERGENCES: dict[str, Divergence] = {
     "Pearson chi2": PearsonChi2(),
     "squared Hellinger": SquaredHellinger(),
     "Jensen-Shannon": JensenShannon(),
-    "GAN": GAN(),
+    "GAN": GANDivergence(),
 }
 STEPS, SHOWN = 600, (0, 10, 100, 600)
 

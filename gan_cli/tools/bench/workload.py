@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Batch, Dataset
-from gan_cli.losses import forward_together
+from gan_cli.losses import critic
 from gan_cli.systems.base import System
 from gan_cli.training import build
 from gan_cli.training.trainer import Trainer, to_device
@@ -57,7 +57,7 @@ def settings(words: Sequence[str]) -> DictConfig:
     return cfg
 
 
-class Game:
+class Workload:
     """What the overrides describe, before anybody plays it: `system` with its initial weights, and one `batch`."""
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -80,23 +80,23 @@ class Ours:
     """
 
     def __init__(
-        self, game: Game, *, kernels: bool = True, join: bool = True, exact: bool = False, stream: bool = False
+        self, workload: Workload, *, kernels: bool = True, join: bool = True, exact: bool = False, stream: bool = False
     ) -> None:
-        cfg, system, batch = copy.deepcopy(game.cfg), copy.deepcopy(game.system), game.batch
+        cfg, system, batch = copy.deepcopy(workload.cfg), copy.deepcopy(workload.system), workload.batch
         cfg.trainer.cpu_kernels = cfg.trainer.cpu_kernels and kernels
         cfg.trainer.ema_decay = 0.0
         if exact:
             batch = type(batch)(*map(_double, batch))
-        data = game.data if stream else Fixed(game.data, batch)
+        data = workload.data if stream else Fixed(workload.data, batch)
         self.trainer: Trainer = build.trainer(cfg, system, data)
         if exact:
             for network in system.children():
                 network.double().register_forward_pre_hook(lambda _, inputs: tuple(map(_double, inputs)))
         self.networks, self.optimizers = dict(system.named_children()), list(self.trainer.optimizers.values())
-        self.join, self.device = join, game.device
+        self.join, self.device = join, workload.device
 
     def step(self) -> None:
-        passes: AbstractContextManager[None] = nullcontext() if self.join else forward_together.apart()
+        passes: AbstractContextManager[None] = nullcontext() if self.join else critic.separately()
         with passes:
             self.trainer.iterate()
         if self.device.type == "cpu":  # as `gan train` does; on a GPU only when it logs
