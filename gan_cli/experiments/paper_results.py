@@ -19,7 +19,8 @@ class PaperResult:
 
     metric: of conf/metric; value: one of its names, without `[extractor]`. spread: the paper's own, as `source` says.
     better: lower, higher, or null: as near as possible. tolerance: by how much ours may be worse. differs: what is
-    not as in the paper. variant: of the experiment, where it has some.
+    not as in the paper. variant: of the experiment, where it has some. verified: false for a number that could not be
+    checked against its source; docs/UNVERIFIED.md says why.
     """
 
     metric: str
@@ -31,6 +32,7 @@ class PaperResult:
     tolerance: float = 0.0
     differs: str = ""
     variant: str | None = None
+    verified: bool = True
 
     def met(self, ours: float) -> bool:
         excess = {"lower": ours - self.paper, "higher": self.paper - ours, None: abs(ours - self.paper)}[self.better]
@@ -84,6 +86,8 @@ def claims(entries: Sequence[Any], where: str = "expect") -> list[PaperResult]:
                 raise GanError(f"{path}.{key} must be a number, not {entry[key]!r}")
         if entry.get("better") not in ("lower", "higher", None):
             raise GanError(f"{path}.better must be lower, higher or null, not {entry['better']!r}")
+        if not isinstance(entry.get("verified", True), bool):
+            raise GanError(f"{path}.verified must be true or false, not {entry['verified']!r}")
         given = {key: value for key, value in entry.items() if value is not None}
         found.append(PaperResult(**given))
     return found

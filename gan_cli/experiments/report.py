@@ -24,7 +24,8 @@ HEAD = """\
 
 A row is **met** when the median over the seeds that were run to the end is as good as the paper's number, or worse by
 no more than the row's tolerance; else it is **missed**. A row marked `near` asks for the number itself, as for a
-baseline that fails in its paper. Runs that stopped early count for nothing, but are shown.
+baseline that fails in its paper. Runs that stopped early count for nothing, but are shown. A paper's number marked
+`unverified` could not be checked against its source; [UNVERIFIED.md](UNVERIFIED.md) says why.
 """
 
 
@@ -61,18 +62,22 @@ def _notes(path: Path) -> str:
 
 
 def _overview(results: Iterable[dict[str, Any]]) -> str:
-    head = ["experiment", "value", "paper", "ours: median", "mean ± std", "seeds", "", "source"]
+    head = ["experiment", "value", "paper", "ours: median", "mean ± std", "seeds", "", "source", "checked"]
     rows = []
     for result in results:
         for row in comparisons(result):
             ours = [number(row.median), row.mean(), str(len(row.values)), _bold(row.verdict)]
             name = f"[{result['experiment']}](#{result['experiment']})"
-            rows.append([name, f"`{row.name()}`", row.paper(), *ours, row.claim.source])
+            rows.append([name, f"`{row.name()}`", row.paper(), *ours, row.claim.source, _checked(row)])
     return markdown(head, rows)
 
 
 def _bold(verdict: str) -> str:
     return f"**{verdict}**" if verdict == "missed" else verdict
+
+
+def _checked(row: Comparison) -> str:
+    return "" if row.claim.verified else "unverified"
 
 
 def _section(result: dict[str, Any]) -> str:
@@ -81,10 +86,10 @@ def _section(result: dict[str, Any]) -> str:
     command = f"gan reproduce {name}" if found or result.get("evaluate") else f"gan train experiment={name}"
     lines = [f"## {name}", "", f"{result['title']}.", "", f"    {command}", ""]
     if found:
-        head = ["value", "better", "paper", "tolerance", "ours: median", "", "source"]
+        head = ["value", "better", "paper", "tolerance", "ours: median", "", "source", "checked"]
         rows = [
             [f"`{row.name()}`", row.claim.better or "near", row.paper(), number(row.claim.tolerance),
-             number(row.median), _bold(row.verdict), row.claim.source] for row in found
+             number(row.median), _bold(row.verdict), row.claim.source, _checked(row)] for row in found
         ]  # fmt: skip
         lines += [markdown(head, rows), *_differences(found)]
     else:

@@ -102,6 +102,7 @@ def test_averaged_weights_before_raw_and_the_latest_record() -> None:
         ({"metric": "m", "value": "v", "paper": 1}, "expect[0].source has no value"),
         ({"metric": "m", "value": "v", "paper": "x", "source": "S"}, "expect[0].paper must be a number"),
         ({"metric": "m", "value": "v", "paper": 1, "source": "S", "better": "more"}, "expect[0].better must be"),
+        ({"metric": "m", "value": "v", "paper": 1, "source": "S", "verified": "no"}, "expect[0].verified must be"),
         ("m", "expect[0] must be a mapping"),
     ],
 )
@@ -155,10 +156,20 @@ def test_page_by_hand(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     report.build(tmp_path, page)
     text = page.read_text()
-    assert "| [e](#e) | `v` | 3 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |\n" in text
+    assert "| [e](#e) | `v` | 3 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |  |\n" in text
+    assert "| `v` | lower | 3 | 0.5 | 5.5 | **missed** | S |  |\n" in text
     assert "| 1 | 10 | raw | 5 | 8 | 1.0 min |\n" in text
     assert text.index("About all.") < text.index("## e") < text.index("Said by hand.")
     assert "revision unknown" in text and text.endswith("Said by hand.\n")
+
+
+def test_a_number_that_was_not_checked_is_marked_in_both_tables(tmp_path: Path) -> None:
+    found = result({0: 3.0})
+    found["expect"] += [found["expect"][0] | {"source": "T", "verified": False}]
+    (tmp_path / "e.json").write_text(json.dumps(found))
+    rows = [line for line in report.text(tmp_path).splitlines() if line.startswith("|") and "`v`" in line]
+    assert [row.endswith("| S |  |") for row in rows] == [True, False, True, False]
+    assert [row.endswith("| T | unverified |") for row in rows] == [False, True, False, True]
 
 
 def test_result_files_that_are_none(tmp_path: Path) -> None:
