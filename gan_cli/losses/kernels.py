@@ -91,8 +91,8 @@ class RBF:
 
 @dataclass(frozen=True)
 class RationalQuadratic:
-    """sum_a (1 + |x - y|^2 / (2a))^(-a), less its value at x = y. alphas: the exponents a; .2, .5, 1, 2, 5 in the paper
-    (from memory), .1, 1, 10 in the code's defaults."""
+    """sum_a (1 + |x - y|^2 / (2a))^(-a), less its value at x = y. alphas: the exponents a; .2, .5, 1, 2, 5 in
+    section 5 of Binkowski et al. 2018, .1, 1, 10 by default in their code (gan/core/mmd.py:110)."""
 
     alphas: Sequence[float] = (0.2, 0.5, 1.0, 2.0, 5.0)
 

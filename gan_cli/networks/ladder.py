@@ -1,5 +1,4 @@
-"""The ladder network (Rasmus et al. 2015, arXiv 1507.02672; memory - verify: written from the literature): a classifier
-whose layers are each denoised.
+"""The ladder network (Rasmus et al. 2015, arXiv 1507.02672): a classifier whose layers are each denoised.
 
 Its passes are written out, as the decoder needs what normalised each layer. Noise comes from torch's default generator,
 as that of dropout does.
@@ -39,7 +38,8 @@ def normalised(a: Tensor, of: Moments) -> Tensor:
 
 
 class Combinator(nn.Module):
-    """g of Rasmus et al., eq. 2, for every unit by itself: z~ (noisy), u (from above), (N, width) -> z^:
+    """g of Rasmus et al., eq. 2, for every unit by itself: z~ (noisy), u (from above), (N, width) -> z^
+    (CuriousAI/ladder, ladder.py:569-591):
 
         z^ = (z~ - mu(u)) v(u) + mu(u),   mu(u) = a1 sigmoid(a2 u + a3) + a4 u + a5,
                                           v(u)  = a6 sigmoid(a7 u + a8) + a9 u + a10.
@@ -64,10 +64,11 @@ class Ladder(nn.Module):
     denoising.
 
     Layers of `widths` ReLU and a softmax. noise: standard deviation of what is added to the image and to every
-    normalised layer; .3 for images in [0, 1]. weights: lambda of the image and of the layers above it; those left out
-    are 0, and (1000,) is the paper's "bottom-layer cost", (1000, 10, .1, .1, .1, .1, .1) its whole ladder. Only the
-    softmax has a gain: a ReLU needs none. W and V ~ N(0, 1 / fan_in). Running statistics, for evaluation, are those of
-    `track`; differs: the code takes them of the whole training set afterwards.
+    normalised layer; .3 for images in [0, 1]. weights: lambda of the image and of the layers above it; omitted ones
+    are 0. (1000,) is the bottom-layer cost of Zhao et al. 2017; CuriousAI/ladder has (5000,) for 100 labels, and
+    (1000, 10, .1, .1, .1, .1, .1) for its whole ladder. Only the softmax has a gain: a ReLU needs none. W and V ~
+    N(0, 1 / fan_in). Running statistics, for evaluation, are those of `track`; differs: the code takes them of the
+    whole training set afterwards.
     """
 
     tracked: Tensor

@@ -1,5 +1,5 @@
-"""The standard convolutional networks of SN-GAN (Miyato et al. 2018, arXiv 1802.05957, table 3, from memory), at
-any multiple of 8 pixels, and a critic of points with spectral normalisation.
+"""The standard convolutional networks of SN-GAN (Miyato et al. 2018, arXiv 1802.05957, table 3), at any
+multiple of 8 pixels, and a critic of points with spectral normalization.
 
 Initial weights N(0, .02), which the table does not give.
 """
