@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,6 +16,8 @@ SAMPLEWISE_LAYERS = (
     nn.Identity, nn.Flatten, nn.Unflatten, nn.Upsample, nn.UpsamplingNearest2d, nn.PixelShuffle, nn.Sequential,
 )  # fmt: skip
 """Layers that compute each sample of a batch from that sample alone and draw no random numbers."""
+
+Output = TypeVar("Output")
 
 _separate = False
 _known: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
@@ -71,31 +73,49 @@ def separately() -> Iterator[None]:
         _separate = before
 
 
-class CachedCritic:
-    """`critic` as a function that remembers: its outputs for `batches` are computed once (joined, where that may be),
-    those of any other tensor when it is called.
+class CachedCritic(Generic[Output]):
+    """`critic` with its outputs for `batches` cached, so that a loss and a penalty share one forward pass.
 
-    outputs: one for each batch. activations: outputs of the critic and of its layers of the types in `watch`, in the
-    passes of `batches`. ValueError for layers to watch in a critic that is a function, as that of a conditional game.
+    `outputs` are those of all batches, computed together where `forward_together` allows it. A call with one of the
+    batches computes that batch alone, unless its output is known; a call with any other tensor is passed to the critic.
+    ValueError for layers to watch in a critic that is a function, as that of a conditional model.
     """
 
     def __init__(
-        self, critic: Callable[[Tensor], Tensor], *batches: Tensor, watch: tuple[type[nn.Module], ...] = ()
+        self, critic: Callable[[Tensor], Output], *batches: Tensor, watch: tuple[type[nn.Module], ...] = ()
     ) -> None:
         self.critic, self.batches, self.watch = critic, batches, watch
-        self.activations: list[Tensor] = []
+        self._known: dict[int, Output] = {}
+        self._activations: list[Tensor] = []
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """The critic's outputs, one per batch."""
+        self._compute([i for i in range(len(self.batches)) if i not in self._known])
+        return tuple(self._known[i] for i in range(len(self.batches)))
+
+    @property
+    def activations(self) -> list[Tensor]:
+        """Outputs of the critic and of its layers of the types in `watch`, in the forward passes of all batches."""
+        _ = self.outputs
+        return self._activations
+
+    def __call__(self, x: Tensor) -> Output:
+        for i, batch in enumerate(self.batches):
+            if x is batch:
+                if i not in self._known:
+                    self._compute([i])
+                return self._known[i]
+        return self.critic(x)
+
+    def _compute(self, missing: list[int]) -> None:
         hooks = [layer.register_forward_hook(self._note) for layer in self._layers()]
         try:
-            self.outputs = forward_together(critic, *batches)
+            outputs = forward_together(self.critic, *[self.batches[i] for i in missing])
         finally:
             for hook in hooks:
                 hook.remove()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        for batch, output in zip(self.batches, self.outputs, strict=True):
-            if x is batch:
-                return output
-        return self.critic(x)
+        self._known.update(zip(missing, outputs, strict=True))
 
     def _layers(self) -> list[nn.Module]:
         if not self.watch:
@@ -105,4 +125,4 @@ class CachedCritic:
         return [self.critic, *(layer for layer in self.critic.modules() if isinstance(layer, self.watch))]
 
     def _note(self, layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        self.activations.append(output)
+        self._activations.append(output)
