@@ -12,8 +12,8 @@ from gan_cli.data.gaussians import HELD_OUT
 class MixtureDomains(Dataset):
     """x from an even mixture of `modes_x` Gaussians, y from one of `modes_y` (Kim et al. 2017, section 3.1: 5 and 10).
 
-    Where the modes lie is ours (the paper shows it in a figure only; memory - verify): those of x on a line from (-1,
-    0) to (1, 0), those of y on the unit circle, all of deviation `std`.
+    Where the modes lie is ours (the paper shows it in a figure only): those of x on a line from (-1, 0) to (1, 0),
+    those of y on the unit circle, all of deviation `std`.
     Points are images of one pixel with two channels, (N, 2, 1, 1), fresh at every position. Held-out points are the
     same in every run, and `test_modes` says which mode each came from. ValueError for fewer than one mode, or a std
     that is not positive.

@@ -122,8 +122,8 @@ class ReverseKL:
 
 @dataclass(frozen=True)
 class PearsonChi2:
-    """int (p - q)^2 / q. The paper's column D_f has this and Neyman's integral the other way round (memory - verify);
-    the names here go by f.
+    """int (p - q)^2 / q. The paper's column D_f has this and Neyman's integral the other way round; the names here
+    go by f.
 
     The paper's f* = t^2/4 + t holds for t >= -2; below, the supremum lies at u = 0 and f* = -1: the tighter bound.
     """
@@ -219,7 +219,7 @@ class Jeffrey:
 class JensenShannon:
     """int p log(2p/(p+q)) + q log(2q/(p+q)).
 
-    That is what the paper's f gives, twice the usual divergence; its column D_f has the usual 1/2 (memory - verify).
+    That is what the paper's f gives, twice the usual divergence; its column D_f has the usual 1/2.
     """
 
     threshold = 0.0

@@ -76,8 +76,7 @@ class DRAGAN:
     """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
 
     As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
-    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I)
-    (memory - verify).
+    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I).
     """
 
     weight: float = 10.0

@@ -1,5 +1,5 @@
-"""The networks of BEGAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717; memory - verify): pairs of 3x3 convolutions
-with ELU, a linear code, the generator built like the decoder.
+"""The networks of BEGAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717): pairs of 3x3 convolutions with ELU, a
+linear code, and a generator built like the decoder, as in carpedm20/BEGAN-tensorflow, models.py.
 """
 
 from torch import Tensor, nn

@@ -100,8 +100,8 @@ class Discriminator(nn.Module):
 
 
 class PointTranslator(nn.Module):
-    """point (N, channels, 1, 1) -> point: the generator of the toy experiment, three linear layers (section 3.1; memory
-    - verify), ReLU between them."""
+    """point (N, channels, 1, 1) -> point: the generator of the toy experiment, three linear layers with ReLU
+    between them (section 3.1)."""
 
     def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128)) -> None:
         super().__init__()
@@ -115,8 +115,8 @@ class PointTranslator(nn.Module):
 
 
 class PointDiscriminator(nn.Module):
-    """point (N, channels, 1, 1) -> Judged: the discriminator of the toy experiment, five linear layers (section 3.1;
-    memory - verify), ReLU between them; the features are those of layers 2, 3 and 4."""
+    """point (N, channels, 1, 1) -> Judged: the discriminator of the toy experiment, five linear layers with
+    ReLU between them (section 3.1); the features are those of layers 2, 3 and 4."""
 
     def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128, 128, 128)) -> None:
         super().__init__()

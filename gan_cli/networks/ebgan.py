@@ -1,6 +1,6 @@
 """The networks of EBGAN (Zhao et al. 2017, arXiv 1609.03126): the fully connected ones of the MNIST grid search
-(section 4.1, table 1), the convolutional autoencoders of 64, 128 and 256 pixels and ImageNet's generators. The
-paper's appendix was recalled, not read: memory - verify.
+(section 4.1, table 1), the convolutional autoencoders of 64, 128 and 256 pixels and ImageNet's generators
+(appendix C; docs/UNVERIFIED.md).
 """
 
 import itertools
@@ -123,8 +123,8 @@ class ConvAutoEncoder(AutoEncoder):
     ImageNet's, whose Enc goes on to 512. 4c2s: a 4x4 kernel of stride 2.
 
     width: channels of the first layer. As in DCGAN: batch normalisation after each layer but the first and the last,
-    leaky ReLU .2 in Enc, ReLU in Dec, weights N(0, .02). The last layer is linear (memory - verify). At multiples of
-    2^halvings pixels.
+    leaky ReLU .2 in Enc, ReLU in Dec, weights N(0, .02). The last layer is linear. At multiples of 2^halvings
+    pixels.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, halvings: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""Boundary equilibrium GAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717; memory - verify)."""
+"""Boundary equilibrium GAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717)."""
 
 from collections.abc import Callable
 

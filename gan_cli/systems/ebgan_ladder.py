@@ -1,5 +1,5 @@
-"""EBGAN-LN (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126, section 4.2): a ladder network as EBGAN's discriminator. The
-paper's appendix D was recalled, not read: memory - verify.
+"""EBGAN-LN (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126, section 4.2): a ladder network as EBGAN's discriminator
+(appendix D; docs/UNVERIFIED.md).
 """
 
 from collections.abc import Callable

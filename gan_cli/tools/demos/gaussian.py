@@ -1,5 +1,5 @@
 """f-GAN's one-dimensional example (Nowozin et al. 2016, arXiv 1606.00709, section 2.4): experiment=fgan_gaussian in
-each of its variants, beside the best Gaussian found directly and the paper's numbers (from memory, verify).
+each of its variants, beside the best Gaussian found directly and the paper's numbers (docs/UNVERIFIED.md).
 """
 
 from dataclasses import dataclass
