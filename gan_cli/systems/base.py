@@ -1,11 +1,11 @@
-"""What a game is made of: turns that return named loss terms."""
+"""The interface between models and the trainer: a system returns turns, and a turn returns named loss terms."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,32 +15,37 @@ from gan_cli.data.base import Images
 from gan_cli.losses.objective import Terms
 from gan_cli.utils import random
 
-__all__ = ["System", "Terms", "Turn"]
+__all__ = [
+    "Classifies", "Generates", "System", "Terms", "TransfersStyle", "Translates", "Traverses", "Turn",
+]  # fmt: skip
+
+BatchT = TypeVar("BatchT")
+"""A model's kind of training batch: Images, Pairs, Domains, SemiSupervised or LabelMaps."""
 
 
 @dataclass(frozen=True)
-class Turn:
-    """Train the networks `moves` down `loss`, everything else frozen, `steps` times (0: skip the turn).
+class Turn(Generic[BatchT]):
+    """Train the networks `trains` on `loss` for `steps` steps (0: skip the turn), all other networks frozen.
 
-    name: of the turn, for the log. moves: attribute names of the system's networks. loss: batch -> Terms.
-    after_step: called after each step, such as weight clipping. clip_norm: each mover's gradient is scaled down to this
-    norm where it is longer.
+    name: prefix of the turn's terms in the log. trains: attribute names of the system's networks. loss: batch -> Terms.
+    after_step: called after each optimizer step, for example to clip weights. clip_norm: upper bound on the norm of
+    each trained network's gradient, which is scaled down to it.
     """
 
     name: str
     trains: tuple[str, ...]
-    loss: Callable[[Any], Terms]
+    loss: Callable[[BatchT], Terms]
     steps: int = 1
     after_step: Callable[[], None] | None = None
     clip_norm: float | None = None
 
 
-class System(nn.Module, ABC):
-    """A game. Its networks are its child modules.
+class System(nn.Module, ABC, Generic[BatchT]):
+    """A model: its networks are its child modules, and its turns say how they are trained.
 
-    Losses run in training mode, the networks outside the turn's `moves` frozen. `sample` and the other
-    methods that show pictures run in evaluation mode without gradients (batch normalisation with running
-    statistics); the caller sets both.
+    Losses run in training mode, with the networks outside the turn's `trains` frozen. `sample` and the other methods
+    that produce images run in evaluation mode without gradients (batch normalization uses its running statistics). The
+    caller sets both.
     """
 
     batch_type: ClassVar[type] = Images
@@ -48,54 +53,81 @@ class System(nn.Module, ABC):
     """The networks that `sample` uses."""
     needs_labels: ClassVar[bool] = False
     directions: ClassVar[tuple[str, ...]] = ()
-    """What `translate` can do, the default first; empty for a game that translates nothing."""
+    """The directions that `translate` accepts, the default first; empty for a model that does not translate."""
     multimodal: ClassVar[bool] = False
-    """Whether `translate` draws noise, so that the same image gives another output at every call."""
+    """Whether `translate` draws noise, so that each call gives another output for the same image."""
 
     pack_size: int = 1
-    """Samples that the game cannot take apart: a batch is a multiple of them."""
+    """Number of consecutive samples that form one pack: a batch must hold a multiple of them."""
     iteration: int = 0
-    """Finished iterations; the trainer sets it before it asks for turns."""
+    """Number of finished iterations; the trainer sets it before it asks for turns."""
     optimizers: Mapping[str, Optimizer] = MappingProxyType({})
-    """The trainer's, by the network that each moves, for a game that looks at the steps they will take."""
+    """The trainer's optimizers by network, for a model whose loss anticipates their next steps."""
 
     @abstractmethod
-    def turns(self) -> list[Turn]:
-        """The turns of this iteration in the order in which the paper plays them; asked anew each
-        iteration.
-        """
+    def turns(self) -> list[Turn[BatchT]]:
+        """The turns of this iteration in the paper's order. The trainer asks again at each iteration."""
 
     @abstractmethod
-    def sample(self, batch: Any) -> dict[str, Tensor]:
-        """Named image batches (N, C, H, W) in the data's range; the names can be file names."""
+    def sample(self, batch: BatchT) -> dict[str, Tensor]:
+        """Named image batches (N, C, H, W) in the data's range; a name must be usable as a file name."""
 
-    def histograms(self, batch: Any) -> dict[str, Tensor]:
-        """Named vectors (N,) to be drawn as histograms whenever `sample` is, such as energies; none here."""
+    def histograms(self, batch: BatchT) -> dict[str, Tensor]:
+        """Named vectors (N,), such as energies, that are logged as histograms whenever `sample` is called."""
         return {}
 
     def scalars(self) -> dict[str, float]:
-        """Numbers of this iteration that are logged beside the terms of the losses, such as a margin; none here."""
+        """Named numbers of this iteration, such as a margin, that are logged beside the terms of the losses."""
         return {}
-
-    @property
-    def capturable(self) -> bool:
-        """Whether this iteration's kernels could be recorded and replayed in the place of later ones (graphs.py).
-
-        They can if Python decides nothing in a loss that it may decide otherwise in a later iteration of the same turns
-        (names, `moves`, `steps`) on batches of the same shapes, nothing waits for a tensor's value (`int(t)`, `if t`,
-        boolean indices), every tensor is made on the device, and what is kept from one iteration to the next is
-        written in place. A game where that is not so, or not yet, says False.
-        """
-        return True
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
 
+@runtime_checkable
+class Generates(Protocol):
+    """A system that generates images from noise."""
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        """n images, of the classes `label` (n,) if the model is conditional; ValueError for a label if it is not."""
+
+
+@runtime_checkable
+class Traverses(Protocol):
+    """A system that shows how its images change along a path through the latent space."""
+
+    def traverse(self, rows: int) -> dict[str, Tensor]:
+        """Named tables of images, (rows, columns, C, H, W)."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """A system that predicts classes."""
+
+    def classify(self, image: Tensor) -> Tensor:
+        """The predicted class of each image, (N,) int64."""
+
+
+@runtime_checkable
+class Translates(Protocol):
+    """A system that translates images to another domain."""
+
+    def translate(self, image: Tensor, direction: str = ...) -> Tensor:
+        """The translations of `image` in one of the system's `directions`, (N, C, H, W)."""
+
+
+@runtime_checkable
+class TransfersStyle(Protocol):
+    """A system that translates images in the style of an example."""
+
+    def transfer(self, image: Tensor, style: Tensor, direction: str = ...) -> Tensor:
+        """The translations of `image` in the style of `style`, examples of the target domain."""
+
+
 @contextmanager
 def test_mode(system: System, seed: int) -> Iterator[None]:
-    """No graph, networks in eval mode, random numbers from `seed`; everything as before afterwards."""
+    """Context without gradients, with networks in evaluation mode and random numbers from `seed`; restored on exit."""
     training = system.training
     system.eval()
     try:
