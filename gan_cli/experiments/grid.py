@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config import schema
+from gan_cli.config import migrations, schema
 from gan_cli.config.composer import Composer, slug
 from gan_cli.config.targets import bind
 from gan_cli.experiments.experiment import is_monitoring_key, key_of
@@ -208,7 +208,7 @@ class ExistingTrials:
             except GanError:
                 note = run_history.failure(run)
                 if note:
-                    self.never[tuple(note.get("overrides", ()))] = run
+                    self.never[tuple(migrations.overrides(note.get("overrides", ())))] = run
 
     def place(self, number: int, label: str, overrides: list[str], cfg: DictConfig | None, retry: bool) -> Trial:
         """The cell with this config, where it is, or a folder of its own. cfg: None where it cannot be composed."""
@@ -266,10 +266,7 @@ def _clear(run: Path) -> None:
 
 
 def _config(run: Path) -> DictConfig:
-    try:
-        cfg = OmegaConf.load(run / "config.yaml")
-    except Exception as error:  # whatever the file system and the YAML parser raise
-        raise GanError(f"{run}: its config.yaml cannot be read: {one_line(error)}") from error
-    if not isinstance(cfg, DictConfig) or "trainer" not in cfg:
+    cfg = run_history.config(run)
+    if "trainer" not in cfg:
         raise GanError(f"{run}: its config.yaml is not a run's")
     return cfg

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_cli.config import migrations
 from gan_cli.experiments.paper_results import Comparison, comparisons, variant_table
 from gan_cli.training.run_history import samples, weights
 from gan_cli.utils.errors import GanError
@@ -47,13 +48,15 @@ def text(results: Path) -> str:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """A result file. GanError when it is none."""
+    """A result file, with today's names of the metrics. GanError when it is none."""
     try:
         result = json.loads(path.read_text())
         if not {"experiment", "title", "iterations", "expect", "runs"} <= set(result):
             raise ValueError("keys are missing")
     except (OSError, ValueError, TypeError) as error:
         raise GanError(f"{path} is not a result file: {error}") from error
+    for entry in (*result["expect"], *(record for run in result["runs"] for record in run["evaluations"])):
+        entry["metric"] = migrations.metric(entry["metric"])
     return dict(result)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gan_cli.config import composer as compose
-from gan_cli.config import groups, schema
+from gan_cli.config import groups, migrations, schema
 from gan_cli.config.composer import without_hydra
 from gan_cli.config.paths import conf_dir
 from gan_cli.evaluation import score_table
@@ -35,21 +35,26 @@ WARM_UP = 5  # trials that are run to their end before any is compared with them
 
 @dataclass(frozen=True)
 class Dimension:
-    """A key and what it may be: `log(1e-5,1e-2)`, `uniform(0,0.9)`, `int(2,5)`, or choices `[adam,rmsprop]`."""
+    """A key and what it may be: `log(1e-5,1e-2)`, `uniform(0,0.9)`, `int(2,5)`, or choices `[adam,rmsprop]`.
+
+    name: what Optuna's study calls it, if not by its key.
+    """
 
     key: str
     kind: str
     low: float = 0.0
     high: float = 0.0
     choices: tuple[str, ...] = ()
+    name: str = ""
 
     def override(self, trial: Trial) -> str:
         """`key=value`, the value suggested for this trial."""
+        name = self.name or self.key
         if self.choices:
-            return f"{self.key}={trial.suggest_categorical(self.key, self.choices)}"
+            return f"{self.key}={trial.suggest_categorical(name, self.choices)}"
         if self.kind == "int":
-            return f"{self.key}={trial.suggest_int(self.key, int(self.low), int(self.high))}"
-        return f"{self.key}={trial.suggest_float(self.key, self.low, self.high, log=self.kind == 'log')!r}"
+            return f"{self.key}={trial.suggest_int(name, int(self.low), int(self.high))}"
+        return f"{self.key}={trial.suggest_float(name, self.low, self.high, log=self.kind == 'log')!r}"
 
     def ends(self) -> list[str]:
         """The overrides at its ends, or all its choices."""
@@ -105,15 +110,17 @@ def search(
     _check(words, dimensions)
     folder = Path(out) if out else FOLDER / compose.slug(",".join([*overrides, metric]))
     with claimed(folder, "search", "out"):
-        _same(folder, {"overrides": words, "space": list(space), "metric": metric})
+        held = _recorded(folder, {"overrides": words, "space": list(space), "metric": metric})
+        # The study knows its parameters by the names that it began with.
+        dimensions = [replace(d, name=text.partition("=")[0]) for d, text in zip(dimensions, held["space"])]
         storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY)))
         study = optuna.create_study(
             storage=storage,
-            study_name=metric,
+            study_name=held["metric"],
             direction="maximize" if way == "higher" else "minimize",
             load_if_exists=True,
         )
-        study.sampler = optuna.sampling_networks.TPESampler(seed=len(study.trials))
+        study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
         study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
         one = Search(study, folder, words, dimensions, value)
         try:
@@ -260,16 +267,23 @@ def _check(words: Sequence[str], dimensions: Sequence[Dimension]) -> None:
             schema.check(without_hydra(composer.compose(overrides)), schema.command_line_modules(words))
 
 
-def _same(folder: Path, said: Mapping[str, Any]) -> None:
-    """Write what is searched, or find in the folder the same. GanError for another search."""
+def _recorded(folder: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What search.json records: `asked`, or the same as an earlier version has put it. GanError for another search."""
     record = folder / RECORD
     if not record.exists():
-        write_text(record, json.dumps(said, indent=1) + "\n")
-        return
-    held = json.loads(record.read_text())
-    others = [key for key in said if held.get(key) != said[key]]
+        write_text(record, json.dumps({migrations.KEY: migrations.VERSION, **asked}, indent=1) + "\n")
+        return asked
+    held: dict[str, Any] = json.loads(record.read_text())
+    version = migrations.version_of(held, record)
+    today = {
+        "overrides": migrations.overrides(held["overrides"], version),
+        "space": migrations.overrides(held["space"], version),
+        "metric": migrations.metric(held["metric"]),
+    }
+    others = [key for key in asked if today[key] != asked[key]]
     if others:
         raise GanError(f"{folder} holds another search ({', '.join(others)} differ): name another folder by out=")
+    return held
 
 
 def _optuna() -> Any:

@@ -18,6 +18,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from gan_cli.config import composer as compose
+from gan_cli.config import migrations
 from gan_cli.config.composer import SWEEPER, Composer, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import check, command_line_modules
 from gan_cli.experiments import grid as cells
@@ -106,7 +107,7 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
     """`gan resume SWEEP`: the sweep's own overrides again, and `changes` after them."""
     try:
         said = json.loads((folder / RECORD).read_text())
-        overrides = list(map(str, said["overrides"]))
+        overrides = migrations.overrides(map(str, said["overrides"]), migrations.version_of(said, folder / RECORD))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GanError(f"{folder / RECORD} cannot be read: {error}") from error
     if said.get("options"):  # a folder of a stranger's may name any other
@@ -121,7 +122,7 @@ def record(folder: Path, args: argparse.Namespace) -> None:
     kept = [o for o in own if not re.match(r"\+*(hydra\b|modules=)", o)]
     from gan_cli.utils.files import write_text
 
-    said = {"overrides": kept, "options": compose.options(args)}
+    said = {migrations.KEY: migrations.VERSION, "overrides": kept, "options": compose.options(args)}
     write_text(folder / RECORD, json.dumps(said, indent=1) + "\n")
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 
+from gan_cli.config import migrations
 from gan_cli.utils.errors import GanError
 
-FORMAT = 1  # raised when this version's code and the last one's cannot read each other's checkpoints
+FORMAT = migrations.VERSION  # a checkpoint is brought up to date by its own format, whatever its run's is
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -44,8 +45,10 @@ def _cause(error: BaseException) -> str:
 
 
 def load(path: Path, mmap: bool = False) -> dict[str, Any]:
-    """The state of `save`, on the CPU; with `mmap` its tensors are read when they are used. GanError when missing, cut
-    short, foreign or of another format."""
+    """The state of `save`, on the CPU and in today's form; with `mmap` its tensors are read when they are used.
+
+    GanError when it is missing, cut short, foreign or of a newer format.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
@@ -59,12 +62,12 @@ def load(path: Path, mmap: bool = False) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or "format" not in state:
         raise GanError(f"{path} was not written by gan: its keys are not those of a run's checkpoint")
-    if state["format"] != FORMAT:
+    if state["format"] not in range(1, FORMAT + 1):
         raise GanError(
-            f"{path} has checkpoint format {state['format']}; this version reads format {FORMAT}: "
+            f"{path} has checkpoint format {state['format']}; this version reads formats up to {FORMAT}: "
             "use the version of gan that provenance.json names"
         )
-    return state
+    return migrations.checkpoint(state, state["format"])
 
 
 def iteration(path: Path) -> int:

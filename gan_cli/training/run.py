@@ -79,8 +79,8 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
         data = prepared.data.fingerprint()
         if data != run.facts()["data"]:
             print("note: the data are not those that the run began with: not to the same bits", flush=True)
-        run.note(
-            "resumes",
+        run.record_resume(
+            cfg,
             {
                 "overrides": changes,
                 "iteration": state["iteration"] if state else 0,
@@ -88,7 +88,6 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
                 "device": _describe(prepared.device),
             },
         )
-        run.save_config(cfg)
     print(
         f"resuming {run_dir} "
         + (f"after iteration {state['iteration']}" if state else "from the start: it has no checkpoint yet"),

@@ -12,7 +12,8 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config import schema
+from gan_cli.config import migrations, schema
+from gan_cli.training import run_history
 from gan_cli.training.find_runs import existing_run
 from gan_cli.training.locks import hold
 from gan_cli.utils.errors import Busy, GanError
@@ -45,7 +46,8 @@ class RunDir:
             self.samples.mkdir(exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
             self.save_config(cfg)
-            write_text(self.provenance, json.dumps(provenance() | facts, indent=2) + "\n")
+            facts = {migrations.KEY: migrations.VERSION, **provenance(), **facts}
+            write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
         except OSError as error:
             raise GanError(
                 f"cannot write run directory {self.path}: {error.strerror}; "
@@ -58,12 +60,7 @@ class RunDir:
     def open(self) -> DictConfig:
         """The config of the run that this directory holds. GanError if it holds none."""
         existing_run(str(self.path))
-        try:
-            cfg = OmegaConf.load(self.config)
-        except Exception as error:
-            raise GanError(f"{self.config} is not a run's config: {str(error).splitlines()[0]}") from error
-        if not isinstance(cfg, DictConfig):
-            raise GanError(f"{self.config} is not a run's config: it holds no keys")
+        cfg = run_history.config(self.path)
         OmegaConf.set_struct(cfg, True)
         schema.complete(cfg)
         return cfg
@@ -83,10 +80,17 @@ class RunDir:
             raise GanError(f"{self.provenance} cannot be read: {error}") from error
         return facts
 
-    def note(self, key: str, entry: dict[str, Any]) -> None:
-        """Append `entry` to the list `key` of the provenance."""
+    def record_resume(self, cfg: DictConfig, entry: dict[str, Any]) -> None:
+        """Save the config that the run goes on with, and append `entry` to the resumes of the provenance.
+
+        From here on the run is one of this version's schema. The config is written first: it may be brought up to
+        date twice, but must not be taken for one of today's when it is not.
+        """
+        self.save_config(cfg)
         facts = self.facts()
-        facts.setdefault(key, []).append({"time": now(), **entry})
+        facts["overrides"] = migrations.overrides(facts.get("overrides", []), migrations.version_of(facts, self.path))
+        facts[migrations.KEY] = migrations.VERSION
+        facts.setdefault("resumes", []).append({"time": now(), **entry})
         write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
 
     def rewind_metrics(self, iteration: int) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from gan_cli.config import migrations
 from gan_cli.training.find_runs import DEPTH, contains_run, existing_run, find_runs
 from gan_cli.utils.errors import GanError, one_line
 
@@ -60,23 +61,40 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda run: (run.parent, by_number(run.name))) or [existing_run(str(folder))]
 
 
+def schema_version(folder: Path) -> int:
+    """The schema version that a run was written with. GanError if a newer version of this program wrote it."""
+    return migrations.version_of(_json(folder / "provenance.json"), folder)
+
+
+def config(folder: Path) -> DictConfig:
+    """A run's config.yaml, in today's words. GanError where it cannot be read."""
+    file, version = folder / "config.yaml", schema_version(folder)
+    try:
+        plain = OmegaConf.to_container(OmegaConf.load(file))
+        if not isinstance(plain, dict):
+            raise ValueError("it holds no keys")
+        return OmegaConf.create(migrations.config({str(key): value for key, value in plain.items()}, version))
+    except Exception as error:  # whatever the file system and the YAML parser raise
+        raise GanError(f"{file} is not a run's config: {_first_line(error)}") from error
+
+
 def read(folder: Path) -> Run:
     """GanError when the folder does not say what was run there."""
     note = failure(folder)
     facts = _json(folder / "provenance.json")
     try:
-        settings = flat(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")))
-    except Exception as error:  # whatever the file system and the YAML parser raise
+        settings = flat(OmegaConf.to_container(config(folder)))
+    except GanError:
         if not note:
-            raise GanError(f"{folder}: its config.yaml cannot be read: {_first_line(error)}") from error
+            raise
         settings = {}
     lines = list(json_lines(folder / "metrics.jsonl"))
     return Run(
         folder, settings, _choices(folder),
-        overrides=list(map(str, (facts or note).get("overrides", []))),
+        overrides=migrations.overrides(map(str, (facts or note).get("overrides", []))),
         done=max((line["iteration"] for line in lines if isinstance(line.get("iteration"), int)), default=0),
         curves=_curves(lines),
-        records=[r for r in json_lines(folder / EVALUATIONS) if "metric" in r and isinstance(r.get("values"), dict)],
+        records=_records(folder),
         failure=str(note.get("error", "no reason given")) if note else None,
     )  # fmt: skip
 
@@ -151,13 +169,20 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
+def _records(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of evaluation.jsonl, with today's names of the metrics."""
+    found = [r for r in json_lines(folder / EVALUATIONS) if "metric" in r and isinstance(r.get("values"), dict)]
+    return [{**record, "metric": migrations.metric(str(record["metric"]))} for record in found]
+
+
 def _choices(folder: Path) -> dict[str, str]:
-    """The config groups that Hydra composed the run from; empty where it has not kept them."""
+    """The config groups that Hydra composed the run from, in today's words; empty where it has not kept them."""
     try:
         choices = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
     except Exception:  # absent, cut short, or of another Hydra
         return {}
-    return {str(key): str(value) for key, value in choices.items() if not str(key).startswith("hydra")}
+    texts = [f"{key}={value}" for key, value in choices.items() if not str(key).startswith("hydra")]
+    return dict(text.split("=", 1) for text in migrations.overrides(texts))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,224 @@
+"""From schema version 1 (version 0.1) to 2 (version 0.2): modules in rooms, and names that are the field's.
+
+Everything here is plain data. A node whose class kept its name is found by its module alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MODULES = {
+    "data.cache": "data.decoded_cache",
+    "data.derived": "data.derived_pairs",
+    "data.domains": "data.point_domains",
+    "data.drawn": "data.lazy_images",
+    "data.images": "data.image_files",
+    "data.lab": "data.lab_color",
+    "data.labelmaps": "data.label_maps",
+    "data.labels": "data.few_labels",
+    "data.mirror": "data.url_cache",
+    "data.shards": "data.tar_shards",
+    "data.stacked": "data.stacked_mnist",
+    "data.standard": "data.mnist_cifar",
+    "data.streams": "data.webdataset",
+    "data.tables": "data.huggingface",
+    "data.toy": "data.gaussians",
+    "data.unpaired": "data.discogan_domains",
+    "divergences": "losses.divergences",
+    "draw": "utils.random",
+    "kernels": "losses.kernels",
+    "losses": "losses.adversarial",
+    "metrics.bins": "metrics.ndb",
+    "metrics.codes": "metrics.code_error",
+    "metrics.decision": "metrics.discriminator_accuracy",
+    "metrics.error": "metrics.classification_error",
+    "metrics.features": "metrics.feature_checks",
+    "metrics.frechet": "metrics.fid",
+    "metrics.kernel": "metrics.kid",
+    "metrics.labels": "metrics.conditional",
+    "metrics.memory": "metrics.memorization",
+    "metrics.neighbours": "metrics.nearest_neighbors",
+    "metrics.stacked": "metrics.stacked_modes",
+    "metrics.store": "metrics.feature_cache",
+    "metrics.translation": "metrics.paired_translation",
+    "mmd": "losses.mmd",
+    "objective": "losses.objective",
+    "penalties": "losses.penalties",
+    "pool": "systems.image_pool",
+    "regularizers": "losses.regularizers",
+    "schedules": "training.schedules",
+    "systems.single_step": "systems.fgan_single_step",
+    "systems.sums": "systems.terms",
+}
+"""Module of version 0.1 -> module today, both below gan_cli."""
+
+CLASSES = {
+    "data.toy.Grid": "data.gaussians.GaussianGrid",
+    "divergences.GAN": "losses.divergences.GANDivergence",
+    "kernels.Sum": "losses.kernels.SumKernel",
+    "metrics.kernel.MMD": "metrics.kid.MMDMetric",
+    "networks.discogan.Translator": "networks.discogan.DiscoGANGenerator",
+    "networks.resnet.Translator": "networks.resnet.ResNetGenerator",
+    "networks.unet_noise.UNet": "networks.unet_noise.NoiseUNet",
+    "penalties.Sum": "losses.penalties.SumPenalty",
+}
+"""Classes and functions of version 0.1 that have another name today, both below gan_cli."""
+
+CHOICES = {
+    "metric": {
+        "codes": "infogan_codes",
+        "decision": "discriminator_accuracy",
+        "error": "classification_error",
+        "iprime": "modified_is",
+        "memorisation": "memorization",
+        "partner": "paired",
+    },
+    "network": {
+        "toy": "mlp_points",
+        "toy_energy": "mlp_points_autoencoder",
+        "toy_features": "mlp_points_features",
+        "toy_spectral": "mlp_points_sn",
+    },
+    "hydra/launcher": {"slots": "local"},
+    "hydra/sweeper": {"cells": "grid"},
+}
+"""Config group -> file of version 0.1 -> file today."""
+
+KEYS = {
+    "trainer.best_by": "trainer.best_metric",
+    "trainer.momentum": "trainer.momentum_schedule",
+    "trainer.cpu_kernels": "trainer.cpu_fast_paths",
+    "sweep.draw": "sweep.sample",
+    "sweep.slots": "sweep.workers",
+}
+"""Keys that have another name today."""
+
+GONE = ("trainer.cuda_graphs",)
+"""Keys without a successor."""
+
+LATER = {
+    "keep_every": 0,
+    "evaluate_every": 1000,
+    "evaluate_count": 5000,
+    "best_metric": None,
+    "momentum_schedule": None,
+    "cpu_fast_paths": True,
+    "prefetch": None,
+    "channels_last": False,
+    "compile": False,
+}
+"""Keys of the trainer that the first runs of version 0.1 did not write, with the values that they had."""
+
+
+def config(old: dict[str, Any]) -> dict[str, Any]:
+    """A run's config.yaml. Idempotent, because a process may be killed between writing the config and its version."""
+    found = _renamed_keys(_node(old))
+    if isinstance(found.get("trainer"), dict):
+        found["trainer"] = {**found["trainer"], **{k: v for k, v in LATER.items() if k not in found["trainer"]}}
+        found["extractor"] = found.get("extractor") or {"_target_": "gan_cli.metrics.extractors.Auto"}
+        found["metric"] = found.get("metric") or {}
+    if isinstance(found.get("metric"), dict):
+        found["metric"] = {metric(name): node for name, node in found["metric"].items()}
+    if isinstance(found.get("evaluate"), dict):
+        found["evaluate"] = _evaluate(found["evaluate"])
+    if found.get("expect"):
+        found["expect"] = [{**claim, "metric": metric(claim["metric"])} for claim in found["expect"]]
+    if isinstance(found.get("variants"), dict):
+        found["variants"] = {name: _overrides(texts) for name, texts in found["variants"].items()}
+    return found
+
+
+def override(old: str) -> str | None:
+    """One override as typed."""
+    sign, key, equals, value = _split(old)
+    if key in GONE:
+        return None
+    value = _paths(value)
+    if key in CHOICES:
+        value = _chosen(key, value)
+    head, _, rest = key.partition(".")
+    if head == "metric" and rest:
+        name, dot, field = rest.partition(".")
+        key = f"metric.{metric(name)}{dot}{field}"
+    return f"{sign}{_renamed_key(key)}{equals}{value}"
+
+
+def checkpoint(old: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint."""
+    return old
+
+
+def metric(old: str) -> str:
+    """The name of a metric's config file."""
+    return CHOICES["metric"].get(old, old)
+
+
+def moved(path: str) -> str:
+    """The dotted path of a class or function of version 0.1 as it is today."""
+    inner = path.removeprefix("gan_cli.")
+    module, _, name = inner.rpartition(".")
+    if inner == path:
+        return path
+    return "gan_cli." + (CLASSES.get(inner) or f"{MODULES.get(module, module)}.{name}")
+
+
+def _node(value: Any) -> Any:
+    """A mapping, list or value of a config, with the classes that its nodes name as they are today."""
+    if isinstance(value, list):
+        return [_node(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _node(item) for key, item in value.items()}
+    if isinstance(found.get("_target_"), str):
+        found["_target_"] = moved(found["_target_"])
+    return found
+
+
+def _renamed_keys(cfg: dict[str, Any]) -> dict[str, Any]:
+    """The config with the keys of KEYS renamed and those of GONE dropped, each in its place."""
+    found: dict[str, Any] = {}
+    for section, value in cfg.items():
+        if isinstance(value, dict):
+            named = {key: _renamed_key(f"{section}.{key}").partition(".")[2] for key in value}
+            value = {named[key]: item for key, item in value.items() if f"{section}.{key}" not in GONE}
+        found[section] = value
+    return found
+
+
+def _renamed_key(key: str) -> str:
+    """The key itself, or a key within one that is renamed."""
+    for name, today in KEYS.items():
+        if key == name or key.startswith(f"{name}."):
+            return today + key.removeprefix(name)
+    return key
+
+
+def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
+    found = dict(section)
+    if found.get("metric"):
+        found["metric"] = [metric(name) for name in found["metric"]]
+    if found.get("settings"):
+        found["settings"] = _overrides(found["settings"])
+    return found
+
+
+def _overrides(texts: list[str]) -> list[str]:
+    return [text for text in map(override, texts) if text is not None]
+
+
+def _split(text: str) -> tuple[str, str, str, str]:
+    """Sign, key, equals sign and value of an override."""
+    key, equals, value = text.partition("=")
+    bare = key.lstrip("+~")
+    return key[: len(key) - len(bare)], bare, equals, value
+
+
+def _chosen(group: str, value: str) -> str:
+    """The files that a value of a group names: one, a list in brackets, or a sweep with commas."""
+    return re.sub(r"[\w.-]+", lambda word: CHOICES[group].get(word[0], word[0]), value)
+
+
+def _paths(value: str) -> str:
+    """A value in which classes of this package are named."""
+    return re.sub(r"\bgan_cli(?:\.\w+)+", lambda path: moved(path[0]), value)
