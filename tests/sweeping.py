@@ -6,7 +6,7 @@ from pathlib import Path
 
 import processes
 
-TINY = ["network=toy", "dataset=ring", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
+TINY = ["network=mlp_points", "dataset=ring", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
 
 
 def _main(arguments: list[str], folder: str, output: str) -> None:

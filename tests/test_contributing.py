@@ -65,13 +65,13 @@ def test_commands_of_the_page(folder: Path) -> None:
 
 def test_penalty_beside_a_new_loss(folder: Path) -> None:
     (override,) = re.findall(r"`'\+(loss\.penalty=.*?)'`", PAGE)
-    words = ["train", "--config-dir", "mine", "modules=[mylosses]", "loss=hinge", "dataset=ring", "network=toy"]
+    words = ["train", "--config-dir", "mine", "modules=[mylosses]", "loss=hinge", "dataset=ring", "network=mlp_points"]
     assert main([*words, f"+{override}", "hydra.run.dir=run", *TINY]) == 0
     assert "d/penalty" in terms("run")
 
 
 def test_a_module_must_be_allowed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["train", "--config-dir", "mine", "loss=hinge", "dataset=ring", "network=toy", "hydra.run.dir=run"]
+    words = ["train", "--config-dir", "mine", "loss=hinge", "dataset=ring", "network=mlp_points", "hydra.run.dir=run"]
     assert main(words) == 2
     assert "mylosses.Hinge" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -81,7 +81,7 @@ def test_hinge_inside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch)
     names: dict[str, object] = {"__name__": "gan_cli.losses.adversarial"}
     exec(FILES["mylosses.py"], names)
     monkeypatch.setattr(adversarial, "Hinge", names["Hinge"], raising=False)
-    words = ["train", "--config-dir", "conf", "loss=hinge", "dataset=ring", "network=toy", "hydra.run.dir=run"]
+    words = ["train", "--config-dir", "conf", "loss=hinge", "dataset=ring", "network=mlp_points", "hydra.run.dir=run"]
     assert main([*words, *TINY]) == 0
     assert terms("run") == {"d/adversarial", "g/adversarial"}
     run_tests(FILES["tests/test_losses.py"], {"Hinge": names["Hinge"], "torch": torch, "tensor": tensor})

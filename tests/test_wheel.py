@@ -49,7 +49,7 @@ def test_list_and_train_work_from_the_wheel(installed, tmp_path):
     where = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert where.stdout.strip() == str(installed / "gan_cli/conf")
     assert "wgan_gp" in run(installed, "list", "model", folder=tmp_path).stdout
-    words = "train network=toy dataset=ring trainer.iterations=2 trainer.batch_size=8 hydra.run.dir=run"
+    words = "train network=mlp_points dataset=ring trainer.iterations=2 trainer.batch_size=8 hydra.run.dir=run"
     done = run(installed, *words.split(), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run/checkpoints/last.pt").exists()

@@ -19,11 +19,11 @@ class ClassificationError(Metric):
     def check(self, system: Any, data: Any) -> None:
         if not hasattr(system, "classify") or hasattr(system, "categorical"):
             raise ValueError(
-                "the error metric needs a game that names classes: model=ladder, ebgan_ladder, acgan or cls_gan "
-                "(InfoGAN's codes have no names: metric=codes)"
+                "classification_error needs a game that names classes: model=ladder, ebgan_ladder, acgan or cls_gan "
+                "(InfoGAN's codes have no names: metric=infogan_codes)"
             )
         if data.num_classes is None:
-            raise ValueError("the error metric needs a labelled data set, such as dataset=mnist or mnist_labels")
+            raise ValueError("classification_error needs a labelled data set, such as dataset=mnist or mnist_labels")
 
     def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         system, data, n = evidence.system, evidence.data, evidence.test.size

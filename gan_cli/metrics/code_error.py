@@ -29,9 +29,9 @@ class CodeError(Metric):
 
     def check(self, system: Any, data: Any) -> None:
         if not hasattr(system, "categorical"):
-            raise ValueError("the codes metric needs a game with latent codes: model=infogan")
+            raise ValueError("infogan_codes needs a game with latent codes: model=infogan")
         if data.num_classes is None:
-            raise ValueError("the codes metric needs a labelled data set, such as dataset=mnist")
+            raise ValueError("infogan_codes needs a labelled data set, such as dataset=mnist")
 
     def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         system, data = evidence.system, evidence.data

@@ -19,7 +19,7 @@ class Decision(Metric):
 
     def check(self, system: Any, data: Any) -> None:
         if not hasattr(getattr(getattr(system, "objective", None), "adversarial", None), "says_real"):
-            raise ValueError("the decision metric needs an f-GAN, whose loss has a threshold: loss=fgan_...")
+            raise ValueError("discriminator_accuracy needs an f-GAN, whose loss has a threshold: loss=fgan_...")
 
     def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         real = float(self._says_real(evidence, evidence.test).float().mean())

@@ -18,7 +18,7 @@ class NearestTraining(Metric):
     same of held-out real ones, and the ratio of the two: about 1 for a generator that has learned the distribution,
     far below 1 for one that copies.
 
-    memorisation.png: `shown` generated samples, each beside its `k` nearest training images, the nearest first. Looks
+    memorization.png: `shown` generated samples, each beside its `k` nearest training images, the nearest first. Looks
     at as many training samples as there are in the evidence: n= of at least the training set for all of them.
     """
 
@@ -43,7 +43,7 @@ class NearestTraining(Metric):
             first = evidence.generated.take(len(number)).image
             if first.shape[1] in (1, 3) and first.shape[-1] > 1:
                 copies = pick(evidence.train, number.flatten()).unflatten(0, number.shape)
-                _save(evidence.folder / "memorisation.png", torch.cat([first[:, None], copies], 1))
+                _save(evidence.folder / "memorization.png", torch.cat([first[:, None], copies], 1))
         return {
             "nearest_ratio": generated / test if test else float("nan"),
             "nearest_generated": generated,

@@ -52,13 +52,13 @@ class PartnerL1(Metric):
     def check(self, system: Any, data: Any) -> None:
         if partners(data) is None or not system.directions:
             raise ValueError(
-                "the partner metric needs a translation model and a data set with known partners: "
+                "the paired metric needs a translation model and a data set with known partners: "
                 "dataset=shapes_edges or shapes_stripes"
             )
         if self.style and not hasattr(system, "transfer"):
-            raise ValueError("metric.partner.style=true needs a game that takes the style of a picture: model=drit")
+            raise ValueError("metric.paired.style=true needs a game that takes the style of a picture: model=drit")
         if data.image_size < WINDOW:
-            raise ValueError(f"the partner metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")
+            raise ValueError(f"the paired metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")
 
     def __call__(self, evidence: EvaluationData) -> dict[str, float]:
         system, data = evidence.system, evidence.data

@@ -83,7 +83,7 @@ def noise(like: Dataset, n: int, seed: int = 0) -> Samples:
 
 def _generated(system: Any, data: Dataset, n: int, seed: int) -> Iterator[Images]:
     if not hasattr(system, "generate"):
-        raise ValueError("this game draws no samples that could be scored; metric=error scores a ladder network")
+        raise ValueError("this game draws no samples that could be scored; metric=classification_error scores a ladder network")
     for start in range(0, n, BATCH):
         with test_mode(system, _key(seed, start)):
             images = system.generate(min(BATCH, n - start))

@@ -41,7 +41,7 @@ def need_autoencoder(discriminator: nn.Module) -> None:
     if not isinstance(discriminator, AutoEncoder):
         raise ValueError(
             f"{type(discriminator).__name__} has no energy: the discriminator of this game is an autoencoder, as in "
-            "network=ebgan_mlp, ebgan_dcgan, began and toy_energy"
+            "network=ebgan_mlp, ebgan_dcgan, began and mlp_points_autoencoder"
         )
 
 

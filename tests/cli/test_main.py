@@ -332,7 +332,7 @@ def test_a_sweep_of_hydras_launchers_goes_on_too(runner, capsys, tmp_path):
 
 def test_joblib_runs_members_in_processes_of_their_own(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    words = "train -m model=dcgan network=toy dataset=ring,shapes_stripes trainer.iterations=1"
+    words = "train -m model=dcgan network=mlp_points dataset=ring,shapes_stripes trainer.iterations=1"
     done = subprocess.run(
         [sys.executable, "-m", "gan_cli", *words.split(), "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
         capture_output=True,
@@ -352,9 +352,9 @@ def test_joblib_runs_members_in_processes_of_their_own(tmp_path):
 def test_options_of_a_verb_are_typed():
     given = parser.parse("sample", ["n=16", "label=3", "checkpoint=200"])
     assert given == {"n": 16, "label": 3, "checkpoint": "200"}
-    assert parser.parse("evaluate", ["metric=[modes,codes]", "modules=mine"])["metric"] == ["modes", "codes"]
-    assert parser.parse("evaluate", ["metric=[modes, codes]", "modules=[]"]) == {
-        "metric": ["modes", "codes"],
+    assert parser.parse("evaluate", ["metric=[modes,infogan_codes]", "modules=mine"])["metric"] == ["modes", "infogan_codes"]
+    assert parser.parse("evaluate", ["metric=[modes, infogan_codes]", "modules=[]"]) == {
+        "metric": ["modes", "infogan_codes"],
         "modules": [],
     }
     assert parser.parse("sample", ["label=null"]) == {"label": None}

@@ -8,7 +8,7 @@ from gan_cli.cli.main import main
 from gan_cli.training import run
 from gan_cli.utils.errors import Busy
 
-TOY = ["train", "network=toy", "dataset=ring", "trainer.iterations=2", "hydra.run.dir=run"]
+TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "hydra.run.dir=run"]
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_drit_on_stripes_is_given_the_style() -> None:
     cfg = composed("experiment=drit_stripes")
     assert cfg.trainer.batch_size // 2 * cfg.model.lambda_attribute == composed("model=drit").model.lambda_attribute
     assert cfg.optimizer.lr / cfg.optimizer.networks.D_content.lr == pytest.approx(2.5)
-    assert list(cfg.evaluate.settings) == ["metric.partner.style=true"]
-    assert claim("drit_stripes", "x2y").metric == "partner" and claim("drit_stripes", "best_x2y") is None
+    assert list(cfg.evaluate.settings) == ["metric.paired.style=true"]
+    assert claim("drit_stripes", "x2y").metric == "paired" and claim("drit_stripes", "best_x2y") is None
 
 
 def test_networks_of_msgan() -> None:

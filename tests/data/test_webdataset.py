@@ -469,7 +469,7 @@ class Deadly(WebDataset):
 RUN = [
     *("train", "modules=[deadly]", "dataset=webdataset", "dataset._target_=deadly.Deadly", "dataset.root=set"),
     *("dataset.image_size=8", "dataset.num_classes=3", "dataset.shuffle_shards=2", "dataset.flip=true"),
-    *("network=toy", "model=dcgan", "model.generator.widths=[8]", "model.discriminator.widths=[8]"),
+    *("network=mlp_points", "model=dcgan", "model.generator.widths=[8]", "model.discriminator.widths=[8]"),
     *("trainer.batch_size=6", "trainer.iterations=12", "trainer.checkpoint_every=3", "trainer.device=cpu"),
     *("trainer.sample_count=4", "trainer.sample_every=1000", "trainer.log_every=1", "hydra.run.dir=run"),
 ]

@@ -165,7 +165,7 @@ def test_runs_that_were_trained(
     monkeypatch.chdir(tmp_path)
     tiny = ["trainer.iterations=2", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.log_every=1"]
     for loss in ("non_saturating", "wgan_gp"):
-        words = ["dataset=ring", "network=toy", f"loss={loss}", f"hydra.run.dir=runs/{loss}"]
+        words = ["dataset=ring", "network=mlp_points", f"loss={loss}", f"hydra.run.dir=runs/{loss}"]
         assert main(["train", *words, *tiny]) == 0
     assert main(["evaluate", "runs/wgan_gp", "metric=modes", "n=50"]) == 0
     capsys.readouterr()

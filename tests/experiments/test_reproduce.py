@@ -24,7 +24,7 @@ TINY = """\
 defaults:
   - override /dataset: ring
   - override /model: wgan_gp
-  - override /network: toy
+  - override /network: mlp_points
   - override /loss: non_saturating
 trainer: {iterations: 2, batch_size: 8, sample_count: 4, ema_decay: 0.0}
 evaluate: {metric: [modes], n: 60}
@@ -327,7 +327,7 @@ def test_coverage_by_hand() -> None:
 
 def test_a_key_of_a_later_version_at_its_default_is_no_difference() -> None:
     old = {"dataset._target_": "gan_cli.data.gaussians.Ring", "dataset.n_modes": 8, "optimizer.lr": 1}
-    new = old | {"dataset.radius": 1.0, "trainer.momentum": None}
+    new = old | {"dataset.radius": 1.0, "trainer.momentum_schedule": None}
     assert diff_settings(old, new) == diff_settings(new, old) == {}
     assert diff_settings(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
     assert diff_settings(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}

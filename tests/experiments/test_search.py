@@ -57,7 +57,7 @@ def test_a_space_that_is_none(said):
 
 
 def test_the_goal_is_the_metrics_main_value():
-    assert goal("fid") == ("FID", "lower") and goal("iprime") == ("I_prime", "higher")
+    assert goal("fid") == ("FID", "lower") and goal("modified_is") == ("I_prime", "higher")
     with pytest.raises(GanError, match=r"no metric 'fd'; did you mean 'fid'"):
         goal("fd")
 

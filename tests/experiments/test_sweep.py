@@ -453,6 +453,6 @@ def test_the_names_of_the_grids_are_listed(capsys):
 
 
 def test_settings_are_typed():
-    assert SweepSettings() == cells.settings(OmegaConf.load(conf_dir() / "hydra/sweeper/cells.yaml"))
+    assert SweepSettings() == cells.settings(OmegaConf.load(conf_dir() / "hydra/sweeper/grid.yaml"))
     with pytest.raises(GanError, match=r"sweep.seed must be a whole number"):
         cells.settings(OmegaConf.create({"_target_": "x", "seed": "now"}))

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gan_cli.cli import main
 from gan_cli.inference import export_formats
-from gan_cli.inference.sampling import Trained
-from gan_cli.inference.trace import Plain, Use, settled, silent
+from gan_cli.inference.trained_run import TrainedRun
+from gan_cli.inference.trace import RecordedCall, TensorsOnly, reference_output, without_noise
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.utils.random import normal
 
@@ -25,7 +25,7 @@ CYCLE = (
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     assert main.main(["train", *f"{TINY} {CYCLE} hydra.run.dir={folder}/cycle".split()]) == 0
-    toy = "network=toy dataset=ring model.generator.widths=[8] model.discriminator.widths=[8]"
+    toy = "network=mlp_points dataset=ring model.generator.widths=[8] model.discriminator.widths=[8]"
     assert main.main(["train", *f"{TINY} {toy} hydra.run.dir={folder}/points".split()]) == 0
     return folder
 
@@ -49,7 +49,7 @@ def test_onnx_of_a_translator(runs: Path) -> None:
     session = runtime.InferenceSession(runs / "cycle/export/F/F.onnx")
     x = torch.rand(3, 3, 20, 32) * 2 - 1
     found = torch.from_numpy(session.run(None, {image["name"]: x.numpy()})[0])
-    run = Trained(runs / "cycle", device="cpu")
+    run = TrainedRun(runs / "cycle", device="cpu")
     with run.test_mode(0) as system:
         expected = system.translate(x, "y2x")  # type: ignore[operator]
         assert torch.allclose(found, expected, atol=1e-4)
@@ -62,7 +62,7 @@ def test_program_of_a_generator(runs: Path) -> None:
     (z,) = sheet["inputs"]
     assert z["what"] == "noise" and z["shape"][0] == "batch" and "latent_dim" in z["law"]
     player = torch.export.load(runs / "points/export/generator/generator.pt2").module()
-    run = Trained(runs / "points", device="cpu")
+    run = TrainedRun(runs / "points", device="cpu")
     with run.test_mode(3) as system:
         expected = system.generate(5)  # type: ignore[operator]
     with run.test_mode(3), torch.no_grad():
@@ -74,7 +74,7 @@ def test_weights(runs: Path) -> None:
     sheet = export(runs / "cycle", "format=safetensors", "network=G", "weights=raw")
     assert sheet["weights"] == "raw" and len(sheet["config_sha256"]) == 64
     found = library.load_file(runs / "cycle/export/G/G.safetensors")
-    own = Trained(runs / "cycle", device="cpu", weights="raw").system.G.state_dict()  # type: ignore[union-attr, operator]
+    own = TrainedRun(runs / "cycle", device="cpu", weights="raw").system.G.state_dict()  # type: ignore[union-attr, operator]
     assert found.keys() == own.keys() and all(torch.equal(found[key], own[key]) for key in own)
 
 
@@ -88,7 +88,7 @@ class Changed(nn.Module):
 def test_a_file_that_differs_is_not_written(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(export_formats, "_written", lambda program, plain, path, runtime: Changed())
+    monkeypatch.setattr(export_formats, "_written", lambda program, module, path, runtime: Changed())
     assert main.main(["export", str(runs / "cycle"), "format=torch", f"out={tmp_path}/out"]) == 2
     assert "differs from the run by up to" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
@@ -106,20 +106,20 @@ class Fixed(nn.Module):
 def test_which_pictures_a_network_takes() -> None:
     x = torch.rand(2, 3, 8, 8)
     for network, step in ((Fixed(), None), (nn.Conv2d(3, 3, 3, padding=1), 1), (nn.PixelUnshuffle(2), None)):
-        use = Use({"x" if step is None and isinstance(network, Fixed) else "input": x}, {}, x)
-        assert export_formats.step_of(Plain(network, use), use, own=8) == step
+        call = RecordedCall({"x" if step is None and isinstance(network, Fixed) else "input": x}, {}, x)
+        assert export_formats.image_multiple(TensorsOnly(network, call), call, native_size=8) == step
     down_and_up = nn.Sequential(nn.Conv2d(3, 3, 4, 4), nn.Upsample(scale_factor=4))
-    assert export_formats.step_of(Plain(down_and_up, Use({"input": x}, {}, x)), Use({"input": x}, {}, x), own=8) == 4
+    assert export_formats.image_multiple(TensorsOnly(down_and_up, RecordedCall({"input": x}, {}, x)), RecordedCall({"input": x}, {}, x), native_size=8) == 4
 
 
 def test_dropout_that_stays_on_is_switched_off_and_named() -> None:
     network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Sequential(NoiseDropout(0.5)))
     x = torch.rand(2, 3, 8, 8)
-    use = Use({"input": x}, {}, network(x))
-    quiet, names = silent(network)
+    call = RecordedCall({"input": x}, {}, network(x))
+    quiet, names = without_noise(network)
     assert names == ["1.0"] and isinstance(network[1][0], NoiseDropout)  # the run's own stays as it is
-    reference = settled(Plain(quiet, use), use, True, "G")
-    assert torch.equal(reference, network[0](x)) and not torch.equal(reference, use.output)
+    reference = reference_output(TensorsOnly(quiet, call), call, True, "G")
+    assert torch.equal(reference, network[0](x)) and not torch.equal(reference, call.output)
 
 
 class Noisy(nn.Module):
@@ -130,7 +130,7 @@ class Noisy(nn.Module):
 def test_other_noise_inside_is_refused() -> None:
     x = torch.rand(2, 3)
     with pytest.raises(Exception, match="G draws noise inside itself"):
-        settled(Plain(Noisy(), Use({"x": x}, {}, x)), Use({"x": x}, {}, x), False, "G")
+        reference_output(TensorsOnly(Noisy(), RecordedCall({"x": x}, {}, x)), RecordedCall({"x": x}, {}, x), False, "G")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,6 @@ def test_what_is_refused(options: str, words: str, runs: Path, capsys: pytest.Ca
 def test_a_missing_extra_is_named(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(export_formats.TOOLS, "onnx", ("no_such_library",))
+    monkeypatch.setitem(export_formats.LIBRARIES, "onnx", ("no_such_library",))
     assert main.main(["export", str(runs / "points"), "format=onnx"]) == 2
     assert "format=onnx needs no_such_library: pip install 'gan-cli[export]'" in capsys.readouterr().err

@@ -437,7 +437,7 @@ def evidence(fake: Tensor | None = None, test: Tensor | None = None, extractor: 
 METRICS: dict[str, type[Metric]] = {
     "is": InceptionScore,
     "mode_score": ModeScore,
-    "iprime": ModifiedInceptionScore,
+    "modified_is": ModifiedInceptionScore,
     "fid": FrechetDistance,
     "kid": KernelDistance,
     "prdc": PRDC,
@@ -482,7 +482,7 @@ def test_reference_chooses_the_real_samples(name: str) -> None:
         metric(reference="valid")  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("is", "iprime", "one_nn")])
+@pytest.mark.parametrize("name", [name for name in METRICS if name not in ("is", "modified_is", "one_nn")])
 def test_a_generator_that_is_off_scores_worse(name: str) -> None:
     metric = METRICS[name]()
     key = next(iter(metric.better))
@@ -521,7 +521,7 @@ def test_scores_of_one_class_are_finite() -> None:
     assert math.isfinite(ModeScore()(one)["mode_score"])
 
 
-@pytest.mark.parametrize("name", ["is", "mode_score", "iprime"])
+@pytest.mark.parametrize("name", ["is", "mode_score", "modified_is"])
 def test_an_extractor_that_is_no_classifier(name: str) -> None:
     with pytest.raises(ValueError, match=r"'linear' gives none: choose extractor=classifier or extractor=inception"):
         METRICS[name]()(evidence(extractor=Linear(classes=0)))

@@ -659,12 +659,12 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
     assert learned["nearest_test"] == pytest.approx(
         torch.cdist(test.flatten(1), train.flatten(1)).min(1).values.mean().item(), rel=1e-5
     )
-    before = (tmp_path / "memorisation.png").read_bytes()
+    before = (tmp_path / "memorization.png").read_bytes()
     memorised = NearestTraining(k=3)(evidence(copies, train, test, folder=tmp_path))
     assert memorised["nearest_generated"] < 1e-6 and memorised["nearest_ratio"] < 1e-6
-    assert (tmp_path / "memorisation.png").read_bytes() != before
-    assert [path.name for path in tmp_path.iterdir()] == ["memorisation.png"]
-    picture = torch.tensor(list(Image.open(tmp_path / "memorisation.png").convert("L").getdata()))
+    assert (tmp_path / "memorization.png").read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir()] == ["memorization.png"]
+    picture = torch.tensor(list(Image.open(tmp_path / "memorization.png").convert("L").getdata()))
     picture = picture.view(10 * 8 + 2, 4 * 8 + 2)  # 10 rows of a sample and 3 neighbours, 6 pixels and a rim of 2
     tiles = picture[2:].unfold(0, 6, 8).unfold(1, 6, 8)[:, 0:0]  # only the layout
     assert tiles.shape[0] == 10

@@ -30,7 +30,7 @@ from gan_cli.utils.errors import GanError, Interrupted
 
 POINTS = [
     "dataset=ring",
-    "network=toy",
+    "network=mlp_points",
     "model.generator.widths=[8]",
     "model.discriminator.widths=[8]",
     "trainer.batch_size=8",
@@ -43,7 +43,7 @@ SCORED = [
     "metric.modes.radius=60",  # so far that untrained points count
     "trainer.evaluate_every=2",
     "trainer.evaluate_count=40",
-    "trainer.best_by=reverse_kl",
+    "trainer.best_metric=reverse_kl",
 ]
 ITERATIONS = 13
 RUN = [
@@ -165,7 +165,7 @@ def test_a_kill_between_last_and_best(here: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_resumed_run_remembers_its_best(here: Path) -> None:
     """All scores are 0, and of equal ones the first stays."""
-    far = ["metric.modes.radius=1e-9", "trainer.best_by=high_quality"]
+    far = ["metric.modes.radius=1e-9", "trainer.best_metric=high_quality"]
     assert main(["train", *POINTS, *SCORED, *far, "trainer.iterations=4"]) == 0
     assert main(["resume", "run", "trainer.iterations=6"]) == 0
     assert curve(here / "run", "metric/high_quality") == {2: 0, 4: 0, 6: 0}
@@ -233,7 +233,7 @@ def test_a_config_of_an_earlier_version_goes_on(here: Path) -> None:
     assert main(["train", *POINTS, "trainer.iterations=2"]) == 0
     cfg = OmegaConf.load("run/config.yaml")
     assert isinstance(cfg.trainer.keep_every, int) and cfg.metric == {} and "extractor" in cfg  # type: ignore[union-attr]
-    for key in ("keep_every", "evaluate_every", "evaluate_count", "best_by"):
+    for key in ("keep_every", "evaluate_every", "evaluate_count", "best_metric"):
         del cfg.trainer[key]  # type: ignore[union-attr]
     del cfg["metric"], cfg["extractor"]
     OmegaConf.save(cfg, "run/config.yaml")
@@ -246,12 +246,12 @@ def test_a_config_of_an_earlier_version_goes_on(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["metric=codes"], "model=infogan"),
-        (["metric=[modes,codes]"], "model=infogan"),
+        (["metric=infogan_codes"], "model=infogan"),
+        (["metric=[modes,infogan_codes]"], "model=infogan"),
         (["metric=[mods]"], "no metric 'mods'"),
         (["metric=modes", "metric.modes.raduis=2"], "did you mean 'metric.modes.radius'"),
-        (["metric=modes", "trainer.best_by=high_qualty"], "did you mean 'high_quality'"),
-        (["trainer.best_by=modes"], "metric=[NAME,...]"),
+        (["metric=modes", "trainer.best_metric=high_qualty"], "did you mean 'high_quality'"),
+        (["trainer.best_metric=modes"], "metric=[NAME,...]"),
         (["metric=modes", "trainer.evaluate_every=0"], "trainer.evaluate_every must be at least 1"),
         (["trainer.keep_every=-1"], "trainer.keep_every must be 0 or more"),
         (["+metric.mine.weight=1"], "metric.mine has no _target_"),
@@ -326,7 +326,7 @@ def test_the_game_is_scored_in_test_mode_and_left_as_it_was() -> None:
     assert scoring.score(prepared.system, prepared.data)[0] == first  # the same noise each time
 
 
-def test_best_by_lower_and_ties_and_what_is_not_finite() -> None:
+def test_best_metric_lower_and_ties_and_what_is_not_finite() -> None:
     scoring = Validator({"fid": Fixed(float("nan"))}, Extractor(), 10)
     prepared = runner.prepare(compose(*POINTS[:-1]))
     assert scoring.score(prepared.system, prepared.data)[0] == {"n": 10.0}
@@ -337,8 +337,8 @@ def test_best_by_lower_and_ties_and_what_is_not_finite() -> None:
     assert scoring.is_best(5, {"FID": 9.0})  # through another network: not to be compared
 
 
-def test_best_by_is_the_first_value_that_has_a_good_way() -> None:
-    assert Validator({"b": Upwards(), "a": Fixed()}, Extractor(), 10).best_by == "share"
+def test_best_metric_is_the_first_value_that_has_a_good_way() -> None:
+    assert Validator({"b": Upwards(), "a": Fixed()}, Extractor(), 10).best_metric == "share"
     chosen = Validator({"b": Upwards(), "a": Fixed()}, Extractor(), 10, "FID")
     assert chosen.is_best(1, {"share": 1.0, "FID": 5.0}) and not chosen.is_best(2, {"share": 2.0, "FID": 6.0})
     with pytest.raises(GanError, match="gives such a value"):

@@ -423,7 +423,7 @@ def test_a_hinge_that_moved_once_is_no_news() -> None:
 @pytest.mark.parametrize("model", ["ebgan_pt", "began"])
 def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", f"model={model}", "dataset=ring", "network=toy_energy", "trainer.sample_every=1", *TINY]
+    command = ["train", f"model={model}", "dataset=ring", "network=mlp_points_autoencoder", "trainer.sample_every=1", *TINY]
     assert main([*command, "trainer.iterations=4", "hydra.run.dir=whole"]) == 0
     assert main([*command, "trainer.iterations=2", "hydra.run.dir=parts"]) == 0
     assert main(["resume", "parts", "trainer.iterations=4"]) == 0
@@ -442,15 +442,15 @@ def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, mon
 
 def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    points = ["dataset=ring", "network=toy_energy", "trainer.iterations=3", *TINY]
+    points = ["dataset=ring", "network=mlp_points_autoencoder", "trainer.iterations=3", *TINY]
     falling = "loss.adversarial.margin={_target_: gan_cli.losses.objective.LinearMargin, start: 4, length: 2}"
     assert main(["train", "model=ebgan", *points, falling, "hydra.run.dir=run"]) == 0
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert [line["energy/margin"] for line in lines] == [4, 2, 0]
     capsys.readouterr()
-    assert main(["train", "loss=ebgan", "dataset=ring", "network=toy", falling, *TINY, "hydra.run.dir=no"]) == 2
+    assert main(["train", "loss=ebgan", "dataset=ring", "network=mlp_points", falling, *TINY, "hydra.run.dir=no"]) == 2
     assert "use model=ebgan" in capsys.readouterr().err
-    assert main(["train", "model=ebgan", "network=toy", "dataset=ring", *TINY, "hydra.run.dir=no"]) == 2
+    assert main(["train", "model=ebgan", "network=mlp_points", "dataset=ring", *TINY, "hydra.run.dir=no"]) == 2
     assert "ToyDiscriminator has no energy" in capsys.readouterr().err
 
 

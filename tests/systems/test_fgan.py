@@ -330,7 +330,7 @@ def test_a_short_run_learns_the_gaussian_and_its_bound() -> None:
 def test_the_experiment_trains_and_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["trainer.iterations=3", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
-    scores = ["metric=[gaussian_fit,decision]", "trainer.evaluate_every=3", "trainer.evaluate_count=50"]
+    scores = ["metric=[gaussian_fit,discriminator_accuracy]", "trainer.evaluate_every=3", "trainer.evaluate_count=50"]
     overrides = ["experiment=fgan_gaussian", "loss=fgan_pearson", *small, *scores, "hydra.run.dir=run"]
     assert main(["train", *overrides]) == 0
     logged = {}

@@ -473,7 +473,7 @@ def test_a_run_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert main(["train", "model=ebgan_ladder", *tiny, *short]) == 0
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert ["g/adversarial" in line for line in lines] == [True, True, False]
-    assert main(["evaluate", "run", "metric=error", "n=40"]) == 0
+    assert main(["evaluate", "run", "metric=classification_error", "n=40"]) == 0
     (record,) = map(json.loads, Path("run/evaluation.jsonl").read_text().splitlines())
     wrong = record["values"]["error"] * 40
     assert wrong == pytest.approx(round(wrong)) and 0 <= wrong <= 40 and record["protocol"]["test"] == 40

@@ -485,7 +485,7 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
     lines = [json.loads(line) for line in Path("ae/metrics.jsonl").read_text().splitlines()]
     assert "ae/reconstruction" in lines[0] and "g/adversarial" not in lines[0]
     assert "g/adversarial" in lines[1] and "ae/reconstruction" not in lines[1]
-    ring = ["dataset=ring", "network=toy_features"]
+    ring = ["dataset=ring", "network=mlp_points_features"]
     assert main(["train", *ring, "loss=mmd_rq", *tiny, "hydra.run.dir=rq"]) == 0
     capsys.readouterr()
     assert main(["train", "model=gmmn", "loss=wgan_gp", *tiny, "hydra.run.dir=refused"]) == 2

@@ -84,9 +84,9 @@ def test_what_does_not_divide(
     with pytest.raises(ValueError, match="at least 1"):
         pacgan(0)
     monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
-    words = ["train", "dataset=ring", "model=pacgan", "network=toy", "model.packing=3", "hydra.run.dir=run"]
+    words = ["train", "dataset=ring", "model=pacgan", "network=mlp_points", "model.packing=3", "hydra.run.dir=run"]
     assert main([*words, "trainer.batch_size=64"]) == 2
-    assert "takes samples by 3; choose a multiple of 3" in capsys.readouterr().err
+    assert "takes samples in groups of 3; choose a multiple of 3" in capsys.readouterr().err
 
 
 def test_networks_for_points_of_the_authors_code() -> None:
@@ -105,7 +105,7 @@ def test_networks_for_points_of_the_authors_code() -> None:
 
 def test_trains_from_the_command_line(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
-    for network, data in (("toy", "ring"), ("dcgan", "shapes")):
+    for network, data in (("mlp_points", "ring"), ("dcgan", "shapes")):
         words = [f"network={network}", f"dataset={data}", "trainer.iterations=2", "trainer.batch_size=6"]
         if network == "dcgan":
             words += ["model.generator.width=4", "model.discriminator.width=4"]

@@ -72,7 +72,7 @@ def test_every_loss_on_points_and_images(
     loss: str, dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    network = ["network=toy"] if dataset == "ring" else ["model.discriminator.norm=none", *SMALL["dcgan"]]
+    network = ["network=mlp_points"] if dataset == "ring" else ["model.discriminator.norm=none", *SMALL["dcgan"]]
     steps = ["loss.critic_steps.high=2"] if loss in ("wgan", "mmd_gan") else []
     assert main(["train", f"dataset={dataset}", f"loss={loss}", *network, *steps, *TINY]) == 0
 

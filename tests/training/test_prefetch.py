@@ -10,7 +10,7 @@ from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
 from gan_cli.training import build
-from gan_cli.training.prefetch import Ahead
+from gan_cli.training.prefetch import Prefetcher
 from gan_cli.training.trainer import Trainer
 
 
@@ -29,38 +29,37 @@ class Maker:
 
 def test_the_next_batch_is_made_by_a_thread_before_it_is_asked_for() -> None:
     maker = Maker()
-    ahead = Ahead(maker, step=10, pays=0.0)
-    assert ahead(0).image.item() == 0
+    batches = Prefetcher(maker, step=10, min_seconds=0.0)
+    assert batches(0).image.item() == 0
     end = time.monotonic() + 20
     while len(maker.made) < 2 and time.monotonic() < end:
         time.sleep(0.001)
     assert [position for position, _ in maker.made] == [0, 10]
     assert maker.made[1][1] != threading.current_thread().name
-    assert ahead(10).image.item() == 10
-    assert [ahead(position).image.item() for position in (50, 20)] == [50, 20]  # as after a resume: any order
+    assert batches(10).image.item() == 10
+    assert [batches(position).image.item() for position in (50, 20)] == [50, 20]  # as after a resume: any order
 
 
 def test_an_error_belongs_to_its_batch() -> None:
-    ahead = Ahead(Maker(), step=10, pays=0.0)
-    assert ahead(20).image.item() == 20
+    batches = Prefetcher(Maker(), step=10, min_seconds=0.0)
+    assert batches(20).image.item() == 20
     with pytest.raises(ValueError, match="broken image 30"):
-        ahead(30)
+        batches(30)
 
 
 def test_quick_batches_get_no_thread() -> None:
     maker = Maker()
-    ahead = Ahead(maker, step=10, pays=60.0)
+    batches = Prefetcher(maker, step=10, min_seconds=60.0)
     for position in (0, 10, 20):
-        ahead(position)
+        batches(position)
     assert [position for position, _ in maker.made] == [0, 10, 20]
     assert len({name for _, name in maker.made}) == 1
 
 
 def game_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = False) -> dict[str, torch.Tensor]:
     """The weights of a small game after six iterations; `halfway`: with a new trainer that goes on after three."""
-    monkeypatch.setattr("gan_cli.training.prefetch.PAYS", 0.0)
-    monkeypatch.setattr(Ahead.__init__, "__defaults__", (False, 0.0))
-    words = ["dataset=ring", "network=toy", "model=wgan_gp", "trainer.batch_size=8", "trainer.device=cpu"]
+    monkeypatch.setattr(Prefetcher.__init__, "__defaults__", (False, 0.0))
+    words = ["dataset=ring", "network=mlp_points", "model=wgan_gp", "trainer.batch_size=8", "trainer.device=cpu"]
     words += [f"trainer.prefetch={str(prefetch).lower()}"]
     words += ["model.generator.widths=[8]", "model.discriminator.widths=[8]"]
     cfg = without_hydra(Composer(arguments(words)).compose(words))
@@ -72,7 +71,7 @@ def game_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = 
         trainer.load_state_dict(state)
     for _ in range(3):
         trainer.iterate()
-    assert isinstance(trainer._batches, Ahead) == prefetch
+    assert isinstance(trainer._batches, Prefetcher) == prefetch
     return dict(trainer.system.state_dict())
 
 
@@ -91,8 +90,8 @@ def test_a_trainer_asks_ahead_for_the_position_that_comes(monkeypatch: pytest.Mo
             asked.append(start)
             return super().train_batch(seed, start, count)
 
-    monkeypatch.setattr(Ahead.__init__, "__defaults__", (False, 0.0))
-    words = ["dataset=ring", "network=toy", "model=wgan_gp", "loss.critic_steps=3", "trainer.batch_size=8"]
+    monkeypatch.setattr(Prefetcher.__init__, "__defaults__", (False, 0.0))
+    words = ["dataset=ring", "network=mlp_points", "model=wgan_gp", "loss.critic_steps=3", "trainer.batch_size=8"]
     words += ["trainer.device=cpu", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
     cfg = without_hydra(Composer(arguments(words)).compose(words))
     trainer: Trainer = build.trainer(cfg, build.system(cfg), Recorded())
