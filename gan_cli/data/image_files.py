@@ -83,13 +83,18 @@ def read(file: Path | str, channels: int, content: bytes | None = None) -> Image
     """
     try:
         with Image.open(file if content is None else io.BytesIO(content)) as image:
-            picture = _on_white(_eight_bits(ImageOps.exif_transpose(image)))
-            return picture if channels == 3 else picture.convert("L")
+            return convert(image, channels)
     except (*_BROKEN, Image.DecompressionBombError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, Image.UnidentifiedImageError) or not reason:
             reason = "not an image" if content or (content is None and Path(file).stat().st_size) else "empty file"
         raise ValueError(f"{file}: {' '.join(reason.split())}") from error
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """Any PIL image as mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white."""
+    converted = _on_white(_eight_bits(ImageOps.exif_transpose(image)))
+    return converted if channels == 3 else converted.convert("L")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -16,7 +16,7 @@ from gan_cli.config import schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
 from gan_cli.evaluation import image_sources
-from gan_cli.inference.sampling import Trained
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.metrics.base import EvaluationData, Extractor, Metric
 from gan_cli.metrics.feature_cache import Store
 from gan_cli.metrics.samples import from_model
@@ -51,7 +51,7 @@ def evaluate(
     """
     if n is not None and n < 1:
         raise GanError(f"n={n}: ask for at least one sample")
-    run = Trained(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
+    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     asked = run.cfg.get("evaluate") or {}
     names = metric or list(asked.get("metric") or []) or list(run.cfg.get("metric") or {})
     if not names:

@@ -1,11 +1,10 @@
-"""`gan export`: a network of a run for other programs, compared with the run before it is believed."""
+"""`gan export`: write a network of a run for other programs, and verify that the file computes the same."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import torch
 
 from gan_cli.inference import export_formats
-from gan_cli.inference.export_formats import BOUNDS, SUFFIXES, Free, is_picture
-from gan_cli.inference.sampling import Trained, folder_for
-from gan_cli.inference.trace import Plain, Use, settled, silent, used
+from gan_cli.inference.export_formats import BOUNDS, SUFFIXES, DynamicSizes, is_image
+from gan_cli.inference.trace import RecordedCall, TensorsOnly, record_call, reference_output, without_noise
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
-from gan_cli.utils.files import write_text
+from gan_cli.utils.files import make_folder, replacing, write_text
 
 
 def export(
@@ -33,91 +32,88 @@ def export(
     weights: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
-    """Write `network` (the one that samples or translates) as NETWORK.onnx, .pt2 or .safetensors, and
-    preprocessing.json, which says what goes in and comes out, to `out` (RUN_DIR/export/NETWORK).
+    """Write `network` (if omitted, the one that samples or translates) as NETWORK.onnx, .pt2 or .safetensors, and
+    preprocessing.json, which describes inputs and output, to the folder `out` (RUN_DIR/export/NETWORK).
 
-    The file is read back and compared with the run on inputs of `seed`, at other batch and picture sizes too where it
-    takes them; GanError, and no file, if they differ by more than `formats.BOUNDS`.
+    The file is read back and compared with the run on inputs of `seed`, and at other batch and image sizes if it takes
+    them. GanError, and no file, if they differ by more than `export_formats.BOUNDS`.
     """
     if format not in SUFFIXES:
         raise GanError(f"format={format}: choose one of {', '.join(SUFFIXES)}")
-    export_formats.tools(format)
-    run = Trained(run_dir, checkpoint=checkpoint, weights=weights, device="cpu", allowed_modules=allowed_modules)
-    name, use = used(run, run_dir, network, direction, seed)
-    quiet, silenced = silent(getattr(run.system, name))
-    plain = Plain(quiet, use).eval()
-    reference = settled(plain, use, bool(silenced), name)
-    own: int = run.cfg.dataset.image_size
-    folder = folder_for(Path(out) if out else run_dir / "export" / name)
+    export_formats.import_libraries(format)
+    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device="cpu", allowed_modules=allowed_modules)
+    name, call = record_call(run, network, direction, seed)
+    quiet, removed = without_noise(run.system.get_submodule(name))
+    module = TensorsOnly(quiet, call).eval()
+    reference = reference_output(module, call, bool(removed), name)
+    native_size: int = run.cfg.dataset.image_size
+    folder = make_folder(Path(out) if out else run_dir / "export" / name)
     path = folder / f"{name}.{SUFFIXES[format]}"
-    temporary = folder / f".{name}.tmp.{SUFFIXES[format]}"
-    try:
-        player, free = export_formats.write(format, plain, use, own, temporary)
-        difference = export_formats.difference(plain, player, use, reference, own, free)
+    with replacing(path, suffix=f".{SUFFIXES[format]}") as temporary:
+        exported, sizes = export_formats.write(format, module, call, native_size, temporary)
+        difference = export_formats.largest_difference(module, exported, call, reference, native_size, sizes)
         if not difference <= BOUNDS[format]:
             raise GanError(
                 f"{name} as {format} differs from the run by up to {difference:.2g}, where {BOUNDS[format]:g} is "
-                "allowed: nothing is written; another format= may do"
+                "allowed: nothing is written; another format= may work"
             )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sheet = {"file": path.name, "format": format, **_origin(run, run_dir, name), **_sheet(run, use, free)}
-    sheet |= {"noise_layers_off": silenced, "largest_difference_from_the_run": difference}
-    write_text(folder / "preprocessing.json", json.dumps(sheet, indent=2) + "\n")
-    batch = "any batch" if free.batch else f"batches of {len(use.output)}"
-    size = f", pictures of multiples of {free.step} pixels" if free.step else ""
-    note = f"; noise is off: {len(silenced)} dropout layers" if silenced else ""
+    description = {"file": path.name, "format": format, **_origin(run, name), **_inputs_and_output(run, call, sizes)}
+    description |= {"noise_layers_off": removed, "largest_difference_from_the_run": difference}
+    write_text(folder / "preprocessing.json", json.dumps(description, indent=2) + "\n")
+    batch = "any batch" if sizes.batch else f"batches of {len(call.output)}"
+    size = f", images of multiples of {sizes.multiple} pixels" if sizes.multiple else ""
+    note = f"; noise is off: {len(removed)} dropout layers" if removed else ""
     print(
-        f"{path}: {name} of {type(run.system).__name__} ({run.weights} weights, iteration {run.iteration}); "
+        f"{path}: {name} of {run.name} ({run.weights} weights, iteration {run.iteration}); "
         f"differs from the run by at most {difference:.2g}; takes {batch}{size}{note}"
     )
 
 
-def _origin(run: Trained, path: Path, name: str) -> dict[str, Any]:
-    digest = hashlib.sha256(RunDir(path).config.read_bytes()).hexdigest()
+def _origin(run: TrainedRun, network: str) -> dict[str, Any]:
+    digest = hashlib.sha256(RunDir(run.path).config.read_bytes()).hexdigest()
     return {
-        "game": type(run.system).__name__,
-        "network": name,
+        "model": run.name,
+        "network": network,
         "iteration": run.iteration,
         "weights": run.weights,
         "config_sha256": digest,
     }
 
 
-def _sheet(run: Trained, use: Use, free: Free) -> dict[str, Any]:
-    """What goes in and comes out."""
-    own, channels = run.cfg.dataset.image_size, run.cfg.dataset.get("source_channels") or run.channels
-    picture = {"what": "picture", "range": run.value_range, "channels": "red, green, blue; one: grey"}
+def _inputs_and_output(run: TrainedRun, call: RecordedCall, sizes: DynamicSizes) -> dict[str, Any]:
+    """Shapes, types, value ranges and meaning of what goes in and comes out."""
+    native_size, channels = run.cfg.dataset.image_size, run.cfg.dataset.get("source_channels") or run.channels
+    image = {"what": "image", "range": run.value_range, "channels": "red, green, blue; one: gray"}
     inputs = []
-    for key, value in use.tensors.items():
-        shape: list[int | str] = ["batch" if free.batch else len(value), *value.shape[1:]]
+    for key, value in call.tensors.items():
+        shape: list[int | str] = ["batch" if sizes.batch else len(value), *value.shape[1:]]
         entry: dict[str, Any] = {"name": key, "shape": shape, "type": str(value.dtype).removeprefix("torch.")}
-        if use.direction and is_picture(value, own):
-            if free.step:
+        if call.direction and is_image(value, native_size):
+            if sizes.multiple:
                 shape[2:] = ["height", "width"]
-                how = f"height and width are multiples of {free.step}, {2 * free.step} or more; pad by reflection"
+                least = 2 * sizes.multiple
+                resizing = f"height and width are multiples of {sizes.multiple}, {least} or more; pad by reflection"
             else:
-                how = f"resize to {own} x {own}, antialiased bicubic"
-            entry |= {**picture, "resize": how} if value.shape[1] == channels else {"what": "made by the game"}
+                resizing = f"resize to {native_size} x {native_size}, bicubic with antialiasing"
+            computed = value.shape[1] != channels
+            entry |= {"what": "computed by the model"} if computed else {**image, "resize": resizing}
         elif value.dtype == torch.int64 and run.num_classes:
             entry |= {"what": "label", "from": 0, "to": run.num_classes - 1}
         else:
-            entry |= {"what": "noise", "law": _law(run)}
+            entry |= {"what": "noise", "distribution": _prior(run)}
         inputs.append(entry)
-    shape = ["batch" if free.batch else len(use.output), *use.output.shape[1:]]
-    if use.direction and free.step:
+    shape = ["batch" if sizes.batch else len(call.output), *call.output.shape[1:]]
+    if call.direction and sizes.multiple:
         shape[2:] = ["height", "width"]
     return {
-        "direction": use.direction,
+        "direction": call.direction,
         "inputs": inputs,
-        "output": {"name": "output", "shape": shape, "type": "float32", **picture},
+        "output": {"name": "output", "shape": shape, "type": "float32", **image},
     }
 
 
-def _law(run: Trained) -> str:
-    """What the game says of its prior, and the setting of its noise."""
+def _prior(run: TrainedRun) -> str:
+    """The model's own words about its prior, and the setting of its noise."""
     prior = getattr(run.system, "prior", None)
     words = " ".join((inspect.getdoc(prior) or "").split()) if callable(prior) else ""
-    setting = run.cfg.model.get("noise")
-    return f"{words} {setting or 'N(0, 1) unless said otherwise'}".strip()
+    return f"{words} {run.cfg.model.get('noise') or 'N(0, 1) unless stated otherwise'}".strip()

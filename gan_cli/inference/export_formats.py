@@ -1,4 +1,4 @@
-"""The files of `gan export`: ONNX, torch.export programs, safetensors; each read back and compared."""
+"""The file formats of `gan export`: ONNX, torch.export programs and safetensors, each read back and compared."""
 
 from __future__ import annotations
 
@@ -17,151 +17,166 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gan_cli.inference.tiling import STEPS
-from gan_cli.inference.trace import Plain, Use
+from gan_cli.inference.tiling import MULTIPLES
+from gan_cli.inference.trace import RecordedCall, TensorsOnly
 from gan_cli.utils.errors import GanError, one_line
 
 SUFFIXES = {"onnx": "onnx", "torch": "pt2", "safetensors": "safetensors"}
-TOOLS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": (), "safetensors": ("safetensors.torch",)}
+LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": (), "safetensors": ("safetensors.torch",)}
 BOUNDS = {"onnx": 1e-4, "torch": 0.0, "safetensors": 0.0}
-"""The largest difference from the run that is allowed: another program computes in another order."""
+"""The largest allowed difference from the run: another runtime adds in another order."""
 
-Player = Callable[..., Tensor]
+Exported = Callable[..., Tensor]
+"""The network of a file that was read back: tensors by position -> output."""
 
 
 @dataclass(frozen=True)
-class Free:
-    """Sizes that a file leaves open: that of the batch, and those of pictures (multiples of `step`, two or more)."""
+class DynamicSizes:
+    """The sizes that a file leaves open: of the batch, and of images (multiples of `multiple`, two or more)."""
 
     batch: bool
-    step: int | None
+    multiple: int | None
 
 
-def tools(kind: str) -> tuple[ModuleType, ...]:
-    """The libraries that `kind` needs. GanError where one is missing."""
+def import_libraries(kind: str) -> tuple[ModuleType, ...]:
+    """Import the libraries that `kind` needs. GanError if one is missing."""
     try:
-        return tuple(importlib.import_module(name) for name in TOOLS[kind])
+        return tuple(importlib.import_module(name) for name in LIBRARIES[kind])
     except ImportError as error:
         raise GanError(f"format={kind} needs {error.name}: pip install 'gan-cli[export]'") from None
 
 
-def write(kind: str, plain: Plain, use: Use, own: int, path: Path) -> tuple[Player, Free]:
-    """Write the network to `path`; what the file gives when it is read back, and the sizes that it leaves open.
+def write(
+    kind: str, module: TensorsOnly, call: RecordedCall, native_size: int, path: Path
+) -> tuple[Exported, DynamicSizes]:
+    """Write the network to `path`; returns the file's network as read back, and the sizes that it leaves open.
 
-    own: pixels of a side of the run's pictures.
+    native_size: pixels per side of the run's images.
     """
-    step = step_of(plain, use, own)
-    libraries = tools(kind)
+    multiple = image_multiple(module, call, native_size)
+    libraries = import_libraries(kind)
     if kind == "safetensors":
-        return _weights(plain, use, path, libraries[0]), Free(True, step)
-    return _program(plain, use, own, step, path, libraries[-1] if libraries else None)
+        return _weights(module, call, path, libraries[0]), DynamicSizes(True, multiple)
+    return _program(module, call, native_size, multiple, path, libraries[-1] if libraries else None)
 
 
 @torch.no_grad()
-def difference(plain: Plain, player: Player, use: Use, reference: Tensor, own: int, free: Free) -> float:
-    """The largest absolute difference from the network, over the inputs of `use` (`reference` is the run's output), and
-    if they are open over batches of one and three, and larger pictures.
+def largest_difference(
+    module: TensorsOnly,
+    exported: Exported,
+    call: RecordedCall,
+    reference: Tensor,
+    native_size: int,
+    sizes: DynamicSizes,
+) -> float:
+    """The largest absolute difference from the network over the recorded inputs (`reference` is the run's output) and,
+    where those sizes are open, over batches of one and three and larger images.
     """
-    cases = [(use.tensors, reference)]
+    cases = [(call.tensors, reference)]
     others = []
-    if free.batch:
-        others += [{k: v[:1] for k, v in use.tensors.items()}, {k: v[[0, 1, 0]] for k, v in use.tensors.items()}]
-    if free.step:
-        others.append(enlarged(use.tensors, own, own + free.step))
-    cases += [(other, plain(*other.values())) for other in others]
-    return max(float((player(*given.values()) - expected).abs().max()) for given, expected in cases)
+    if sizes.batch:
+        others += [{k: v[:1] for k, v in call.tensors.items()}, {k: v[[0, 1, 0]] for k, v in call.tensors.items()}]
+    if sizes.multiple:
+        others.append(enlarged(call.tensors, native_size, native_size + sizes.multiple))
+    cases += [(other, module(*other.values())) for other in others]
+    return max(float((exported(*given.values()) - expected).abs().max()) for given, expected in cases)
 
 
 @torch.no_grad()
-def step_of(plain: Plain, use: Use, own: int) -> int | None:
-    """The network takes pictures of all multiples of it, two or more; None: of the run's own size alone."""
-    if not any(is_picture(value, own) for value in use.tensors.values()):
+def image_multiple(module: TensorsOnly, call: RecordedCall, native_size: int) -> int | None:
+    """The number of whose multiples (two or more) the network accepts images; None: the native size only."""
+    if not any(is_image(value, native_size) for value in call.tensors.values()):
         return None
-    for step in STEPS:
-        if own < 2 * step or own % step:
+    for multiple in MULTIPLES:
+        if native_size < 2 * multiple or native_size % multiple:
             continue
         try:
-            found = plain(*enlarged(use.tensors, own, own + step).values()).shape[2:]
+            found = module(*enlarged(call.tensors, native_size, native_size + multiple).values()).shape[2:]
         except (ValueError, RuntimeError):
             continue
-        if found == (own + step, own + step):
-            return step
+        if found == (native_size + multiple, native_size + multiple):
+            return multiple
     return None
 
 
-def is_picture(value: Tensor, own: int) -> bool:
-    return value.shape[2:] == (own, own)
+def is_image(value: Tensor, native_size: int) -> bool:
+    return value.shape[2:] == (native_size, native_size)
 
 
-def enlarged(tensors: dict[str, Tensor], own: int, size: int) -> dict[str, Tensor]:
-    """The same with pictures of another size, the old ones repeated to fill them."""
-    times = math.ceil(size / own)
+def enlarged(tensors: dict[str, Tensor], native_size: int, size: int) -> dict[str, Tensor]:
+    """The same tensors with images of another size, filled by repeating the old ones."""
+    times = math.ceil(size / native_size)
     return {
-        key: value.repeat(1, 1, times, times)[..., :size, :size] if is_picture(value, own) else value
+        key: value.repeat(1, 1, times, times)[..., :size, :size] if is_image(value, native_size) else value
         for key, value in tensors.items()
     }
 
 
-def _weights(plain: Plain, use: Use, path: Path, library: ModuleType) -> Player:
-    """Parameters and buffers; read back into a network whose own are 0."""
-    library.save_file({key: value.contiguous().clone() for key, value in plain.network.state_dict().items()}, path)
-    other: nn.Module = copy.deepcopy(plain.network)
+def _weights(module: TensorsOnly, call: RecordedCall, path: Path, library: ModuleType) -> Exported:
+    """Write parameters and buffers, and read them back into a network of zeros."""
+    library.save_file({key: value.contiguous().clone() for key, value in module.network.state_dict().items()}, path)
+    other: nn.Module = copy.deepcopy(module.network)
     with torch.no_grad():
         for value in other.state_dict().values():
             value.zero_()
     other.load_state_dict(library.load_file(path))
-    return Plain(other, use).eval()
+    return TensorsOnly(other, call).eval()
 
 
 def _program(
-    plain: Plain, use: Use, own: int, step: int | None, path: Path, runtime: ModuleType | None
-) -> tuple[Player, Free]:
-    """A torch.export program (TorchScript is deprecated), as ONNX if there is a `runtime` to read it back; as open in
-    its sizes as can be.
+    module: TensorsOnly,
+    call: RecordedCall,
+    native_size: int,
+    multiple: int | None,
+    path: Path,
+    runtime: ModuleType | None,
+) -> tuple[Exported, DynamicSizes]:
+    """Write a torch.export program, as ONNX if there is a `runtime` to read it back, with as many open sizes as torch
+    can trace.
     """
     problem: Exception | None = None
-    for free in dict.fromkeys((Free(True, step), Free(True, None), Free(False, None))):
-        tensors = enlarged(use.tensors, own, own + free.step) if free.step else use.tensors
+    for sizes in dict.fromkeys((DynamicSizes(True, multiple), DynamicSizes(True, None), DynamicSizes(False, None))):
+        tensors = enlarged(call.tensors, native_size, native_size + sizes.multiple) if sizes.multiple else call.tensors
         try:
             with torch.no_grad(), _quiet():
-                shapes = tuple(_open(value, own, free) for value in use.tensors.values())
-                program = torch.export.export(plain, tuple(tensors.values()), dynamic_shapes=(shapes,))
-                return _written(program, plain, path, runtime), free
-        except Exception as error:  # torch.export has many kinds, one for each thing that it cannot do
+                shapes = tuple(_open(value, native_size, sizes) for value in call.tensors.values())
+                program = torch.export.export(module, tuple(tensors.values()), dynamic_shapes=(shapes,))
+                return _written(program, module, path, runtime), sizes
+        except Exception as error:  # torch.export raises a different kind for everything that it cannot trace
             problem = error
     assert problem
     raise GanError(f"torch cannot export this network: {one_line(problem)[:200]}; format=safetensors can") from problem
 
 
-def _open(value: Tensor, own: int, free: Free) -> dict[int, Any]:
-    """The open dimensions of a tensor, as torch.export takes them."""
+def _open(value: Tensor, native_size: int, sizes: DynamicSizes) -> dict[int, Any]:
+    """The open dimensions of a tensor, in torch.export's form."""
     dim = torch.export.Dim
     sides = {}
-    if free.step and is_picture(value, own):
-        sides = {2: free.step * dim("height", min=2), 3: free.step * dim("width", min=2)}
-    return ({0: dim("batch", min=1)} if free.batch else {}) | sides
+    if sizes.multiple and is_image(value, native_size):
+        sides = {2: sizes.multiple * dim("height", min=2), 3: sizes.multiple * dim("width", min=2)}
+    return ({0: dim("batch", min=1)} if sizes.batch else {}) | sides
 
 
-def _written(program: Any, plain: Plain, path: Path, runtime: ModuleType | None) -> Player:
+def _written(program: Any, module: TensorsOnly, path: Path, runtime: ModuleType | None) -> Exported:
     if runtime is None:
         torch.export.save(program, path)
-        loaded: Player = torch.export.load(path).module()
+        loaded: Exported = torch.export.load(path).module()
         return loaded
-    written = torch.onnx.export(program, input_names=list(plain.names), output_names=["output"], verbose=False)
+    written = torch.onnx.export(program, input_names=list(module.names), output_names=["output"], verbose=False)
     assert written is not None
     written.save(path)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-    def play(*tensors: Tensor) -> Tensor:
-        feed = dict(zip(plain.names, (tensor.numpy() for tensor in tensors)))
+    def run(*tensors: Tensor) -> Tensor:
+        feed = dict(zip(module.names, (tensor.numpy() for tensor in tensors)))
         return torch.from_numpy(session.run(None, feed)[0])
 
-    return play
+    return run
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No warnings and nothing logged below an error: torch's exporters talk of their own future."""
+    """Suppress warnings and log lines below an error: torch's exporters announce their own deprecations."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Pictures of any size through a network that takes only some sizes: padded, resized, or in tiles."""
+"""Images of any size through a network that accepts only some sizes: padded, resized, or in tiles."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,130 +9,145 @@ from torch.nn.functional import interpolate, pad
 
 from gan_cli.utils.errors import GanError, out_of_memory
 
-STEPS = (1, 2, 4, 8, 16, 32)  # to multiples of these a picture is padded
+MULTIPLES = (1, 2, 4, 8, 16, 32)
+"""An image is padded to the first of these multiples whose output has the input's size."""
 PADDED, RESIZED = "padded by reflection and cropped back", "resized to {0}x{0} and back"
 
-Call = Callable[[Tensor], Tensor]
+Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a picture of any size gets through a network.
+class SizeAdapter:
+    """How an image of any size goes through a network.
 
-    own: pixels of a side of the pictures that the network was trained on. size: the shorter side is resized to it
-    first, and the result back. tile: pictures larger than this square go through it in tiles that overlap by `overlap`
-    pixels, blended by a linear ramp. A network that normalises over the pixels (instance normalisation) sees other
-    statistics in a tile than in the whole picture, so there tiles change the result. labels: what goes in holds whole
-    numbers, which are resized by nearest pixels.
+    native_size: pixels per side of the images that the network was trained on. resize: the shorter side is resized to
+    that many pixels first, and the result is resized back. tile: larger images go through the network in squares of
+    that many pixels, which overlap by `overlap` (a quarter of the tile if omitted) and are blended by a linear ramp. A
+    network with instance normalization sees other statistics in a tile than in the whole image, so tiles change its
+    result. labels: the input holds class numbers, which are resized to the nearest pixel. GanError for impossible
+    sizes.
     """
 
-    own: int
-    size: int | None = None
+    native_size: int
+    resize: int | None = None
     tile: int | None = None
     overlap: int | None = None
     labels: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("size", "tile"):
+        for name in ("resize", "tile"):
             value = getattr(self, name)
             if value is not None and value < 8:
-                raise GanError(f"{name}={value}: pixels of a side, 8 or more")
+                raise GanError(f"{name}={value}: pixels per side, 8 or more")
         if self.overlap is not None and self.tile is None:
-            raise GanError(f"overlap={self.overlap}: of use only with tile=SIZE")
-        if self.tile is not None and not 0 <= self.lap <= self.tile // 2:
+            raise GanError(f"overlap={self.overlap} has an effect only with tile=SIZE")
+        if self.tile is not None and not 0 <= self.overlap_or_default <= self.tile // 2:
             raise GanError(f"overlap={self.overlap}: tiles of {self.tile} pixels overlap by 0 to {self.tile // 2}")
 
     @property
-    def lap(self) -> int:
-        """Pixels by which tiles overlap: a quarter of the tile if nothing is said."""
+    def overlap_or_default(self) -> int:
+        """Pixels by which neighboring tiles overlap."""
         return (self.tile or 0) // 4 if self.overlap is None else self.overlap
 
-    def __call__(self, call: Call, image: Tensor) -> tuple[Tensor, str | None]:
-        """`call` of image (1,C,H,W), again H x W, and what was done to the picture for it; None: nothing.
+    def __call__(self, network: Network, image: Tensor) -> tuple[Tensor, str | None]:
+        """network(image) for image (1, C, H, W), again H x W, and how the image was adapted (None: not at all).
 
-        ValueError or RuntimeError of `call` if it takes the picture in no way; GanError naming `tile` if the memory
-        is too small.
+        ValueError or RuntimeError of the network if it accepts the image in no way; GanError that recommends tiles if
+        the memory is too small.
         """
         shape = image.shape[-2:]
-        if self.size is not None:
-            scale = self.size / min(shape)
-            image = resize(image, (round(shape[0] * scale), round(shape[1] * scale)), self.labels)
-        result, how = self.tiled(call, image) if self.tile and max(image.shape[-2:]) > self.tile else whole(
-            call, image, self.own, self.labels
-        )  # fmt: skip
-        return (result, how) if result.shape[-2:] == shape else (resize(result, shape), how)
+        if self.resize is not None:
+            scale = self.resize / min(shape)
+            image = resize_image(image, (round(shape[0] * scale), round(shape[1] * scale)), self.labels)
+        if self.tile and max(image.shape[-2:]) > self.tile:
+            result, adaptation = self._tiled(network, image, self.tile)
+        else:
+            result, adaptation = pad_or_resize(network, image, self.native_size, self.labels)
+        return (result, adaptation) if result.shape[-2:] == shape else (resize_image(result, shape), adaptation)
 
-    def tiled(self, call: Call, image: Tensor) -> tuple[Tensor, str]:
-        """The mean of the tiles, each weighted by a ramp that rises from its border to `overlap` pixels inside it."""
-        assert self.tile
+    def _tiled(self, network: Network, image: Tensor, tile: int) -> tuple[Tensor, str | None]:
+        """The weighted mean of the tiles' results."""
+        overlap = self.overlap_or_default
         height, width = image.shape[-2:]
         total, weights = torch.zeros(()), torch.zeros(1, 1, height, width)
-        for top in starts(height, self.tile, self.lap):
-            for left in starts(width, self.tile, self.lap):
-                at = (..., slice(top, top + self.tile), slice(left, left + self.tile))
-                result = whole(call, image[at], self.own, self.labels)[0].cpu()
-                if not total.ndim:
+        for top in tile_starts(height, tile, overlap):
+            for left in tile_starts(width, tile, overlap):
+                window = (..., slice(top, top + tile), slice(left, left + tile))
+                result = pad_or_resize(network, image[window], self.native_size, self.labels)[0].cpu()
+                if not total.ndim:  # the number of output channels is known only now
                     total = torch.zeros(1, result.shape[1], height, width, dtype=result.dtype)
-                ramps = [ramp(length, self.lap) for length in result.shape[-2:]]
-                weight = ramps[0][:, None] * ramps[1]
-                total[at] += weight * result
-                weights[at] += weight
-        return total / weights, f"cut into tiles of {self.tile}x{self.tile} that overlap by {self.lap}"
+                # Weights that rise from a tile's border hide the seams: near its border a tile sees little context.
+                vertical, horizontal = (ramp(length, overlap) for length in result.shape[-2:])
+                weight = vertical[:, None] * horizontal
+                total[window] += weight * result
+                weights[window] += weight
+        return total / weights, f"cut into tiles of {tile}x{tile} that overlap by {overlap}"
 
 
-def starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where the tiles of a side begin; the last one ends with the side."""
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """The first pixel of each tile along a side of `length` pixels; the last tile ends with the side."""
     return [*range(0, length - tile, tile - overlap), length - tile] if length > tile else [0]
 
 
 def ramp(length: int, overlap: int) -> Tensor:
     """(length,): 1/(overlap + 1), 2/(overlap + 1), ... up to 1, and down again at the other end."""
-    at = torch.arange(1, length + 1)
-    return torch.minimum(at, length + 1 - at).clamp(max=overlap + 1) / (overlap + 1)
+    position = torch.arange(1, length + 1)
+    return torch.minimum(position, length + 1 - position).clamp(max=overlap + 1) / (overlap + 1)
 
 
-def whole(call: Call, image: Tensor, own: int, labels: bool = False) -> tuple[Tensor, str | None]:
-    """As it is; or padded to the next multiple of 2, 4, ... that `call` takes; or resized to the square `own`."""
+def pad_or_resize(
+    network: Network, image: Tensor, native_size: int, labels: bool = False
+) -> tuple[Tensor, str | None]:
+    """network(image), if needed padded to the next multiple of 2, 4, ... that it accepts, or else resized.
+
+    Returns the result in the size of the image, and how the image was adapted. Networks do not say which sizes they
+    accept, so that they are asked: they raise an error, or return another size.
+    """
     height, width = image.shape[-2:]
     tried = set()
-    for step in STEPS:
-        high, wide = -(-height // step) * step, -(-width // step) * step
-        if (high, wide) in tried or high - height >= height or wide - width >= width:
+    for multiple in MULTIPLES:
+        padded = (-(-height // multiple) * multiple, -(-width // multiple) * multiple)
+        # Reflection cannot pad by as much as the image has pixels.
+        if padded in tried or padded[0] - height >= height or padded[1] - width >= width:
             continue
-        tried.add((high, wide))
-        top, left = (high - height) // 2, (wide - width) // 2
-        edges = (left, wide - width - left, top, high - height - top)
-        result = _attempt(call, pad(image, edges, mode="reflect") if any(edges) else image)
-        if result is not None and result.shape[-2:] == (high, wide):
+        tried.add(padded)
+        top, left = (padded[0] - height) // 2, (padded[1] - width) // 2
+        edges = (left, padded[1] - width - left, top, padded[0] - height - top)
+        result = _attempt(network, pad(image, edges, mode="reflect") if any(edges) else image)
+        if result is not None and result.shape[-2:] == padded:
             return result[..., top : top + height, left : left + width], PADDED if any(edges) else None
-    if (height, width) == (own, own):
-        return _guarded(call, image), None
-    return resize(_guarded(call, resize(image, (own, own), labels)), (height, width)), RESIZED.format(own)
+    if (height, width) == (native_size, native_size):
+        return _run(network, image), None
+    result = _run(network, resize_image(image, (native_size, native_size), labels))
+    return resize_image(result, (height, width)), RESIZED.format(native_size)
 
 
-def resize(image: Tensor, shape: tuple[int, int] | torch.Size, labels: bool = False) -> Tensor:
-    """Antialiased bicubic, within the values that the picture has; labels by nearest pixels."""
+def resize_image(image: Tensor, shape: tuple[int, int] | torch.Size, labels: bool = False) -> Tensor:
+    """(N, C, H, W) to another (H, W), bicubic with antialiasing, within the image's own range of values.
+
+    labels: nearest pixels instead, so that no new values appear.
+    """
     if labels:
         return interpolate(image, tuple(shape), mode="nearest-exact")
     low, high = image.amin(), image.amax()
     resized = interpolate(image, tuple(shape), mode="bicubic", antialias=True, align_corners=False)
-    return resized.clamp(low, high)
+    return resized.clamp(low, high)  # bicubic interpolation overshoots at edges
 
 
-def _attempt(call: Call, image: Tensor) -> Tensor | None:
-    """`call(image)`, or None if it does not take the picture."""
+def _attempt(network: Network, image: Tensor) -> Tensor | None:
+    """network(image), or None if it does not accept the image."""
     try:
-        return _guarded(call, image)
+        return _run(network, image)
     except (ValueError, RuntimeError):
         return None
 
 
-def _guarded(call: Call, image: Tensor) -> Tensor:
-    """`call(image)`; a lack of memory is a GanError."""
+def _run(network: Network, image: Tensor) -> Tensor:
+    """network(image); GanError if there is too little memory."""
     try:
-        return call(image)
+        return network(image)
     except RuntimeError as error:
         if out_of_memory(error):
             height, width = image.shape[-2:]
-            raise GanError(f"no memory for a picture of {width}x{height}: tile=512 translates it in pieces") from error
+            raise GanError(f"no memory for an image of {width}x{height}: tile=512 translates it in pieces") from error
         raise

@@ -68,3 +68,12 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(path: Path) -> Path:
+    """Create the folder `path` if it does not exist, and return it. GanError if it cannot be created."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GanError(f"cannot make folder {path}: {error.strerror}; name another") from error
+    return path

@@ -1,14 +1,20 @@
-"""Batches as pictures: grids of images, scatter plots of points."""
+"""Batches as images: grids, scatter plots of points, PNG files."""
+
+from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.files import replacing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
 
 Range = tuple[float, float] | None
 
@@ -20,7 +26,7 @@ def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
 
 
 def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
-    """(N,C,H,W) -> one uint8 picture (C',H',W'), C' 1 or 3, by rows; points (N,d,1,1) become a scatter plot."""
+    """(N,C,H,W) -> one uint8 image (C', H', W'), C' 1 or 3, by rows; points (N, d, 1, 1) become a scatter plot."""
     if value_range is None:
         return scatter(images)
     tiles = to_uint8(images, value_range)
@@ -64,15 +70,18 @@ def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
     return grid(rows, value_range, columns=len(batches) * blocks)
 
 
-def save(path: Path, picture: Tensor) -> None:
-    """uint8 (1|3|4,H,W) -> PNG, whole or not at all."""
+def to_pil(image: Tensor) -> PILImage:
+    """uint8 (1|3|4, H, W) -> PIL image of mode L, RGB or RGBA."""
     from PIL import Image
 
-    array = picture.permute(1, 2, 0).contiguous().numpy()
-    temporary = path.with_name(f".{path.name}.tmp")
+    array = image.permute(1, 2, 0).contiguous().numpy()
+    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+
+
+def save(path: Path, image: Tensor) -> None:
+    """Write uint8 (1|3|4, H, W) as a PNG file, atomically. GanError if it cannot be written."""
     try:
-        Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(temporary, format="PNG")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            to_pil(image).save(temporary, format="PNG")
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise GanError(f"cannot write picture {path}: {error.strerror or error}") from error
+        raise GanError(f"cannot write image {path}: {error.strerror or error}") from error

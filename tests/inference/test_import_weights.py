@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_cli.cli import main
-from gan_cli.inference.sampling import Trained
-from gan_cli.inference.trace import silent
+from gan_cli.inference.trained_run import TrainedRun
+from gan_cli.inference.trace import without_noise
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.networks.unet import UNet
@@ -69,7 +69,7 @@ def test_both_translators_of_cyclegan(here: Path) -> None:
     for name, network in networks.items():
         torch.save(resnet_names(network.state_dict()), f"latest_net_G_{name}.pth")
     assert main.main(["import", "G=latest_net_G_G.pth", "F=latest_net_G_F.pth", "size=24", "out=run"]) == 0
-    run = Trained(Path("run"), device="cpu")
+    run = TrainedRun(Path("run"), device="cpu")
     assert run.iteration == 0
     with run.test_mode(0) as system:
         for name, direction in (("G", "x2y"), ("F", "y2x")):
@@ -91,7 +91,7 @@ def test_older_files(here: Path) -> None:
     torch.save(old, "old.pth")
     assert main.main(["import", "old.pth", "size=24", "out=run"]) == 0
     x = torch.rand(1, 3, 16, 16)
-    with Trained(Path("run"), device="cpu").test_mode(0) as system:
+    with TrainedRun(Path("run"), device="cpu").test_mode(0) as system:
         assert torch.allclose(system.translate(x, "x2y"), network(x), atol=1e-6)
 
 
@@ -101,15 +101,15 @@ def test_pix2pix(here: Path, size: int) -> None:
     network = randomised(UNet(size, 3, width=2, noise=(1, 2, 3)))
     torch.save(unet_names(network.state_dict(), size.bit_length() - 1), "latest_net_G.pth")
     assert main.main(["import", "latest_net_G.pth", "model=pix2pix", "out=run"]) == 0
-    run = Trained(Path("run"), device="cpu")
+    run = TrainedRun(Path("run"), device="cpu")
     assert run.cfg.dataset.image_size == size and run.cfg.model.generator.width == 2
     x = torch.rand(2, 3, size, size)
     with torch.no_grad():
         for quiet in (False, True):
             torch.manual_seed(1)
-            own = (silent(network)[0] if quiet else network)(x)
+            own = (without_noise(network)[0] if quiet else network)(x)
             torch.manual_seed(1)
-            imported = (silent(run.system.generator)[0] if quiet else run.system.generator.eval())(x)
+            imported = (without_noise(run.system.generator)[0] if quiet else run.system.generator.eval())(x)
             assert torch.allclose(own, imported, atol=1e-6)
     noisy = [i for i, layer in enumerate(network.up) if any(isinstance(part, NoiseDropout) for part in layer)]
     assert noisy == {32: [], 128: [1, 2]}[size]  # 8 width channels after the innermost: num_downs - 5 blocks
@@ -153,7 +153,7 @@ def test_an_imported_run_trains_on(here: Path) -> None:
             Image.new("RGB", (30, 30), ("red", "blue")[number]).save(f"data/{name}/{number}.png")
     words = "dataset.root=data trainer.iterations=1 trainer.device=cpu trainer.sample_count=2"
     assert main.main(["resume", "run", *words.split()]) == 0
-    assert Trained(Path("run"), device="cpu").iteration == 1
+    assert TrainedRun(Path("run"), device="cpu").iteration == 1
 
 
 def wide(state: State) -> State:

@@ -1,4 +1,4 @@
-"""`gan translate`: pictures of any size, tiles, several outputs, styles, sheets."""
+"""`gan translate`: images of any size, tiles, several outputs, styles, contact sheets."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gan_cli.cli import main
 from gan_cli.inference import contact_sheet, translation
-from gan_cli.inference.tiling import PADDED, RESIZED, Fit, ramp, starts, whole
+from gan_cli.inference.tiling import PADDED, RESIZED, SizeAdapter, pad_or_resize, ramp, tile_starts
 from gan_cli.networks.sizes import multiple
 from gan_cli.utils.errors import GanError
 
@@ -70,10 +70,10 @@ class Multiples(nn.Module):
 
 def test_a_picture_is_padded_to_the_next_multiple_and_cropped_back() -> None:
     network, image = Multiples(), torch.rand(1, 3, 13, 16)
-    result, how = whole(network, image, own=32)
-    assert how == PADDED and network.seen[-1] == (16, 16)
+    result, adaptation = pad_or_resize(network, image, native_size=32)
+    assert adaptation == PADDED and network.seen[-1] == (16, 16)
     assert torch.equal(result, image + 1)
-    assert whole(network, torch.rand(1, 3, 8, 24), own=32)[1] is None and network.seen[-1] == (8, 24)
+    assert pad_or_resize(network, torch.rand(1, 3, 8, 24), native_size=32)[1] is None and network.seen[-1] == (8, 24)
 
 
 def test_the_padding_reflects() -> None:
@@ -85,7 +85,7 @@ def test_the_padding_reflects() -> None:
         seen.append(x)
         return x
 
-    whole(call, torch.arange(4 * 6.0).view(1, 1, 4, 6), own=8)
+    pad_or_resize(call, torch.arange(4 * 6.0).view(1, 1, 4, 6), native_size=8)
     assert seen[0][0, 0, 0].tolist() == [1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 4.0]  # one more on each side
 
 
@@ -96,10 +96,10 @@ def test_a_network_of_one_size_gets_the_picture_resized_and_back() -> None:
         return x
 
     image = torch.linspace(0, 1, 100).expand(1, 1, 60, 100)
-    result, how = whole(call, image, own=32)
-    assert how == RESIZED.format(32) and result.shape == image.shape
+    result, adaptation = pad_or_resize(call, image, native_size=32)
+    assert adaptation == RESIZED.format(32) and result.shape == image.shape
     assert (result - image).abs().max() < 0.02  # a ramp survives both ways
-    assert whole(call, torch.rand(1, 3, 3, 5), own=32)[0].shape == (1, 3, 3, 5)  # too small to reflect
+    assert pad_or_resize(call, torch.rand(1, 3, 3, 5), native_size=32)[0].shape == (1, 3, 3, 5)  # too small to reflect
 
 
 def test_what_the_network_refuses_at_its_own_size_is_said() -> None:
@@ -107,20 +107,20 @@ def test_what_the_network_refuses_at_its_own_size_is_said() -> None:
         raise ValueError("no picture will do")
 
     with pytest.raises(ValueError, match="no picture will do"):
-        whole(call, torch.rand(1, 3, 16, 16), own=16)
+        pad_or_resize(call, torch.rand(1, 3, 16, 16), native_size=16)
 
 
 def test_no_memory_names_tile() -> None:
     def call(x: Tensor) -> Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
 
-    with pytest.raises(GanError, match="picture of 24x16: tile="):
-        whole(call, torch.rand(1, 3, 16, 24), own=16)
+    with pytest.raises(GanError, match="image of 24x16: tile="):
+        pad_or_resize(call, torch.rand(1, 3, 16, 24), native_size=16)
 
 
 def test_size_is_that_of_the_shorter_side_on_the_way() -> None:
     network = Multiples()
-    result, _ = Fit(own=8, size=16)(network, torch.rand(1, 3, 30, 60))
+    result, _ = SizeAdapter(native_size=8, resize=16)(network, torch.rand(1, 3, 30, 60))
     assert network.seen == [(16, 32)] and result.shape == (1, 3, 30, 60)
 
 
@@ -132,7 +132,7 @@ def test_labels_stay_whole_numbers() -> None:
         return x
 
     maps = torch.randint(0, 5, (1, 2, 30, 30)).float()
-    Fit(own=8, size=17, labels=True)(call, maps)
+    SizeAdapter(native_size=8, resize=17, labels=True)(call, maps)
     assert seen[0].shape == (1, 2, 17, 17) and torch.equal(seen[0], seen[0].round())
 
 
@@ -140,9 +140,9 @@ def test_labels_stay_whole_numbers() -> None:
 
 
 def test_where_tiles_begin_and_how_they_weigh() -> None:
-    assert starts(100, 40, 10) == [0, 30, 60]
-    assert starts(101, 40, 10) == [0, 30, 60, 61]
-    assert starts(40, 40, 10) == [0] and starts(20, 40, 10) == [0]
+    assert tile_starts(100, 40, 10) == [0, 30, 60]
+    assert tile_starts(101, 40, 10) == [0, 30, 60, 61]
+    assert tile_starts(40, 40, 10) == [0] and tile_starts(20, 40, 10) == [0]
     assert torch.allclose(ramp(6, 2), torch.tensor([1 / 3, 2 / 3, 1, 1, 2 / 3, 1 / 3]))
     assert ramp(4, 0).tolist() == [1, 1, 1, 1]
 
@@ -155,7 +155,7 @@ def test_two_tiles_blend_linearly() -> None:
         calls.append(x.shape)
         return torch.full_like(x, 3.0 * (len(calls) - 1))
 
-    result = Fit(own=8, tile=8, overlap=2)(call, torch.zeros(1, 1, 8, 14))[0]
+    result = SizeAdapter(native_size=8, tile=8, overlap=2)(call, torch.zeros(1, 1, 8, 14))[0]
     assert calls == [(1, 1, 8, 8)] * 2
     torch.testing.assert_close(result[0, 0, 3], torch.tensor([0.0] * 6 + [1.0, 2.0] + [3.0] * 6))
 
@@ -167,13 +167,13 @@ def test_tiled_equals_untiled_in_the_interior_without_instance_normalisation() -
     image = torch.rand(1, 3, 40, 56, dtype=torch.float64)
     with torch.no_grad():
         at_once = network(image)
-        tiled, how = Fit(own=16, tile=24, overlap=8)(network, image)
-        assert how and "24x24" in how and tiled.shape == at_once.shape
+        tiled, adaptation = SizeAdapter(native_size=16, tile=24, overlap=8)(network, image)
+        assert adaptation and "24x24" in adaptation and tiled.shape == at_once.shape
         inner = (slice(None), slice(None), slice(0, 16), slice(24, 32))  # the tile from 16 to 40 alone
         assert torch.allclose(tiled[inner], at_once[inner], atol=1e-6)
         assert not torch.allclose(tiled, at_once, atol=1e-6)  # at the seams a tile sees its own border
         normed = nn.Sequential(network, nn.InstanceNorm2d(4))
-        otherwise = Fit(own=16, tile=24, overlap=8)(normed, image)[0]
+        otherwise = SizeAdapter(native_size=16, tile=24, overlap=8)(normed, image)[0]
         assert not torch.allclose(otherwise[inner], normed(image)[inner], atol=1e-2)
 
 
@@ -181,14 +181,14 @@ def test_tiled_equals_untiled_in_the_interior_without_instance_normalisation() -
     ("options", "words"),
     [
         ({"tile": 4}, "tile=4"),
-        ({"size": 0}, "size=0"),
+        ({"resize": 0}, "resize=0"),
         ({"overlap": 3}, "only with tile"),
         ({"tile": 32, "overlap": 17}, "overlap by 0 to 16"),
     ],
 )
 def test_wrong_fits(options: dict[str, int], words: str) -> None:
     with pytest.raises(GanError, match=words):
-        Fit(own=16, **options)
+        SizeAdapter(native_size=16, **options)
 
 
 # -- the command
@@ -207,7 +207,7 @@ def test_sizes_and_names_are_kept(runs: Path, photos: Path, capsys: pytest.Captu
 def test_a_game_with_noise_gives_several_outputs(runs: Path, photos: Path) -> None:
     run = f"{runs}/pairs"
     assert main.main(["translate", run, "input=photos", "output=out"]) == 0
-    assert len(list(Path("out").iterdir())) == 2 * translation.OUTPUTS
+    assert len(list(Path("out").iterdir())) == 2 * translation.DEFAULT_OUTPUTS
     assert main.main(["translate", run, "input=photos", "output=two", "n=2", "seed=1"]) == 0
     assert {p.name for p in Path("two").iterdir()} == {"a_0.png", "a_1.png", "b_0.png", "b_1.png"}
     assert not np.array_equal(pixels("out/a_0.png"), pixels("out/a_1.png"))
@@ -226,7 +226,7 @@ def test_tiles_share_their_noise(runs: Path, photos: Path) -> None:
 
 
 def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
-    assert main.main(["translate", f"{runs}/pairs", *["input=photos", "output=out", "n=2", "sheet=true"]]) == 0
+    assert main.main(["translate", f"{runs}/pairs", *["input=photos", "output=out", "n=2", "contact_sheet=true"]]) == 0
     found = pixels("out/sheet.png")
     assert found.shape == (2 * 24 - 4, 3 * 28 - 4, 3)  # cells of 20 x 24 and gaps of 4
     assert np.array_equal(found[:20, :24], pixels("photos/a.jpg"))
@@ -235,10 +235,10 @@ def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
 
 
 def test_pages_are_bounded(tmp_path: Path) -> None:
-    image = contact_sheet.cell(torch.zeros(1, 700, 1000, dtype=torch.uint8))
-    rows = [[image] * 2 for _ in range(contact_sheet.ROWS + 1)]
+    image = contact_sheet.thumbnail(torch.zeros(1, 700, 1000, dtype=torch.uint8))
+    rows = [[image] * 2 for _ in range(contact_sheet.ROWS_PER_PAGE + 1)]
     assert contact_sheet.save(tmp_path, rows) == 2
-    assert pixels(tmp_path / "sheet_1.png").shape == (contact_sheet.ROWS * 183 - 4, 2 * 260 - 4, 3)
+    assert pixels(tmp_path / "sheet_1.png").shape == (contact_sheet.ROWS_PER_PAGE * 183 - 4, 2 * 260 - 4, 3)
     assert pixels(tmp_path / "sheet_2.png").shape == (179, 516, 3)
 
 
@@ -288,7 +288,7 @@ def test_what_is_refused(
 
 def test_a_sheet_overwrites_no_output(runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "a.jpg").rename(photos / "sheet.jpg")
-    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "sheet=true"]]) == 2
+    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "contact_sheet=true"]]) == 2
     assert "would overwrite the output sheet.png" in capsys.readouterr().err
 
 

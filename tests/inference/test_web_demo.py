@@ -1,4 +1,4 @@
-"""The page of `gan edit`: what its server answers."""
+"""The page of `gan web`: what its server answers."""
 
 import base64
 import io
@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli.cli import main
-from gan_cli.inference.sampling import Trained
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translation import palette
-from gan_cli.inference.web_demo import MOST_BYTES, Page
+from gan_cli.inference.web_demo import MAX_BYTES, Page
 from gan_cli.utils.errors import Terminated
 
 testing = pytest.importorskip("werkzeug.test")
@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> Page:
-    return Page(Trained(run, device="cpu"), run)
+    return Page(TrainedRun(run, device="cpu"))
 
 
 @pytest.fixture
@@ -72,19 +72,19 @@ def test_the_page_needs_nothing_from_elsewhere(client: Any) -> None:
 
 def test_about(client: Any) -> None:
     about = client.get("/about").get_json()
-    assert about["game"] == "CycleGAN" and about["directions"] == ["x2y", "y2x"] and about["size"] == 16
-    assert about["outputs"] == 1 and about["colours"] is None and about["style"] is False
+    assert about["model"] == "CycleGAN" and about["directions"] == ["x2y", "y2x"] and about["size"] == 16
+    assert about["outputs"] == 1 and about["colors"] is None and about["style"] is False
 
 
 def test_a_picture_is_translated_as_the_run_does(client: Any, run: Path) -> None:
     found = client.post("/translate", data={"image": png("teal"), "direction": "y2x"}).get_json()
     (output,) = (decoded(url) for url in found["outputs"])
     x = torch.tensor([0.0, 128.0, 128.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16) / 127.5 - 1
-    with Trained(run, device="cpu").test_mode(0) as system:
+    with TrainedRun(run, device="cpu").test_mode(0) as system:
         expected = system.translate(x, "y2x")[0].permute(1, 2, 0)  # type: ignore[operator]
     assert np.abs(output - (expected.numpy() + 1) * 127.5).max() <= 0.51
     other = client.post("/translate", data={"image": png("teal", (19, 30))}).get_json()
-    assert decoded(other["outputs"][0]).shape == (30, 19, 3) and "padded" in other["how"]
+    assert decoded(other["outputs"][0]).shape == (30, 19, 3) and "padded" in other["adaptation"]
 
 
 def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
@@ -113,7 +113,7 @@ def test_wrong_uploads_are_answered_with_one_line(client: Any, data: dict[str, A
 
 
 def test_too_many_bytes(client: Any) -> None:
-    answer = client.post("/translate", data={"image": (io.BytesIO(bytes(MOST_BYTES + 1)), "a.png")})
+    answer = client.post("/translate", data={"image": (io.BytesIO(bytes(MAX_BYTES + 1)), "a.png")})
     assert answer.status_code == 413 and "413" in answer.get_json()["error"]
 
 
@@ -138,7 +138,7 @@ def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
         seen.append(maps)
         return torch.zeros(1, 3, *maps.shape[2:])
 
-    trained = Trained(run, device="cpu")
+    trained = TrainedRun(run, device="cpu")
     kind = type(trained.system)
     monkeypatch.setattr(kind, "translate", translate)
     monkeypatch.setattr(kind, "translate_labels", translate, raising=False)
@@ -149,8 +149,8 @@ def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     file = io.BytesIO()
     Image.fromarray(picture.numpy()).save(file, format="PNG")
     file.seek(0)
-    client = testing.Client(Page(trained, run))
-    assert client.get("/about").get_json()["colours"] == [f"#{bytes(c).hex()}" for c in colours.tolist()]
+    client = testing.Client(Page(trained))
+    assert client.get("/about").get_json()["colors"] == [f"#{bytes(c).hex()}" for c in colours.tolist()]
     assert client.post("/translate", data={"image": (file, "a.png")}).status_code == 200
     (maps,) = seen
     assert maps.dtype == torch.int64 and torch.equal(maps[0, 0], torch.arange(256).view(16, 16) % 5)
@@ -171,7 +171,7 @@ def test_a_signal_ends_the_page(kind: type[BaseException], run: Path, monkeypatc
         raise kind
 
     monkeypatch.setattr(socketserver.BaseServer, "serve_forever", signalled)
-    assert main.main(["edit", str(run), "port=0", "device=cpu"]) == (143 if kind is Terminated else 130)
+    assert main.main(["web", str(run), "port=0", "device=cpu"]) == (143 if kind is Terminated else 130)
 
 
 def test_a_taken_port_and_a_game_of_noise(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,7 +181,7 @@ def test_a_taken_port_and_a_game_of_noise(run: Path, capsys: pytest.CaptureFixtu
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main.main(["edit", str(run), f"port={port}", "device=cpu"]) == 2
+        assert main.main(["web", str(run), f"port={port}", "device=cpu"]) == 2
     assert f"port={port} is taken" in capsys.readouterr().err
-    assert main.main(["edit", str(run), "port=70000", "device=cpu"]) == 2
+    assert main.main(["web", str(run), "port=70000", "device=cpu"]) == 2
     assert "0 (any free one) to 65535" in capsys.readouterr().err

@@ -1,0 +1,195 @@
+"""A run with its trained weights: what `gan_cli.load` returns, and where every verb that uses a model starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from gan_cli.config import schema
+from gan_cli.config.resume_overrides import override_run
+from gan_cli.data.base import Dataset
+from gan_cli.systems.base import Generates, System, test_mode
+from gan_cli.training import build
+from gan_cli.training import checkpoint as checkpoints
+from gan_cli.training.run_dir import RunDir
+from gan_cli.utils.errors import GanError
+from gan_cli.utils.images import Range
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+BATCH = 500  # samples per forward pass of the generator
+
+
+class TrainedRun:
+    """The model of a run directory with the weights of one of its checkpoints.
+
+    Attributes: path; iteration, that of the checkpoint; weights, "ema" or "raw"; device; system, the model itself;
+    channels, num_classes, value_range (None for points) of the data that it was trained on.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        checkpoint: str = "last",
+        weights: str = "auto",
+        device: str = "auto",
+        allowed_modules: Sequence[str] = (),
+    ) -> None:
+        """Read the run in the directory `path`.
+
+        checkpoint: "last", "best", an iteration such as "2000", or the path of a .pt file. weights: "ema", the average
+        of the weights; "raw", those of the last step; "auto", the average if the run kept one. device: "auto", "cpu",
+        "cuda" or "cuda:N". allowed_modules: modules of your own that its configuration may name. Raises GanError if
+        there is no such run, checkpoint or average.
+        """
+        run = RunDir(Path(path))
+        cfg = run.open()
+        override_run(cfg, [f"trainer.device={device}"])
+        schema.check(cfg, allowed_modules)
+        self.path, self.cfg, self.device = run.path, cfg, build.device(device)
+        self.system = build.system(cfg)
+        state = _read_checkpoint(run, checkpoint)
+        self.iteration: int = state["iteration"]
+        self.weights = _choose_weights(weights, bool(state["ema"]), run.path)
+        self._load_state(state)
+        self.system.iteration = self.iteration
+        self.system.to(self.device)
+        self.channels: int = cfg.dataset.channels
+        self.num_classes: int | None = cfg.dataset.num_classes
+        self.value_range: Range = tuple(cfg.dataset.value_range) if cfg.dataset.value_range else None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The run's resolved configuration as plain nested dictionaries."""
+        plain = OmegaConf.to_container(self.cfg, resolve=True)
+        assert isinstance(plain, dict)
+        return {str(key): value for key, value in plain.items()}
+
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """For a run that `gan import` made: its files and the directions that they give; else None."""
+        return RunDir(self.path).facts().get("imported")
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The run's data set, built at first use: sampling and translation do not need the training data."""
+        dataset = build.dataset(self.cfg)
+        dataset.to(self.device)
+        return dataset
+
+    @contextmanager
+    def test_mode(self, seed: int) -> Iterator[System]:
+        """The system without gradients, in evaluation mode, with random numbers from `seed`."""
+        with test_mode(self.system, seed):
+            yield self.system
+
+    def sample(self, n: int = 1, *, seed: int = 0, label: int | None = None) -> Tensor:
+        """Generate n images, float32 (n, C, H, W) in [0, 1] on the CPU; of a run on points, (n, d, 1, 1) unscaled.
+
+        The same seed gives the same images. label: class of all images, 0 to num_classes - 1, for a model that is
+        conditional on labels. Raises GanError if the model does not generate from noise, or takes no such label.
+        """
+        if n < 1:
+            raise GanError(f"n={n}: ask for at least one sample")
+        self.check_label(label)
+        with self.test_mode(seed):
+            raw = self.generate(n, label)
+        if self.value_range is None:
+            return raw
+        low, high = self.value_range
+        return ((raw - low) / (high - low)).clamp(0, 1)
+
+    def generate(self, n: int, label: int | None = None) -> Tensor:
+        """n samples (n, C, H, W) on the CPU, in the value range of the training data; to be called in `test_mode`."""
+        if not isinstance(self.system, Generates):
+            raise GanError(f"{self.path} holds a {self.name}, which does not generate from noise")
+        return generate(self.system, n, None if label is None else torch.full((n,), label, device=self.device))
+
+    def translate(
+        self,
+        image: Image,
+        direction: str | None = None,
+        *,
+        seed: int = 0,
+        style: Image | None = None,
+        resize: int | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+    ) -> Image:
+        """Translate a PIL image of any size; returns a PIL image of the same size, mode L or RGB.
+
+        direction: such as "AtoB"; if omitted, the run's first. seed: random seed of the latent noise of a model that
+        draws some. style: image to take the style from, where the model can. resize: pixels of the shorter side
+        inside the network. tile, overlap: translate in overlapping tiles of that many pixels, which needs less memory.
+        Raises GanError if the model does not translate images, or not in that direction.
+        """
+        from gan_cli.inference.tiling import SizeAdapter
+        from gan_cli.inference.translation import Translator
+
+        translator = Translator(self, direction)
+        adapter = SizeAdapter(translator.native_size, resize, tile, overlap)
+        with self.test_mode(seed):
+            example = None if style is None else translator.from_pil(style)
+            output, _ = translator(adapter, translator.from_pil(image), seed, example)
+        return translator.to_pil(output)
+
+    @property
+    def name(self) -> str:
+        """The name of the model's class."""
+        return type(self.system).__name__
+
+    def check_label(self, label: int | None) -> None:
+        """Raise GanError for a label that the model does not take."""
+        if label is None:
+            return
+        if not self.system.needs_labels:
+            raise GanError(f"label={label}: {self.name} is not conditional on labels; omit label=")
+        if not 0 <= label < (self.num_classes or 0):
+            raise GanError(f"label={label}: the labels of this run are 0 to {(self.num_classes or 0) - 1}")
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.system.load_state_dict(state["system"])
+            if self.weights == "ema":
+                for name, average in state["ema"].items():
+                    self.system.get_submodule(name).load_state_dict(average)
+        except (AttributeError, KeyError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise GanError(f"the checkpoint does not fit the networks of {self.path}: {reason}") from error
+
+
+def generate(system: Generates, n: int, labels: Tensor | None = None) -> Tensor:
+    """n samples on the CPU, computed in batches. labels: (n,), or None."""
+    parts = torch.arange(n).split(BATCH)
+    samples = [system.generate(len(part), None if labels is None else labels[part]) for part in parts]
+    return torch.cat([part.cpu() for part in samples])
+
+
+def _read_checkpoint(run: RunDir, name: str) -> dict[str, Any]:
+    if name == "last" and not run.last.exists():
+        raise GanError(f"{run.path} has no checkpoint yet; `gan resume {run.path}` continues the training")
+    path = run.checkpoints / (f"{int(name):06d}.pt" if name.isdigit() else f"{name}.pt")
+    if not path.exists() and Path(name).suffix == ".pt":
+        path = Path(name)
+    if not path.exists():
+        available = ", ".join(sorted(p.stem for p in run.checkpoints.glob("*.pt")))
+        raise GanError(f"no checkpoint '{name}' in {run.checkpoints}; available: {available or 'none'}")
+    return checkpoints.load(path)
+
+
+def _choose_weights(weights: str, averaged: bool, path: Path) -> str:
+    if weights not in ("auto", "ema", "raw"):
+        raise GanError(f"weights={weights}: choose auto, ema or raw")
+    if weights == "ema" and not averaged:
+        raise GanError(f"{path} kept no average (trainer.ema_decay was 0); use weights=raw")
+    return "ema" if averaged and weights != "raw" else "raw"
