@@ -1,18 +1,18 @@
 #!/bin/sh
 # What a GPU has to show, in one call of under ten minutes: sh benchmarks/gpu.sh [PEERS]
 # PEERS holds checkouts of pytorch-CycleGAN-and-pix2pix and of pytorch/examples (optional).
-# Without a GPU it rehearses every line on tiny networks, without the graphs.
+# Without a GPU it rehearses every line on tiny networks.
 set -u
 peers=${1:-}
 gan="${PYTHON:-python} -m gan_cli"
 if ${PYTHON:-python} -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
-  small_c="" small_p="" small_d="" rounds=7 graphs="false true"
+  small_c="" small_p="" small_d="" rounds=7
 else
   tiny="trainer.device=cpu dataset.image_size=32"
   small_c="$tiny model.G.width=4 model.F.width=4 model.D_X.width=4 model.D_Y.width=4"
   small_p="$tiny model.generator.width=4 model.discriminator.width=4 model.discriminator.n_layers=1"
   small_d="$tiny model.generator.width=4 model.discriminator.width=4 trainer.batch_size=4"
-  rounds=1 graphs="false"
+  rounds=1
 fi
 cyclegan="model=cyclegan model.lambda_identity=0.5 model.G.blocks=9 model.F.blocks=9 dataset.image_size=256 $small_c"
 pix2pix="model=pix2pix dataset.image_size=256 $small_p"
@@ -26,9 +26,8 @@ watch=$!
 bench step $cyclegan $translation sides=ours,plain,peer rounds=$rounds
 bench step $pix2pix $translation sides=ours,plain,peer rounds=$rounds
 bench step $dcgan $examples sides=ours,plain,peer rounds=$rounds
-# Without CycleGAN's pools, which grow for 50 iterations and are recorded only when they are full.
-for words in "$cyclegan model.pool_size=0" "$pix2pix" "$dcgan" "$wgan_gp"; do
-  for graph in $graphs; do bench step $words sides=ours rounds=$rounds trainer.cuda_graphs=$graph; done
+for words in "$cyclegan" "$pix2pix" "$dcgan" "$wgan_gp"; do
+  bench step $words sides=ours rounds=$rounds
   bench step $words sides=ours rounds=$rounds trainer.precision=bfloat16 # apart: another precision
   bench flops $words rounds=$rounds                                      # share of the floor
 done

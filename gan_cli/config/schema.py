@@ -45,13 +45,12 @@ class TrainerSettings:
     keep_every: int = 0
     evaluate_every: int = 1000
     evaluate_count: int = 5000
-    best_by: str | None = None
-    momentum: Any = None
-    cpu_kernels: bool = True
+    best_metric: str | None = None
+    momentum_schedule: Any = None
+    cpu_fast_paths: bool = True
     prefetch: bool | None = None
     channels_last: bool = False
     compile: bool = False
-    cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
         for key in POSITIVE:
@@ -237,8 +236,8 @@ def _check_rate(where: str, node: dict[str, Any]) -> None:
 def _check_momentum(trainer: dict[str, Any], optimizer: dict[str, Any], allowed: Sequence[str]) -> None:
     """A schedule of the momentum needs an optimiser that has one."""
     call = _target_of("optimizer", optimizer, allowed)
-    if trainer.get("momentum") is not None and "momentum" not in inspect.signature(call).parameters:
+    if trainer.get("momentum_schedule") is not None and "momentum" not in inspect.signature(call).parameters:
         raise GanError(
-            f"trainer.momentum is a schedule, and {optimizer['_target_']} has no momentum: "
-            "optimizer=sgd has one; trainer.momentum=null drops the schedule"
+            f"trainer.momentum_schedule is set, and {optimizer['_target_']} has no momentum: "
+            "optimizer=sgd has one; trainer.momentum_schedule=null drops the schedule"
         )

@@ -21,9 +21,8 @@ OURS = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # what `changes` m
 HARMLESS = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
             "trainer.device", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
             "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
-            "trainer.evaluate_count", "trainer.best_by", "trainer.deterministic",
-            "trainer.prefetch", "trainer.cpu_kernels", "trainer.channels_last", "trainer.compile",
-            "trainer.cuda_graphs")  # fmt: skip
+            "trainer.evaluate_count", "trainer.best_metric", "trainer.deterministic",
+            "trainer.prefetch", "trainer.cpu_fast_paths", "trainer.channels_last", "trainer.compile")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class SweepProgress:
         print(f"{cell.folder.name}: {why}", flush=True)
 
     def ended(self, found: Sequence[Finished]) -> None:
-        from gan_cli.training.logger import clock
+        from gan_cli.utils.progress import clock
 
         for one in found:
             self.left, self.finished = self.left - 1, self.finished + 1

@@ -180,7 +180,7 @@ def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Pat
     }
     facts: dict[str, Any] = {"data": None, "imported": {"files": sources, "directions": directions}}
     averaged = system.sampling_networks if cfg.trainer.ema_decay else ()
-    here = {"draw": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
+    here = {"random": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
     state = {
         "iteration": 0,
         "position": 0,

@@ -20,11 +20,11 @@ SEED = 0  # as of `gan evaluate`, which repeats these scores with n=COUNT
 
 
 class Validator:
-    """metrics: by name. count: samples to score. best_by: the value that says which state is best, without
+    """metrics: by name. count: samples to score. best_metric: the value that says which state is best, without
     `[extractor]`; None: the first metric's main one. A value that two metrics have is called `metric/value`.
 
     best: {"name", "value", "iteration"} of the best score so far, a part of checkpoints; None before the first.
-    GanError for a best_by that no metric gives.
+    GanError for a best_metric that no metric gives.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Validator:
         metrics: Mapping[str, Metric],
         extractor: Extractor,
         count: int,
-        best_by: str | None = None,
+        best_metric: str | None = None,
         store: FeatureStore | None = None,
     ) -> None:
         self.metrics, self.extractor, self.count, self.store = metrics, _Once(extractor), count, store
@@ -43,11 +43,11 @@ class Validator:
         self._shared = {value for value, number in times.items() if number > 1}
         ways = {self._key(name, value): way for name, metric in metrics.items() for value, way in metric.better.items()}
         self._ways = {value: way for value, way in ways.items() if way}
-        self.best_by = best_by or next(iter(self._ways), None)
-        if best_by and best_by not in self._ways:
+        self.best_metric = best_metric or next(iter(self._ways), None)
+        if best_metric and best_metric not in self._ways:
             raise GanError(
-                f"trainer.best_by={best_by}: no metric that is chosen gives such a value"
-                f"{suggest(best_by, self._ways)}"
+                f"trainer.best_metric={best_metric}: no metric that is chosen gives such a value"
+                f"{suggest(best_metric, self._ways)}"
             )
         self.best: dict[str, Any] | None = None
         self._said: set[str] = set()
@@ -82,8 +82,8 @@ class Validator:
     def is_best(self, iteration: int, values: Mapping[str, float]) -> bool:
         """Whether `values` hold a better score than `best`, which it then becomes. Of equal ones the first stays."""
         for name, value in values.items():
-            if self.best_by and _plain(name) == self.best_by:
-                sign = 1 if self._ways[self.best_by] == "higher" else -1
+            if self.best_metric and _plain(name) == self.best_metric:
+                sign = 1 if self._ways[self.best_metric] == "higher" else -1
                 known = self.best is not None and self.best["name"] == name
                 if not known or sign * value > sign * self.best["value"]:  # type: ignore[index]
                     self.best = {"name": name, "value": value, "iteration": iteration}

@@ -1,9 +1,11 @@
-"""Config to objects: the only file that calls instantiate."""
+"""Build the objects that a configuration describes: the only module that calls instantiate."""
 
 import copy
 import inspect
 import warnings
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,43 +21,42 @@ from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
 from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision
-from gan_cli.training.cuda_graphs import GraphedTrainer
-from gan_cli.training.fast_import import without_dynamo
+from gan_cli.training.fast_import import without_compiler
+from gan_cli.training.schedules import Schedule
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import distributed, random
-from gan_cli.utils.errors import GanError, reading
+from gan_cli.utils.errors import GanError, one_line, reading
 
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
-def _instantiate(node: DictConfig, key: str, **options: Any) -> Any:
-    """Build `node`; what a constructor refuses becomes one line that names the config key."""
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    """Turn what a constructor refuses into a GanError that names the config key, `key` if Hydra does not know it."""
     try:
-        return instantiate(node, _convert_="all", **options)
+        yield
     except InstantiationException as error:
         cause = error.__cause__
+        marker = "full_key: "  # Hydra puts the key on a line of its own in the message
+        keys = [line.removeprefix(marker) for line in str(error).splitlines() if line.startswith(marker)]
+        where = keys[0] if keys else key
         if isinstance(cause, UserWarning):
-            raise GanError(f"{_key(error, key)}: a layer has no weights, as one of its sizes is 0") from error
+            raise GanError(f"{where}: a layer has no weights, because one of its sizes is 0") from error
+        if isinstance(cause, OSError) and cause.strerror:
+            raise GanError(f"{where}: {cause.strerror}: {cause.filename}") from error
         if isinstance(cause, (ValueError, OSError, RuntimeError, ArithmeticError)):
-            raise GanError(f"{_key(error, key)}: {_line(cause)}") from error
+            raise GanError(f"{where}: {one_line(cause)}") from error
         raise
 
 
-def _key(error: Exception, default: str) -> str:
-    found = [
-        line.removeprefix("full_key: ") for line in str(error).splitlines() if line.startswith("full_key: ")
-    ]
-    return found[0] if found else default
-
-
-def _line(cause: BaseException) -> str:
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"{cause.strerror}: {cause.filename}"
-    return " ".join(str(cause).split())
+def part(node: DictConfig, key: str, **options: Any) -> Any:
+    """The object that a checked node describes. Raises GanError; `key` names the node in messages."""
+    with _explained(key):
+        return instantiate(node, _convert_="all", **options)
 
 
 def device(name: str) -> torch.device:
-    """auto: the GPU if there is one, else the CPU."""
+    """The device named auto, cpu, cuda or cuda:N; auto is a GPU if there is one. GanError if this machine lacks it."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
@@ -63,71 +64,63 @@ def device(name: str) -> torch.device:
     index = int(name[5:]) if name.startswith("cuda:") else distributed.local_rank()
     if index >= torch.cuda.device_count():
         raise GanError(
-            f"trainer.device={name}, but torch sees {torch.cuda.device_count()} CUDA devices here; "
+            f"trainer.device={name}, but torch finds {torch.cuda.device_count()} CUDA devices on this machine; "
             "use trainer.device=cpu or auto"
         )
     return torch.device("cuda", index)
 
 
-def metric(file: Path) -> Any:
-    """The metric that a file of conf/metric describes: (game, data, n) -> named numbers."""
-    return _instantiate(DictConfig(OmegaConf.load(file)), "metric")
-
-
-def part(node: DictConfig, key: str) -> Any:
-    """What a checked node such as a metric describes; `key` names it in messages."""
-    return _instantiate(node, key)
-
-
 def dataset(cfg: DictConfig) -> Dataset:
-    built: Dataset = _instantiate(cfg.dataset, "dataset")
+    built: Dataset = part(cfg.dataset, "dataset")
     return built
 
 
 def system(cfg: DictConfig) -> System:
-    """The game with its networks, initialised from cfg.seed, on the CPU."""
+    """The model with its networks, initialized from cfg.seed, on the CPU."""
     torch.manual_seed(cfg.seed)
-    objective = _instantiate(cfg.loss, "loss")
+    objective = part(cfg.loss, "loss")
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", "Initializing zero-element tensors")  # a width of 0
-        partial = _instantiate(cfg.model, "model", _partial_=True)
+        # A network with a width of 0 builds without an error and cannot learn; torch only warns of it.
+        warnings.filterwarnings("error", "Initializing zero-element tensors")
+        # Partial, because Hydra would turn the objective, a dataclass, into a DictConfig.
+        constructor = part(cfg.model, "model", _partial_=True)
     try:
-        built: System = partial(objective=objective)
+        built: System = constructor(objective=objective)
     except ValueError as error:
-        raise GanError(f"model: {_line(error)}") from error
+        raise GanError(f"model: {one_line(error)}") from error
     return built
 
 
-def scoring(cfg: DictConfig, system: System, data: Dataset) -> Validator | None:
-    """What is evaluated while `game` trains; None if no metric was chosen. GanError if one does not fit."""
+def validator(cfg: DictConfig, system: System, data: Dataset) -> Validator | None:
+    """What evaluates `system` during training; None if the config has no metric. GanError if a metric does not fit."""
+    settings = cfg.trainer
     if not cfg.metric:
-        if cfg.trainer.best_by:
-            raise GanError(f"trainer.best_by={cfg.trainer.best_by} needs a metric to go by: metric=[NAME,...]")
+        if settings.best_metric:
+            raise GanError(f"trainer.best_metric={settings.best_metric} needs a metric to go by: metric=[NAME,...]")
         return None
     metrics = {str(name): part(node, f"metric.{name}") for name, node in cfg.metric.items()}
-    settings = cfg.trainer
-    built = Validator(metrics, part(cfg.extractor, "extractor"), settings.evaluate_count, settings.best_by, Store())
+    extractor = part(cfg.extractor, "extractor")
+    built = Validator(metrics, extractor, settings.evaluate_count, settings.best_metric, Store())
     built.check(system, data)
     return built
 
 
 def match(cfg: DictConfig, system: System, data: Dataset) -> None:
-    """GanError if `game` cannot be played on the batches of `data`."""
-    wants: Any = system.batch_type
-    gives: Any = data.batch_type
-    if wants is not gives:
+    """Raise GanError if `system` cannot be trained on the kind of batch that `data` gives."""
+    wanted: Any = system.batch_type
+    given: Any = data.batch_type
+    if wanted is not given:
         raise GanError(
-            f"model {cfg.model._target_} plays on {wants.__name__} ({', '.join(wants._fields)}), "
-            f"but dataset {cfg.dataset._target_} gives {gives.__name__} ({', '.join(gives._fields)}); "
-            "`gan list dataset` says which sets there are"
+            f"model {cfg.model._target_} is trained on {wanted.__name__} ({', '.join(wanted._fields)}), "
+            f"but dataset {cfg.dataset._target_} gives {given.__name__} ({', '.join(given._fields)}); "
+            "`gan list dataset` shows the data sets there are"
         )
 
 
 def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
-    """GanError if the optimisers cannot be built, or a loss of `game` cannot be computed on the data.
+    """Compute the losses of the first iteration on a small batch; GanError if they or the optimizers do not work.
 
-    A copy of the game plays its first turns on two samples, or one where a process gets no more; on two packs where the
-    game takes samples together.
+    Works on a copy: weights, buffers and random numbers of `system` stay as they are.
     """
     trial = copy.deepcopy(system)
     trial.optimizers = optimizers(cfg, trial)
@@ -135,9 +128,10 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
     share = cfg.trainer.batch_size // distributed.world()
     if share % system.pack_size:
         raise GanError(
-            f"trainer.batch_size={cfg.trainer.batch_size}: this game takes samples by {system.pack_size}; "
+            f"trainer.batch_size={cfg.trainer.batch_size}: this model takes samples in groups of {system.pack_size}; "
             f"choose a multiple of {system.pack_size * distributed.world()}"
         )
+    # Two samples, because batch normalization needs them, or what a process will get if that is less.
     count = min(2 * system.pack_size, share)
     with reading("dataset"):
         batch = data.train_batch(cfg.seed, 0, count)
@@ -145,58 +139,62 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
         with random.fork(cfg.seed):
             for turn in trial.turns():
                 if turn.steps < 0:
-                    raise ValueError(f"turn '{turn.name}' is played {turn.steps} times; see loss.critic_steps")
+                    raise ValueError(f"turn '{turn.name}' has {turn.steps} steps; see loss.critic_steps")
                 turn.loss(batch)
     except (RuntimeError, TypeError, ValueError) as error:
         raise GanError(
-            f"model {cfg.model._target_} with these networks cannot play on a batch of {count} from "
-            f"{cfg.dataset._target_}: {_line(error)}; check network=, dataset= and trainer.batch_size"
+            f"model {cfg.model._target_} with these networks cannot be trained on a batch of {count} from "
+            f"{cfg.dataset._target_}: {one_line(error)}; check network=, dataset= and trainer.batch_size"
         ) from error
 
 
 def warn_batchnorm_penalty(system: System) -> str | None:
-    """What is allowed but seldom meant: a gradient penalty on a critic whose samples mix."""
-    if getattr(getattr(system, "objective", None), "penalty", None) is None:
+    """A warning for a gradient penalty on a critic with batch normalization, or None."""
+    if not _has_penalty(system):
         return None
-    moving = {name for turn in system.turns() for name in turn.trains if name not in system.sampling_networks}
-    mixing = [n for n in sorted(moving) if any(isinstance(m, NORMS) for m in getattr(system, n).modules())]
+    trained = {name for turn in system.turns() for name in turn.trains if name not in system.sampling_networks}
+    mixing = [n for n in sorted(trained) if any(isinstance(m, NORMS) for m in getattr(system, n).modules())]
     if not mixing:
         return None
     return (
         "warning: loss.penalty takes the gradient of each sample alone (Gulrajani et al. 2017, section 4), but "
-        f"network '{mixing[0]}' normalises over the batch; try model.{mixing[0]}.norm=layer or none"
+        f"network '{mixing[0]}' normalizes over the batch; try model.{mixing[0]}.norm=layer or none"
     )
 
 
+def _has_penalty(system: System) -> bool:
+    return getattr(getattr(system, "objective", None), "penalty", None) is not None
+
+
 def optimizers(cfg: DictConfig, system: System) -> dict[str, Optimizer]:
-    """One optimiser per network that has parameters; `optimizer.networks.NAME` overrides its settings. If it names
-    another `_target_`, that takes of the common settings those that it knows."""
+    """One optimizer per network that has parameters.
+
+    `optimizer.networks.NAME` overrides the common settings for one network. If it names another `_target_`, that takes
+    over those of the common settings that it knows.
+    """
     settings = OmegaConf.to_container(cfg.optimizer, resolve=True)
     assert isinstance(settings, dict)
-    by_network = settings.pop("networks", None) or {}
+    overrides = settings.pop("networks", None) or {}
     built: dict[str, Optimizer] = {}
     for name, network in system.named_children():
         parameters = list(network.parameters())
         if parameters:
-            own = by_network.get(name, {})
-            known = inspect.signature(get_class(own.get("_target_", settings["_target_"]))).parameters
-            shared = {key: value for key, value in settings.items() if key in known or "_target_" not in own}
-            own = {**shared, **own}
+            override = overrides.get(name, {})
+            known = inspect.signature(get_class(override.get("_target_", settings["_target_"]))).parameters
+            common = {key: value for key, value in settings.items() if key in known or "_target_" not in override}
+            node = {**common, **override}
             if "fused" in known:
-                own.setdefault("fused", True)
-            if cfg.trainer.cuda_graphs and "capturable" in known:
-                own.setdefault("capturable", True)
-            with without_dynamo():
-                built[name] = _instantiate(OmegaConf.create(own), "optimizer", params=parameters)
+                node.setdefault("fused", True)  # one kernel per step instead of several per weight
+            built[name] = without_compiler(partial(part, OmegaConf.create(node), "optimizer", params=parameters))
     return built
 
 
 def trainer(cfg: DictConfig, system: System, data: Dataset) -> Trainer:
-    """The trainer of `game`, which must be on its device already."""
+    """The trainer of `system`, which must be on its device already."""
     settings = cfg.trainer
-    _quicken(cfg, system)
-    schedule, momentum = schedules(cfg)
-    built = (GraphedTrainer if settings.cuda_graphs else Trainer)(
+    _apply_fast_paths(cfg, system)
+    schedule, momentum_schedule = schedules(cfg)
+    built = Trainer(
         system,
         data,
         optimizers(cfg, system),
@@ -205,30 +203,31 @@ def trainer(cfg: DictConfig, system: System, data: Dataset) -> Trainer:
         seed=cfg.seed,
         ema_decay=settings.ema_decay,
         schedule=schedule,
-        momentum=momentum,
+        momentum_schedule=momentum_schedule,
         prefetch=system.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
     )
     if settings.precision == "bfloat16":
+        # After the averages were copied: a copied network would call the forward of its original.
         averages = built.ema.copies.values() if built.ema else ()
         for network in (*system.children(), *averages):
             precision.lower(network, built.device, torch.bfloat16)
     return built
 
 
-def schedules(cfg: DictConfig) -> tuple[Any, Any]:
-    """Those of the learning rate and of the momentum, or None. GanError for one that cannot be built."""
-    found = {key: cfg.trainer[key] for key in ("schedule", "momentum")}
-    for key, value in found.items():
-        if isinstance(value, str):
-            raise GanError(f"trainer.{key}={value}: a schedule is a group; write trainer/{key}={value}")
-    first, second = (_instantiate(value, f"trainer.{key}") if value else None for key, value in found.items())
-    return first, second
+def schedules(cfg: DictConfig) -> tuple[Schedule | None, Schedule | None]:
+    """The schedules of the learning rate and of the momentum. GanError for one that cannot be built."""
+    nodes = {key: cfg.trainer[key] for key in ("schedule", "momentum_schedule")}
+    for key, node in nodes.items():
+        if isinstance(node, str):
+            raise GanError(f"trainer.{key}={node}: a schedule is a group; write trainer/{key}={node}")
+    rate, momentum = (part(node, f"trainer.{key}") if node else None for key, node in nodes.items())
+    return rate, momentum
 
 
-def _quicken(cfg: DictConfig, system: System) -> None:
-    """The networks as the section `trainer` wants them computed, in place."""
+def _apply_fast_paths(cfg: DictConfig, system: System) -> None:
+    """Prepare the networks, in place, for the ways of computing that the section `trainer` chooses."""
     settings = cfg.trainer
-    if settings.cpu_kernels and system.device.type == "cpu" and settings.precision == "float32":
+    if settings.cpu_fast_paths and system.device.type == "cpu" and settings.precision == "float32":
         for network in system.children():
             cpu_fast_paths.install(network)
     if settings.channels_last:
@@ -239,18 +238,14 @@ def _quicken(cfg: DictConfig, system: System) -> None:
 
 
 def refuse_shortcuts(cfg: DictConfig, system: System) -> None:
-    """GanError where a way to compute would be wrong for the networks of `game`."""
+    """Raise GanError if a setting that speeds up training would compute wrong gradients for these networks."""
     settings = cfg.trainer
     if settings.channels_last and device(settings.device).type == "cpu":
         for name, network in system.named_children():
             if any(isinstance(layer, INSTANCE_NORMS) for layer in network.modules()):
                 raise GanError(
-                    "trainer.channels_last=true: on a CPU torch gives instance normalisation, which network "
-                    f"'{name}' has, wrong gradients in that order; leave it false"
+                    "trainer.channels_last=true: on a CPU torch computes wrong gradients of instance normalization in "
+                    f"this memory order, and network '{name}' has such layers; leave it false"
                 )
-    if settings.cuda_graphs and device(settings.device).type == "cpu":
-        raise GanError("trainer.cuda_graphs=true: a graph is recorded on a GPU, and this is the CPU; leave it false")
-    if settings.cuda_graphs and settings.compile:
-        raise GanError("trainer.cuda_graphs=true: compiled networks are not recorded; leave trainer.compile false")
-    if settings.compile and getattr(getattr(system, "objective", None), "penalty", None) is not None:
+    if settings.compile and _has_penalty(system):
         raise GanError("trainer.compile=true: compiled networks lack the second derivative that loss.penalty takes")

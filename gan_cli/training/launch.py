@@ -1,10 +1,12 @@
-"""`gan train`: compose, check, prepare, and only then let Hydra make the run directory and run the job."""
+"""`gan train` of one run: compose, check and build everything before Hydra makes the run directory."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,12 @@ from omegaconf import DictConfig
 from gan_cli.config.composer import SWEEPER, Composer, arguments, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import command_line_modules
 from gan_cli.training.find_runs import contains_run
-from gan_cli.utils.errors import Busy, GanError
+from gan_cli.utils.errors import Busy, GanError, writing
 
 if TYPE_CHECKING:
     from gan_cli.training.run import Prepared
+
+RUN_DIR = "hydra.run.dir"
 
 
 def train(args: argparse.Namespace) -> None:
@@ -32,7 +36,7 @@ def train(args: argparse.Namespace) -> None:
             return
         swept = [o for o in args.overrides if o.startswith((SWEEPER, "+sweep="))]
         if swept:
-            raise GanError(f"{swept[0].lstrip('+').replace(SWEEPER, 'sweep.')} is of a sweep: add -m")
+            raise GanError(f"{swept[0].lstrip('+').replace(SWEEPER, 'sweep.')} is for sweeps: add -m")
         _train(args, composer)
 
 
@@ -43,7 +47,7 @@ def train_words(words: list[str]) -> None:
 
 def _train(args: argparse.Namespace, composer: Composer) -> None:
     cfg = composer.compose(args.overrides)
-    if os.environ.get("RANK", "0") != "0":  # one of torchrun's other processes: rank 0 makes the directory
+    if os.environ.get("RANK", "0") != "0":  # another process of torchrun: rank 0 makes the directory
         from gan_cli.training import run
 
         run.train(prepare(cfg), None)
@@ -51,54 +55,58 @@ def _train(args: argparse.Namespace, composer: Composer) -> None:
     run_dir = Path(cfg.hydra.run.dir)
     refuse_second_run(run_dir)
     prepared = prepare(cfg)
-    args.overrides = [*args.overrides, f"hydra.run.dir={quoted(str(run_dir))}"]  # as resolved here
+    # Hydra composes once more, and would resolve the time in the name of the directory anew.
+    args.overrides = [*args.overrides, f"{RUN_DIR}={quoted(str(run_dir))}"]
     _run_in_directory(args, composer, prepared, run_dir)
 
 
 def prepare(cfg: DictConfig) -> Prepared:
-    """Check a configuration and build what it names, for `run.train`. Writes nothing; raises GanError."""
+    """Check a configuration and build what it describes, for `run.train`. Writes nothing; raises GanError."""
     from gan_cli.training import run  # imports torch, which takes seconds
 
     return run.prepare(without_hydra(cfg), command_line_modules(task_overrides(cfg.hydra)))
 
 
 def refuse_second_run(run_dir: Path) -> None:
-    """Raise GanError when the directory already holds a run."""
+    """Raise GanError if the directory holds a run already."""
     if contains_run(run_dir):
         raise GanError(
-            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it, "
-            "another hydra.run.dir starts a new one"
+            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it, another {RUN_DIR} starts a new one"
         )
 
 
-def _run_in_directory(
-    args: argparse.Namespace, composer: Composer, prepared: Prepared, run_dir: Path
-) -> None:
-    """Train in `run_dir`; where that cannot be made, GanError, and nothing of it stays but what another process has."""
+def _run_in_directory(args: argparse.Namespace, composer: Composer, prepared: Prepared, run_dir: Path) -> None:
+    """Let Hydra make `run_dir` and train in it."""
     from gan_cli.training import run
 
-    failed: list[Exception] = []
-    fresh = not run_dir.exists()
+    failures: list[Exception] = []
 
     def task(cfg: DictConfig) -> None:
+        hydra = HydraConfig.get()
         try:
-            hydra = HydraConfig.get()
             run.train(prepared, Path(hydra.runtime.output_dir), task_overrides(hydra))
-        except Exception as error:  # Hydra would print its own report of it
-            failed.append(error)
+        except Exception as error:  # Hydra would print a report of its own
+            failures.append(error)
 
+    with _discarded_if_unused(run_dir):
+        with writing(run_dir, RUN_DIR):
+            composer.run(args, task)
+        if failures:
+            raise failures[0]
+
+
+@contextmanager
+def _discarded_if_unused(run_dir: Path) -> Iterator[None]:
+    """Delete a directory that the block has made if it fails before a run begins in it."""
+    existed = run_dir.exists()
     try:
-        composer.run(args, task)
-    except OSError as error:
-        raise GanError(
-            f"cannot make run directory {run_dir}: {error.strerror}; name a writable one with hydra.run.dir=..."
-        ) from error
-    finally:
-        busy = any(isinstance(error, Busy) for error in failed)
-        if fresh and not busy and not (run_dir / "provenance.json").exists():
+        yield
+    except Busy:  # another process has begun a run in the directory meanwhile
+        raise
+    except BaseException:
+        if not existed and not (run_dir / "provenance.json").exists():
             shutil.rmtree(run_dir, ignore_errors=True)
-    if failed:
-        raise failed[0]
+        raise
 
 
 def _nothing(cfg: DictConfig) -> None:

@@ -1,42 +1,30 @@
-"""A folder that one process works in at a time."""
+"""A folder that only one sweep or search uses at a time."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from gan_cli.training.find_runs import contains_run
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import GanError, writing
+from gan_cli.utils.locks import hold
 
-
-def hold(folder: Path) -> IO[str]:
-    """The folder's lock, held until the file is closed or the process ends. BlockingIOError if another process has it,
-    another OSError if it cannot be made.
-    """
-    lock = open(folder / ".lock", "a")  # noqa: SIM115 (open is held)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise
-    return lock
+LOCK = ".lock"  # the file in a folder that is locked
 
 
 @contextmanager
 def claimed(folder: Path, what: str, key: str) -> Iterator[None]:
-    """The folder, for this process alone. GanError if it is a run's or cannot be made, or if another process has it.
+    """Inside the block `folder`, which is made if needed, belongs to this process.
 
-    what: sweep or search. key: by which another folder is named.
+    what: sweep or search, for messages. key: the option that names another folder. Raises GanError if the folder holds
+    a run or cannot be made, or if another process has claimed it.
     """
     if contains_run(folder):
         raise GanError(f"{folder} holds a run: name another folder by {key}=")
-    try:
+    with writing(folder, key):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = hold(folder)
-    except BlockingIOError:
-        raise GanError(f"another process runs the {what} {folder} right now; wait for it or stop it") from None
-    except OSError as error:
-        raise GanError(f"cannot make {folder}: {error.strerror}; name a writable one by {key}=") from error
+        try:
+            lock = hold(folder / LOCK)
+        except BlockingIOError:
+            raise GanError(f"another process runs the {what} {folder} right now; wait for it or stop it") from None
     with lock:
         yield

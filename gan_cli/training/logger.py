@@ -1,6 +1,7 @@
-"""What a run says while it works: metrics.jsonl, TensorBoard, sample pictures, progress on the terminal."""
+"""Output of a run while it trains: metrics.jsonl, TensorBoard, sample images, progress on the terminal."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,14 @@ from torch import Tensor
 
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils import images
+from gan_cli.utils.progress import clock
 
 
 class Logger:
-    """Writes into `run` from `iteration` on; what an earlier process wrote beyond it is dropped."""
+    """Writes into the directory of `run` from `iteration` on; drops what an earlier process logged after it."""
 
     def __init__(self, run: RunDir, iteration: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # takes long to import, and only rank 0 logs
 
         run.rewind_metrics(iteration)
         self.run = run
@@ -24,19 +26,19 @@ class Logger:
         self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
-        """One line of metrics.jsonl and one TensorBoard point per name (`turn/term`)."""
+        """Write one line of metrics.jsonl, and one TensorBoard point per name (`turn/term`)."""
         self.metrics.write(json.dumps({"iteration": iteration, **values}) + "\n")
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
 
     def samples(self, iteration: int, named: dict[str, Tensor], value_range: images.Range) -> None:
-        """samples/NNNNNN.png and the same picture on the board."""
-        picture = images.stack(named, value_range)
-        images.save(self.run.samples / f"{iteration:06d}.png", picture)
-        self.board.add_image("samples/" + ",".join(named), picture, iteration)
+        """Write samples/NNNNNN.png, and the same image to TensorBoard."""
+        image = images.stack(named, value_range)
+        images.save(self.run.samples / f"{iteration:06d}.png", image)
+        self.board.add_image("samples/" + ",".join(named), image, iteration)
 
     def histograms(self, iteration: int, named: Mapping[str, Tensor]) -> None:
-        """The finite values of each tensor, on the board."""
+        """Write the histogram of each tensor's finite values to TensorBoard."""
         for name, values in named.items():
             finite = values[values.isfinite()].float()
             if len(finite):
@@ -47,8 +49,8 @@ class Logger:
         self.board.close()
 
 
-class Progress:
-    """Iteration, rate and time left: one line rewritten on a terminal, plain lines elsewhere."""
+class TrainingProgress:
+    """Iteration, rate and remaining time: one line that is rewritten on a terminal, plain lines elsewhere."""
 
     def __init__(self, begin: int, end: int, batch_size: int) -> None:
         self.begin, self.end, self.batch_size = begin, end, batch_size
@@ -64,7 +66,7 @@ class Progress:
         return rate
 
     def show(self, iteration: int, rate: float, values: Mapping[str, float]) -> None:
-        """At most a line each five seconds where it is not a terminal; the first and the last always."""
+        """Print the state of `iteration`; unless on a terminal, at most every five seconds, and after the last one."""
         now = time.perf_counter()
         if not self.terminal and now - self.printed < 5 and iteration < self.end:
             return
@@ -76,30 +78,19 @@ class Progress:
             f"left {clock((self.end - iteration) / average)}  {losses}"
         )
         if self.terminal:
-            print("\r\033[K" + text[: _columns() - 1], end="" if iteration < self.end else "\n", flush=True)
+            columns = shutil.get_terminal_size().columns
+            print("\r\033[K" + text[: columns - 1], end="" if iteration < self.end else "\n", flush=True)
         else:
             print(text, flush=True)
 
     def say(self, text: str) -> None:
-        """A line of its own, which stays."""
+        """Print a line that stays."""
         print("\r\033[K" + text if self.terminal else text, flush=True)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens in the block is no part of the next `rate`."""
+        """Exclude the time that the block takes from the next `rate`."""
         begin = time.perf_counter()
         yield
         self.last_time += time.perf_counter() - begin
 
-
-def clock(seconds: float) -> str:
-    """61 -> 1:01; 3661 -> 1:01:01."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns

@@ -1,4 +1,4 @@
-"""What happens between the iterations of a run: logging, sampling, scoring, saving, stopping."""
+"""The training loop around the trainer: logging, sampling, evaluating, saving, stopping."""
 
 from __future__ import annotations
 
@@ -17,51 +17,61 @@ from gan_cli.config.schema import TrainerSettings
 from gan_cli.data.base import Dataset
 from gan_cli.systems.base import test_mode
 from gan_cli.training import checkpoint
-from gan_cli.training.logger import Logger, Progress
+from gan_cli.training.logger import Logger, TrainingProgress
 from gan_cli.training.monitor import Monitor
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.trainer import Trainer, to_device
 from gan_cli.utils import distributed
+from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import Diverged, Interrupted, reading
 
 if TYPE_CHECKING:
     from gan_cli.metrics.validation import Validator
 
-DIVERGED = 1000  # above every signal's number
+DIVERGED = 1000  # larger than any signal's number, so that it wins when the processes agree on the largest
 
 
 class Loop:
-    """Plays `trainer` to the end of the run that `cfg` describes, and writes into `run` (rank 0).
+    """Trains with `trainer` to the end of the run that `cfg` describes. Rank 0 writes into `run`.
 
-    scoring: what is evaluated on the way, if anything.
+    validator: evaluates the system every `trainer.evaluate_every` iterations.
     """
 
     def __init__(
-        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, scoring: Validator | None = None
+        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, validator: Validator | None = None
     ) -> None:
-        self.run, self.trainer, self.data, self.scoring = run, trainer, data, scoring
+        self.run, self.trainer, self.data, self.validator = run, trainer, data, validator
         settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         self.settings, self.seed = TrainerSettings(**settings), cfg.seed
-        self.first = distributed.rank() == 0
-        self.logger = Logger(run, trainer.iteration) if self.first else None
+        self.logger = Logger(run, trainer.iteration) if distributed.rank() == 0 else None
         self.monitor = Monitor(trainer.system)
-        self.progress = Progress(trainer.iteration, self.settings.iterations, self.settings.batch_size)
+        self.progress = TrainingProgress(trainer.iteration, self.settings.iterations, self.settings.batch_size)
 
-    def play(self, received: list[int]) -> None:
-        """Until the run's last iteration, or until a signal is in `received`. Diverged leaves the last checkpoint."""
+    def train(self, received: list[int]) -> None:
+        """Train until the last iteration, or until `received` holds the number of a signal.
+
+        Raises Interrupted after a signal, when the state is saved, and Diverged for values that are not finite.
+        """
         trainer, settings = self.trainer, self.settings
         try:
             if trainer.iteration == 0:
                 self.sample()
             while trainer.iteration < settings.iterations:
                 scalars = trainer.iterate()
+
+                # Reading values waits for the device. On a CPU that costs nothing; a GPU is only asked when it is
+                # waited for anyway, for the log. All processes take the same decisions, or they would wait forever.
                 log = self.due(settings.log_every)
                 stopped = self.agree(received, check=log or trainer.device.type == "cpu")
+
+                # One line of metrics.jsonl per iteration, so the losses and the diversity of samples share a record.
                 record = self.log(scalars) if log else {}
                 if self.due(settings.sample_every):
                     record |= self.sample()
                 if self.logger and record:
                     self.logger.scalars(trainer.iteration, record)
+
+                # Evaluated before it is saved, so that last.pt knows the best score so far.
                 best = self.due(settings.evaluate_every) and self.evaluate()
                 if best or stopped or self.due(settings.checkpoint_every) or self.due(settings.keep_every):
                     self.save(best)
@@ -70,21 +80,27 @@ class Loop:
         finally:
             if self.logger:
                 self.logger.close()
-        if self.first:
-            if self.scoring and self.scoring.best:
-                print("best.pt: {name} {value:.4f} at iteration {iteration}".format(**self.scoring.best))
-            print(
-                f"done: {self.run.path} holds samples/, checkpoints/ and metrics.jsonl; next: "
-                f"`gan sample {self.run.path}`, or `gan resume {self.run.path} trainer.iterations=N` to train longer"
-            )
+        self.announce_end()
+
+    def announce_end(self) -> None:
+        """Print where the results are and what can be done with them."""
+        if self.validator and self.validator.best:
+            print_once("best.pt: {name} {value:.4f} at iteration {iteration}".format(**self.validator.best))
+        print_once(
+            f"done: {self.run.path} holds samples/, checkpoints/ and metrics.jsonl; next: "
+            f"`gan sample {self.run.path}`, or `gan resume {self.run.path} trainer.iterations=N` to train longer"
+        )
 
     def due(self, every: int) -> bool:
-        """After each `every` iterations (0: none), and after the last."""
+        """Whether something is due that happens after every `every` iterations (0: never) and after the last one."""
         done = self.trainer.iteration
         return done == self.settings.iterations or (bool(every) and done % every == 0)
 
     def agree(self, received: list[int], check: bool) -> int:
-        """The signal by which all processes stop after this iteration, or 0. Diverged if a value is not finite."""
+        """The signal by which all processes stop after this iteration, or 0.
+
+        check: look for values that are not finite. Raises Diverged, in all processes, if one of them has found one.
+        """
         problem: Diverged | None = None
         if check:
             try:
@@ -99,21 +115,17 @@ class Loop:
     def interrupted(self, number: int) -> Interrupted:
         return Interrupted(
             f"stopped by {signal.Signals(number).name} after iteration {self.trainer.iteration}; "
-            f"saved: `gan resume {self.run.path}` goes on to the same bits",
+            f"saved: `gan resume {self.run.path}` continues as if it had not been interrupted",
             128 + number,
         )
 
     def diverged(self, problem: Diverged) -> Diverged:
-        left = (
-            f"checkpoint {self.run.last} of before is kept"
-            if self.run.last.exists()
-            else "no checkpoint had been written yet"
-        )
-        return Diverged(f"{problem}; stopped; {left}; a lower optimizer.lr or another loss may help")
+        saved = f"checkpoint {self.run.last} is kept" if self.run.last.exists() else "no checkpoint exists yet"
+        return Diverged(f"{problem}; stopped; {saved}; a lower optimizer.lr or another loss may help")
 
     def log(self, scalars: dict[str, torch.Tensor]) -> dict[str, float]:
-        """What there is to say about this iteration; the terminal hears of it at once. One sync."""
-        if not self.first:
+        """Read the iteration's scalars, which waits for the device once, and print them. Returns what is logged."""
+        if not self.logger:
             return {}
         done = self.trainer.iteration
         values = dict(zip(scalars, torch.stack([v.float() for v in scalars.values()]).tolist(), strict=True))
@@ -128,43 +140,43 @@ class Loop:
         return values | rates | {"images_per_second": rate * self.settings.batch_size}
 
     def sample(self) -> dict[str, float]:
-        """The same noise and the same held-out samples each time, so that the pictures can be compared. Returns how
-        diverse they are, once the game has been played."""
+        """Write a grid of samples. Returns their diversity, except before the first iteration."""
         if not self.logger:
             return {}
         system, done = self.trainer.system, self.trainer.iteration
         with reading("dataset"):
             batch = to_device(self.data.test_batch(0, self.settings.sample_count), self.trainer.device)
+        # The same noise and held-out images each time, so that the grids of a run can be compared.
         with self.averaged(), test_mode(system, self.seed):
             named = system.sample(batch)
             diversity = self.monitor.diversity(batch, named) if done else {}
-            scores = system.histograms(batch)
+            histograms = system.histograms(batch)
         self.logger.samples(done, named, self.data.value_range)
-        self.logger.histograms(done, scores)
+        self.logger.histograms(done, histograms)
         self.warn(self.monitor.alike(done, diversity))
-        self.warn(self.monitor.hinge(done, scores, system.scalars()))
+        self.warn(self.monitor.hinge(done, histograms, system.scalars()))
         return diversity
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Inside, the system plays with the averaged networks if there are some."""
+        """Inside, the system uses the averaged networks, if the trainer keeps an average."""
         return self.trainer.ema.swapped() if self.trainer.ema else nullcontext()
 
     def evaluate(self) -> bool:
-        """Score the system as it would be sampled. True, in all processes, if it is the best so far."""
-        if self.scoring is None:
+        """Evaluate the system with its averaged networks. Returns, in all processes, whether it is the best so far."""
+        if self.validator is None:
             return False
         best = False
         if self.logger:
             done, start = self.trainer.iteration, time.perf_counter()
             with self.progress.paused(), self.averaged():
-                values, problems = self.scoring.score(self.trainer.system, self.data)
+                values, problems = self.validator.score(self.trainer.system, self.data)
             self.warn(problems)
-            best = self.scoring.is_best(done, values)
+            best = self.validator.is_best(done, values)
             if values:
                 self.logger.scalars(done, {f"metric/{name}": value for name, value in values.items()})
                 shown = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-                praise = f", the best {self.scoring.best_by} so far" if best else ""
-                self.progress.say(f"scores of iteration {done}: {shown}  ({time.perf_counter() - start:.1f} s{praise})")
+                note = f", the best {self.validator.best_metric} so far" if best else ""
+                self.progress.say(f"scores of iteration {done}: {shown}  ({time.perf_counter() - start:.1f} s{note})")
         return bool(distributed.largest(int(best)))
 
     def warn(self, lines: list[str]) -> None:
@@ -172,38 +184,44 @@ class Loop:
             self.progress.say(line)
 
     def save(self, best: bool = False) -> None:
-        """last.pt; and best.pt after it, so that no kill leaves a best.pt that lies ahead."""
+        """Write last.pt, the numbered checkpoint that is due, and best.pt if the state is the best so far."""
         try:
             self.trainer.check_weights()
         except Diverged as problem:
             raise self.diverged(problem) from None
-        state = self.trainer.state_dict()
-        if self.first:
-            if self.scoring and self.scoring.best:
-                state["best"] = self.scoring.best
-            done, newest, every = self.trainer.iteration, self.settings.keep_checkpoints, self.settings.keep_every
-            if newest or (every and done % every == 0):
-                checkpoint.save(self.run.checkpoints / f"{done:06d}.pt", state)
-            if newest:
-                checkpoint.keep_newest(self.run.checkpoints, newest, every)
-            checkpoint.save(self.run.last, state)
-            if best:
-                checkpoint.save(self.run.best, state)
+        state = self.trainer.state_dict()  # by all processes, which send theirs to rank 0
+        if not self.logger:
+            return
+        if self.validator and self.validator.best:
+            state["best"] = self.validator.best
+        done, newest, every = self.trainer.iteration, self.settings.keep_checkpoints, self.settings.keep_every
+        if newest or (every and done % every == 0):
+            checkpoint.save(self.run.checkpoints / f"{done:06d}.pt", state)
+        if newest:
+            checkpoint.keep_newest(self.run.checkpoints, newest, every)
+        checkpoint.save(self.run.last, state)
+        # After last.pt: if the process is killed in between, `resume` writes it. A best.pt that is ahead of last.pt
+        # would be of an iteration that the resumed run has yet to reach.
+        if best:
+            checkpoint.save(self.run.best, state)
 
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying of them; a second one of a kind kills."""
+    """Record SIGINT and SIGTERM in the list that is yielded; a second signal of the same kind terminates.
+
+    Outside the main thread, where Python does not allow handlers, the list stays empty.
+    """
     received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         received.append(number)
         signal.signal(number, signal.SIG_DFL)
 
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield received
     finally:

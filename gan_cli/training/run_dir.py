@@ -1,4 +1,4 @@
-"""A run directory: what a run leaves behind, and how nobody overwrites it."""
+"""A run directory: the files of a run, and the lock that keeps other processes from changing them."""
 
 import json
 import os
@@ -15,15 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli.config import migrations, schema
 from gan_cli.training import run_history
 from gan_cli.training.find_runs import existing_run
-from gan_cli.training.locks import hold
-from gan_cli.utils.errors import Busy, GanError
-from gan_cli.utils.files import write_text
+from gan_cli.training.locks import LOCK
+from gan_cli.utils.errors import Busy, GanError, writing
+from gan_cli.utils.files import PART, write_text
+from gan_cli.utils.locks import hold
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
 
 
 class RunDir:
-    """config.yaml, provenance.json, metrics.jsonl, tensorboard events, samples/, checkpoints/ under `path`."""
+    """The files of a run under `path`: config.yaml, provenance.json, metrics.jsonl, TensorBoard events, samples/ and
+    checkpoints/.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,13 +37,16 @@ class RunDir:
         self._lock: IO[str] | None = None
 
     def create(self, cfg: DictConfig, facts: dict[str, Any]) -> None:
-        """Claim the directory for a new run and write its config and provenance. GanError if it holds one."""
-        try:
+        """Make the directory of a new run, lock it, and write its config and provenance.
+
+        facts: added to the provenance. Raises GanError if it holds a run or cannot be written.
+        """
+        with writing(self.path, "hydra.run.dir"):
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock()
             if self.provenance.exists():
                 raise GanError(
-                    f"{self.path} already holds a run: `gan resume {self.path}` goes on with it; "
+                    f"{self.path} already holds a run: `gan resume {self.path}` continues it; "
                     "a new run needs another hydra.run.dir"
                 )
             self.samples.mkdir(exist_ok=True)
@@ -48,17 +54,13 @@ class RunDir:
             self.save_config(cfg)
             facts = {migrations.KEY: migrations.VERSION, **provenance(), **facts}
             write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
-        except OSError as error:
-            raise GanError(
-                f"cannot write run directory {self.path}: {error.strerror}; "
-                "name a writable one with hydra.run.dir=..."
-            ) from error
 
     def save_config(self, cfg: DictConfig) -> None:
+        """Write config.yaml. OSError if it cannot be written."""
         write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
 
     def open(self) -> DictConfig:
-        """The config of the run that this directory holds. GanError if it holds none."""
+        """The config of the run in this directory, in today's form. GanError if there is none."""
         existing_run(str(self.path))
         cfg = run_history.config(self.path)
         OmegaConf.set_struct(cfg, True)
@@ -66,14 +68,21 @@ class RunDir:
         return cfg
 
     def lock(self) -> None:
-        """Hold the run for this process, until it ends or is killed. GanError if another process trains it."""
+        """Reserve the run for this process until it ends or is killed. Raises Busy if another process trains it.
+
+        Deletes temporary files that a killed process left in the directory.
+        """
         try:
-            self._lock = hold(self.path)
+            self._lock = hold(self.path / LOCK)
         except BlockingIOError:
             raise Busy(f"another process is training {self.path} right now; wait for it or stop it") from None
+        # Their names are random, so that nothing else would ever replace them, and checkpoints can be large.
+        for folder in (self.path, self.checkpoints, self.samples):
+            for leftover in folder.glob(f".*{PART}"):
+                leftover.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, Any]:
-        """What provenance.json says."""
+        """The content of provenance.json. GanError if it cannot be read."""
         try:
             facts: dict[str, Any] = json.loads(self.provenance.read_text())
         except (OSError, ValueError) as error:
@@ -81,11 +90,12 @@ class RunDir:
         return facts
 
     def record_resume(self, cfg: DictConfig, entry: dict[str, Any]) -> None:
-        """Save the config that the run goes on with, and append `entry` to the resumes of the provenance.
+        """Save the config that the run continues with, and append `entry` to the resumes in the provenance.
 
-        From here on the run is one of this version's schema. The config is written first: it may be brought up to
-        date twice, but must not be taken for one of today's when it is not.
+        From here on the run is one of this version's schema.
         """
+        # The config comes first: if the process is killed in between, migrating it a second time changes nothing,
+        # whereas an old config under a new version would never be migrated.
         self.save_config(cfg)
         facts = self.facts()
         facts["overrides"] = migrations.overrides(facts.get("overrides", []), migrations.version_of(facts, self.path))
@@ -94,25 +104,26 @@ class RunDir:
         write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
 
     def rewind_metrics(self, iteration: int) -> None:
-        """Drop the lines that a killed run wrote after its last checkpoint, and a half-written one."""
+        """Drop the lines of metrics.jsonl that a killed run wrote after its last checkpoint, and a half-written one."""
         if not self.metrics.exists():
             return
-        kept = []
+        lines = []
         for line in self.metrics.read_text().splitlines():
             try:
                 if json.loads(line)["iteration"] <= iteration:
-                    kept.append(line + "\n")
+                    lines.append(line + "\n")
             except ValueError:
                 continue
-        write_text(self.metrics, "".join(kept))
+        write_text(self.metrics, "".join(lines))
 
 
 def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def provenance() -> dict[str, Any]:
-    """What software and machine this process is."""
+    """Facts about this process: time, command, versions of software, machine."""
     return {
         "time": now(),
         "command": ["gan", *sys.argv[1:]],
@@ -130,18 +141,17 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-    """The revision of the checkout that this code runs from, '+' when it has changes; None for an installed wheel."""
+    """The git revision that this code runs from, with '+' if files have changed; None for an installed package."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + (
-            "+" if git("status", "--porcelain", "--untracked-files=no") else ""
-        )
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,4 +1,4 @@
-"""Turns into updates: the only file that freezes, steps and averages gradients."""
+"""Train the turns of a system: the only module that freezes networks, averages gradients and steps optimizers."""
 
 import math
 from typing import Any
@@ -10,21 +10,22 @@ from torch.optim import Optimizer
 from gan_cli.data.base import Batch, Dataset
 from gan_cli.systems.base import System, Turn
 from gan_cli.training.ema import EMA
-from gan_cli.training.fast_import import without_dynamo
-from gan_cli.training.prefetch import Ahead
+from gan_cli.training.prefetch import Prefetcher
 from gan_cli.training.schedules import Schedule
 from gan_cli.utils import distributed, random
 from gan_cli.utils.errors import Diverged, reading
 
 
 class Trainer:
-    """Plays the turns of `system` on the stream of `dataset`.
+    """Trains `system` on batches of `dataset`, one iteration at a time.
 
-    batch_size: of all processes together. iterations: the run's length, for the schedules. ema_decay 0: no average.
-    schedule: the factor on the learning rates. momentum: the momentum of optimisers that have one. prefetch: a thread
-    makes the next batch.
-    After construction the default random generators belong to the run; `state_dict` holds all that shapes the
-    next iteration.
+    optimizers: by the name of the network that each one steps. batch_size: of all processes together. iterations: the
+    length of the run, for the schedules. ema_decay: of the averaged networks; 0 keeps none. schedule: a factor on every
+    learning rate. momentum_schedule: the momentum of optimizers that have one. prefetch: load the next batch in a
+    thread.
+
+    After construction the default random generators belong to the run; `state_dict` returns everything that the next
+    iteration depends on.
     """
 
     def __init__(
@@ -38,74 +39,94 @@ class Trainer:
         seed: int,
         ema_decay: float = 0.0,
         schedule: Schedule | None = None,
-        momentum: Schedule | None = None,
+        momentum_schedule: Schedule | None = None,
         prefetch: bool = False,
     ) -> None:
         self.system, self.dataset, self.optimizers = system, dataset, optimizers
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
-        self.schedule, self.momentum = schedule, momentum
+        self.schedule, self.momentum_schedule = schedule, momentum_schedule
         self.device = system.device
         system.optimizers = optimizers
-        self.iteration = 0  # finished ones
-        self.position = 0  # samples taken from the data stream, by all processes together
+        self.iteration = 0  # finished iterations
+        self.position = 0  # samples read from the data stream, by all processes together
         self.base_lr = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
         self.ema = EMA(system, system.sampling_networks, ema_decay) if ema_decay else None
-        # Walking the modules at every step would cost small networks more than their arithmetic.
+        # Listed once: walking the modules at every step would cost small networks more time than their arithmetic.
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
-        self._moving: tuple[str, ...] | None = None
+        self._unfrozen: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
-        self._batches = Ahead(self._batch, batch_size, self.device.type == "cuda") if prefetch else self._batch
+        self._batches = Prefetcher(self._batch, batch_size, self.device.type == "cuda") if prefetch else self._batch
+        # Noise is shared between the processes by rank (utils/random); torch's own generator, which dropout uses, has
+        # to differ between them, or each would drop the same units.
         random.seed(seed, distributed.rank(), distributed.world())
         torch.manual_seed(seed + distributed.rank())
+        # Every process builds its networks from the same seed, but that they start equal must not depend on it.
         distributed.broadcast(system)
 
     def iterate(self) -> dict[str, Tensor]:
-        """Every turn once, `steps` times each. Returns `turn/term` and gradient norms, detached, without a sync."""
+        """Train every turn once, `steps` times each.
+
+        Returns the terms of the losses (`turn/term`) and the gradient norms (`turn/grad_norm/network`), of each turn's
+        last step: detached, on the device, so that nothing here waits for a GPU.
+        """
+        # Systems may weight their terms by the iteration, and both schedules are functions of it.
         self.system.iteration = self.iteration
         self._set_schedules()
+
+        # All turns share the iteration's first batch, so that G and D of a translation model are trained on the same
+        # images. Each further step of a turn reads a new batch, so that several critic steps see different images.
         first: Batch | None = None
         scalars: dict[str, Tensor] = {}
         for turn in self.system.turns():
             for step in range(turn.steps):
-                if step == 0:
-                    first = batch = first if first is not None else self._next_batch()
-                else:
-                    batch = self._next_batch()
-                values = self._step(turn, batch)
+                if first is None:
+                    first = self._next_batch()
+                values = self._step(turn, first if step == 0 else self._next_batch())
+                # Whether a value is finite is asked later, for many at once: each question would wait for the GPU.
                 self._unchecked += [(self.iteration, name, value) for name, value in values.items()]
                 scalars.update(values)
+
+        # Once per iteration, whatever the number of critic steps, so that a decay means the same for every model.
         if self.ema:
             self.ema.update(self.iteration)
         self.iteration += 1
         return scalars
 
     def _step(self, turn: Turn, batch: Batch) -> dict[str, Tensor]:
+        # Frozen networks build no graph of their own: D(G(z)) in D's turn stops at G.
         self._unfreeze(turn.trains)
+
+        # The loss is the sum of its terms, which are named for the log. Stacking adds them in one kernel.
         terms = turn.loss(batch)
         loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-        with without_dynamo():
-            for name in turn.trains:
-                self.optimizers[name].zero_grad(set_to_none=True)
+
+        # None instead of zeros: an optimizer skips weights that the loss has not reached, instead of decaying them.
+        for name in turn.trains:
+            self.optimizers[name].zero_grad(set_to_none=True)
         loss.backward()
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
+
+        # The logged norm is that of the averaged gradient before clipping: it shows explosions that clipping hides.
         for name in turn.trains:
             parameters = self._parameters[name]
             distributed.average_gradients(parameters)
             values[f"{turn.name}/grad_norm/{name}"] = _norm(parameters)
             if turn.clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, turn.clip_norm)
-            with without_dynamo():
-                self.optimizers[name].step()
+            self.optimizers[name].step()
+
+        # Constraints on the new weights, such as weight clipping.
         if turn.after_step is not None:
             turn.after_step()
         return values
 
-    def _unfreeze(self, trains: tuple[str, ...]) -> None:
-        if trains != self._moving:
+    def _unfreeze(self, networks: tuple[str, ...]) -> None:
+        """Let gradients reach `networks` only. Does nothing if the last step trained the same ones."""
+        if networks != self._unfrozen:
             for name, parameters in self._parameters.items():
                 for parameter in parameters:
-                    parameter.requires_grad_(name in trains)
-            self._moving = trains
+                    parameter.requires_grad_(name in networks)
+            self._unfrozen = networks
 
     def _next_batch(self) -> Batch:
         batch = self._batches(self.position)
@@ -123,88 +144,93 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = self.base_lr[name] * factor
-                if self.momentum:
-                    group["momentum"] = self.momentum(self.iteration, self.iterations)
+                if self.momentum_schedule:
+                    group["momentum"] = self.momentum_schedule(self.iteration, self.iterations)
 
     def check_finite(self) -> None:
-        """Read the scalars since the last call (one sync). Diverged names the first that is not finite."""
-        suspects, self._unchecked = self._unchecked, []
-        if not suspects:
+        """Check all scalars since the last call, which waits for the GPU once.
+
+        Raises Diverged, naming the first one that is not finite.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
             return
-        finite = torch.stack([value.float() for _, _, value in suspects]).isfinite().tolist()
+        finite = torch.stack([value.float() for _, _, value in unchecked]).isfinite().tolist()
         if all(finite):
             return
-        iteration, name, value = suspects[finite.index(False)]
+        iteration, name, value = unchecked[finite.index(False)]
         turn, _, term = name.partition("/")
-        what = (
-            f"the gradient of network '{term.split('/')[1]}' in turn '{turn}'"
-            if "/" in term
-            else f"term '{name}'"
+        subject = (
+            f"the gradient of network '{term.split('/')[1]}' in turn '{turn}'" if "/" in term else f"term '{name}'"
         )
-        raise Diverged(f"{what} is {float(value)} at iteration {iteration + 1}")
+        raise Diverged(f"{subject} is {float(value)} at iteration {iteration + 1}")
 
     def check_weights(self) -> None:
-        """Diverged if a weight is not finite: such a state must not become a checkpoint."""
+        """Raise Diverged if a weight is not finite: such a state must not become a checkpoint."""
         for name, network in self.system.named_children():
             if not math.isfinite(sum(float(p.detach().abs().sum()) for p in network.parameters())):
                 raise Diverged(f"a weight of network '{name}' is not finite after iteration {self.iteration}")
 
     def state_dict(self) -> dict[str, Any]:
-        """All that shapes the next iteration; tensors and plain values. Every process calls it."""
+        """Everything that the next iteration depends on: tensors and plain values. All processes must call it."""
         local = {
-            "draw": random.state_dict(),
+            "random": random.state_dict(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
-            "system": self._local_state() if distributed.rank() else {},
+            "system": self._local_state() if distributed.rank() else {},  # rank 0's is in "system" below
         }
-        with without_dynamo():
-            optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
         return {
             "iteration": self.iteration,
             "position": self.position,
             "system": self.system.state_dict(),
-            "ema": {name: network.state_dict() for name, network in self.ema.copies.items()}
-            if self.ema
-            else {},
-            "optimizers": optimizers,
+            "ema": {name: network.state_dict() for name, network in self.ema.copies.items()} if self.ema else {},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "processes": distributed.gather(local),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict`. To the bit when device and number of processes are the same."""
+        """Continue from `state_dict`, bit for bit if device and number of processes are the same.
+
+        Raises KeyError, RuntimeError or ValueError if the state is of other networks or optimizers.
+        """
         self.iteration, self.position = state["iteration"], state["position"]
         self.system.load_state_dict(state["system"])
         if self.ema:
             for name, network in self.ema.copies.items():
                 network.load_state_dict(state["ema"][name])
+
+        # Moments come from the checkpoint, settings such as betas from the config, which the user may have changed.
         for name, optimizer in self.optimizers.items():
             saved = state["optimizers"][name]
-            pairs = zip(optimizer.param_groups, saved["param_groups"], strict=True)
-            # The run's config counts, not what the checkpoint remembers of it.
-            groups = [{**own, "params": group["params"]} for own, group in pairs]
-            with without_dynamo():
-                optimizer.load_state_dict({**saved, "param_groups": groups})
+            groups = [
+                {**group, "params": saved_group["params"]}
+                for group, saved_group in zip(optimizer.param_groups, saved["param_groups"], strict=True)
+            ]
+            optimizer.load_state_dict({**saved, "param_groups": groups})
+
+        # A process that the saved run did not have continues from the state of its first one.
         processes, rank = state["processes"], distributed.rank()
         local = processes[rank] if rank < len(processes) else processes[0]
         self.system.load_state_dict(local["system"], strict=False)
-        random.load_state_dict(local["draw"])
+        random.load_state_dict(local["random"])
         torch.set_rng_state(local["torch"].cpu())
         if local["cuda"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(local["cuda"].cpu())
 
     def _local_state(self) -> dict[str, Any]:
-        """What may differ between the processes: buffers and image pools."""
-        shared = {name for name, _ in self.system.named_parameters()}
-        return {name: value for name, value in self.system.state_dict().items() if name not in shared}
+        """State of the system that may differ between the processes: buffers and image pools."""
+        parameters = {name for name, _ in self.system.named_parameters()}
+        return {name: value for name, value in self.system.state_dict().items() if name not in parameters}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on `device`; None stays None."""
-    moved = (part if part is None else part.to(device, non_blocking=True) for part in batch)
-    return type(batch)(*moved)  # type: ignore[arg-type]
+    """The same batch on `device`; parts that are None stay None."""
+    parts = (part if part is None else part.to(device, non_blocking=True) for part in batch)
+    return type(batch)(*parts)  # type: ignore[arg-type]
 
 
 def _norm(parameters: list[nn.Parameter]) -> Tensor:
+    """The L2 norm of the whole gradient of a network; 0 if it has none."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
         return parameters[0].new_zeros(())

@@ -1,17 +1,21 @@
-"""Several processes playing one game: started by torchrun, one run directory, gradients averaged by hand.
+"""Training in several processes: started by torchrun, one run directory, gradients averaged explicitly.
 
-No wrapper stands around a network, so double backward and turns that share networks need no special case.
+Networks are not wrapped as in DistributedDataParallel, so double backward and turns that share networks need no special
+case.
 """
 
 import os
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-BUCKET = 25 * 2**20  # bytes of gradient that travel in one message
+BUCKET = 25 * 2**20  # bytes of gradients per message: large enough to hide latency, as in DistributedDataParallel
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -23,21 +27,29 @@ def world() -> int:
 
 
 def local_rank() -> int:
-    """This process's place on its machine: the index of its GPU."""
+    """This process's index on its machine, which is the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
-def start(device: torch.device) -> None:
-    """Join the group that torchrun's environment describes: NCCL on GPUs, gloo on CPUs. Alone: nothing."""
-    if world() > 1 and not dist.is_initialized():
+@contextmanager
+def group(device: torch.device) -> Iterator[None]:
+    """Inside the block this process is in the group that torchrun describes. Does nothing for a single process."""
+    if world() > 1:
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        # Gradients travel by NCCL where they lie on GPUs; flags and states of generators lie on the CPU.
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
-def stop() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def print_once(text: str) -> None:
+    """Print a line from rank 0 only."""
+    if rank() == 0:
+        print(text, flush=True)
 
 
 def broadcast(module: nn.Module) -> None:
@@ -47,8 +59,8 @@ def broadcast(module: nn.Module) -> None:
             dist.broadcast(tensor.data, src=0)
 
 
-def from_first(value: Any) -> Any:
-    """Rank 0's value, in every process (anything that pickles)."""
+def from_first(value: T) -> T:
+    """Rank 0's value, in every process. It must be picklable."""
     if world() == 1:
         return value
     box = [value]
@@ -56,17 +68,17 @@ def from_first(value: Any) -> Any:
     return box[0]
 
 
-def gather(value: Any) -> list[Any]:
-    """One value of each process, in order of rank (anything that pickles)."""
+def gather(value: T) -> list[T]:
+    """The value of each process, in order of rank. They must be picklable."""
     if world() == 1:
         return [value]
-    values: list[Any] = [None] * world()
+    values = [value] * world()
     dist.all_gather_object(values, value)
     return values
 
 
 def largest(value: int) -> int:
-    """The largest value that any process holds: how all agree to stop after the same iteration."""
+    """The largest value of any process, by which all agree to stop after the same iteration."""
     if world() == 1:
         return value
     box = torch.tensor(value)
@@ -81,7 +93,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     bucket: list[Tensor] = []
     size = 0
     for parameter in parameters:
-        if parameter.grad is None:  # every process must send the same buckets
+        if parameter.grad is None:  # every process must send the same buckets, whatever its loss has used
             parameter.grad = torch.zeros_like(parameter)
         bucket.append(parameter.grad)
         size += parameter.grad.nbytes

@@ -488,7 +488,7 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     assert process.exitcode == -signal.SIGKILL
     assert float(state(tmp_path / "killed/run")["/position"]) == 18
     code, output = gan(["resume", "run", "modules=[deadly]"], tmp_path / "killed")
-    assert code == 0 and "not to the same bits" not in output, output
+    assert code == 0 and "will differ" not in output, output
     whole, killed = state(tmp_path / "whole/run"), state(tmp_path / "killed/run")
     assert whole.keys() == killed.keys() and float(whole["/position"]) == 72
     assert [key for key in whole if not torch.equal(whole[key], killed[key])] == []

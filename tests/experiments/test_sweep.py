@@ -140,8 +140,8 @@ def test_keys_of_one_name_move_together():
 
 
 MISTAKES = {
-    "train sweep.draw=3": "sweep.draw=3 is of a sweep: add -m",
-    "train sweep=gan_mnist_grid": "sweep=gan_mnist_grid is of a sweep: add -m",
+    "train sweep.draw=3": "sweep.draw=3 is for sweeps: add -m",
+    "train sweep=gan_mnist_grid": "sweep=gan_mnist_grid is for sweeps: add -m",
     "train -m sweep=gan_mnist_gird": "no sweep 'gan_mnist_gird'; did you mean 'gan_mnist_grid'?",
     "train -m seed=0,1 sweep.drew=3": "no key 'sweep.drew'; did you mean 'sweep.draw'?",
     "train -m seed=0,1 sweep.draw=3": "sweep.draw=3: the grid has 2 cells",

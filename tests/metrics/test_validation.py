@@ -22,7 +22,7 @@ from gan_cli.metrics.base import EvaluationData, Features, Metric
 from gan_cli.metrics.validation import Validator
 from gan_cli.training import checkpoint
 from gan_cli.training import run as runner
-from gan_cli.training.logger import Progress
+from gan_cli.training.logger import TrainingProgress
 from gan_cli.training.loop import Loop
 from gan_cli.training.monitor import Monitor, mean_distance
 from gan_cli.training.run_dir import RunDir
@@ -187,7 +187,7 @@ def loop(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def make(*overrides: str) -> Loop:
         caught: list[Loop] = []
-        monkeypatch.setattr(Loop, "play", lambda self, received: caught.append(self))
+        monkeypatch.setattr(Loop, "train", lambda self, received: caught.append(self))
         runner.train(runner.prepare(compose(*POINTS[:-1], *overrides)), here / "run")
         monkeypatch.undo()
         monkeypatch.chdir(here)
@@ -204,13 +204,13 @@ def test_a_signal_leaves_no_hole_in_the_curve(loop: Any, here: Path) -> None:
     """The iteration that a signal stops at is logged, sampled, scored and saved like any other."""
     one = loop(*SCORED, "trainer.iterations=4", "trainer.evaluate_every=1")
     with pytest.raises(Interrupted, match="SIGTERM after iteration 1"):
-        one.play([signal.SIGTERM])
+        one.train([signal.SIGTERM])
     assert list(curve(here / "run")) == [1] and best(here / "run")["iteration"] == 1
     assert checkpoint.load(here / "run/checkpoints/last.pt")["iteration"] == 1
 
 
 def test_a_signal_in_the_last_iteration_lets_the_run_end(loop: Any, here: Path) -> None:
-    loop("trainer.iterations=1").play([signal.SIGTERM])
+    loop("trainer.iterations=1").train([signal.SIGTERM])
     assert checkpoint.load(here / "run/checkpoints/last.pt")["iteration"] == 1
 
 
@@ -462,14 +462,14 @@ def test_a_collapsed_run_says_so(loop: Any, here: Path, capsys: pytest.CaptureFi
     for network in (one.trainer.system.generator, one.trainer.ema.copies["generator"]):
         for weight in network.parameters():
             weight.data.mul_(1e-3)
-    one.play([])
+    one.train([])
     output = capsys.readouterr().out
     assert output.count("samples of iteration 1 look alike") == output.count("look alike") == 1  # not before training
     assert all(line["monitor/diversity"] < 0.05 for line in lines(here / "run")) and len(lines(here / "run")) == 3
 
 
 def test_a_sample_between_two_logs_has_a_line_of_its_own(loop: Any, here: Path) -> None:
-    loop("trainer.iterations=3", "trainer.log_every=3", "trainer.sample_every=2").play([])
+    loop("trainer.iterations=3", "trainer.log_every=3", "trainer.sample_every=2").train([])
     seen = [(line["iteration"], {"d/adversarial", "monitor/diversity"} & line.keys()) for line in lines(here / "run")]
     assert seen == [(2, {"monitor/diversity"}), (3, {"d/adversarial", "monitor/diversity"})]
 
@@ -478,14 +478,14 @@ def test_scores_reach_tensorboard(loop: Any, monkeypatch: pytest.MonkeyPatch) ->
     drawn: list[tuple[str, int]] = []
     one = loop(*SCORED, "trainer.iterations=2")
     monkeypatch.setattr(SummaryWriter, "add_scalar", lambda self, name, value, at: drawn.append((name, at)))
-    one.play([])
+    one.train([])
     assert {("metric/modes", 2), (NAME, 2), ("monitor/diversity", 2)} <= set(drawn)
 
 
 def test_scoring_does_not_slow_the_speed_that_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 10.0, 110.0, 120.0])
     monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    progress = Progress(0, 100, 8)
+    progress = TrainingProgress(0, 100, 8)
     with progress.paused():
         pass
     assert progress.rate(40) == pytest.approx(40 / 20)

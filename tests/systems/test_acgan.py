@@ -187,5 +187,5 @@ def test_a_run_with_other_networks_is_refused_in_a_line(
     narrow = ["model.generator.width=4", "model.discriminator.width=4"]
     assert main(["train", "model=acgan", *f"network={network}".split(), *narrow, "hydra.run.dir=run"]) == 2
     said = capsys.readouterr().err.strip()
-    assert "cannot play" in said and len(said.splitlines()) == 1
+    assert "cannot be trained" in said and len(said.splitlines()) == 1
     assert not Path("run").exists()

@@ -62,7 +62,7 @@ def verdict(cfg: DictConfig, data: Dataset, loss: str) -> str:
         build.match(cfg, system, data)
         build.dry_run(cfg, system, data)
     except GanError as error:
-        return re.sub(r"^model \S+ with these networks cannot play on a batch of \d+ from \S+: ", "", str(error))
+        return re.sub(r"^model \S+ with these networks cannot be trained on a batch of \d+ from \S+: ", "", str(error))
     return "w" if build.warn_batchnorm_penalty(system) else "+"
 
 

@@ -1,4 +1,4 @@
-"""The CPU kernels against direct convolutions in float64, and their rounding against float32's own."""
+"""The fast CPU convolutions against direct convolutions in float64, and their rounding against float32's own."""
 
 import copy
 from collections.abc import Sequence

@@ -48,7 +48,7 @@ def test_resumed_to_the_bit_with_every_fast_path(monkeypatch: pytest.MonkeyPatch
     for _ in range(2):
         second.iterate()
     assert all(torch.equal(value, weights(whole)[name]) for name, value in weights(second).items())
-    assert list(whole.system.state_dict()) == list(trainer("trainer.cpu_kernels=false").system.state_dict())
+    assert list(whole.system.state_dict()) == list(trainer("trainer.cpu_fast_paths=false").system.state_dict())
     assert set(used) == {2, 4, 6}  # F(y), F(G(x)) and F(x) in one pass; G(x) and G(y); G(F(y))
 
 
@@ -84,7 +84,7 @@ def test_with_and_without_them_the_same_training() -> None:
 def test_what_would_be_wrong_is_refused() -> None:
     """channels_last meets the trap of torch's instance norm on a CPU; a compiled network has no second derivative."""
     cases = {
-        "which network 'G' has, wrong gradients": [*WORDS, "trainer.channels_last=true"],
+        "wrong gradients of instance normalization .* network 'G'": [*WORDS, "trainer.channels_last=true"],
         "second derivative": ["model=wgan_gp", "dataset.image_size=8", "trainer.compile=true", "trainer.device=cpu"],
     }
     for text, words in cases.items():

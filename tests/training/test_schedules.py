@@ -104,7 +104,7 @@ def test_the_momentum_and_the_rate_reach_the_optimiser(ramp: bool) -> None:
     optimizers = {"generator": torch.optim.SGD(system.parameters(), lr=0.8, momentum=0.1)}
     trainer = Trainer(
         system, Ring(), optimizers, batch_size=2, iterations=4, seed=0,
-        schedule=ExponentialDecay(factor=2, floor=0.25), momentum=MomentumRamp(0.5, 0.9, 2) if ramp else None,
+        schedule=ExponentialDecay(factor=2, floor=0.25), momentum_schedule=MomentumRamp(0.5, 0.9, 2) if ramp else None,
     )  # fmt: skip
     found = []
     for _ in range(4):

@@ -21,7 +21,7 @@ from gan_cli.data.folders import ImageFolder
 from gan_cli.data.webdataset import WebDataset
 from gan_cli.tools.bench import report
 from gan_cli.tools.bench.workload import settings
-from gan_cli.training.prefetch import Ahead
+from gan_cli.training.prefetch import Prefetcher
 
 MADE = 512  # pictures of the folder that is made where none is given, 218 x 178 as CelebA's
 
@@ -89,7 +89,7 @@ def _epoch(data: Dataset, batch: int, total: int, ahead: bool = False) -> float:
     def make(position: int) -> Batch:
         return data.train_batch(0, position, batch)
 
-    batches = Ahead(make, batch, pays=0.0) if ahead else make
+    batches = Prefetcher(make, batch, min_seconds=0.0) if ahead else make
     start = time.perf_counter()
     for position in range(0, total, batch):
         batches(position)

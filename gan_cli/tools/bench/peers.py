@@ -178,7 +178,7 @@ class Bare(Peer):
         if type(ours.objective.adversarial).__name__ != "NonSaturating" or ours.objective.penalty is not None:
             raise GanError("peer=bare plays loss=non_saturating")
         self.G, self.D = copy.deepcopy(ours.generator), copy.deepcopy(ours.discriminator)
-        if workload.cfg.trainer.cpu_kernels and workload.device.type == "cpu":
+        if workload.cfg.trainer.cpu_fast_paths and workload.device.type == "cpu":
             from gan_cli.training.cpu_fast_paths import install
 
             install(self.G)

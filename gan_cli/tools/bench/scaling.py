@@ -73,27 +73,26 @@ def main(rounds: int, words: Sequence[str]) -> None:
     from gan_cli.utils import distributed
 
     workload = Workload(words)
-    distributed.start(workload.device)
-    player = Ours(workload)
-    spent = [0.0]
-    average = distributed.average_gradients
+    with distributed.group(workload.device):
+        player = Ours(workload)
+        spent = [0.0]
+        average = distributed.average_gradients
 
-    def timed(parameters: Any) -> None:
-        start = time.perf_counter()
-        average(parameters)
-        spent[0] += time.perf_counter() - start
+        def timed(parameters: Any) -> None:
+            start = time.perf_counter()
+            average(parameters)
+            spent[0] += time.perf_counter() - start
 
-    distributed.average_gradients = timed
-    for _ in range(2):
-        player.step()
-    seconds, spent[0] = [], 0.0
-    for _ in range(rounds):
-        start = time.perf_counter()
-        player.step()
-        seconds.append(time.perf_counter() - start)
-    if distributed.rank() == 0:
-        print(json.dumps({"seconds": seconds, "average": spent[0]}), flush=True)
-    distributed.stop()
+        distributed.average_gradients = timed
+        for _ in range(2):
+            player.step()
+        seconds, spent[0] = [], 0.0
+        for _ in range(rounds):
+            start = time.perf_counter()
+            player.step()
+            seconds.append(time.perf_counter() - start)
+        if distributed.rank() == 0:
+            print(json.dumps({"seconds": seconds, "average": spent[0]}), flush=True)
 
 
 if __name__ == "__main__":

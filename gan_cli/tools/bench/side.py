@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gan_cli.tools.bench.peers import Peer, find
 from gan_cli.tools.bench.workload import Ours, Player, Workload, error, gradients
-from gan_cli.training.cuda_graphs import WARM
 from gan_cli.utils.errors import GanError
 
 SIDES: dict[str, dict[str, bool]] = {  # name: what Ours gets
@@ -103,12 +102,10 @@ def peak() -> float:
 
 
 def serve(job: dict[str, Any], answer: Any) -> None:
-    """Two iterations to warm up, more where they are recorded first; then each line with a number N is answered by the
-    seconds of N iterations.
-    """
+    """Two iterations to warm up; then each line with a number N is answered by the seconds of N iterations."""
     one, workload = player(job)
     on_gpu = workload.device.type == "cuda"
-    for _ in range(2 + WARM * workload.cfg.trainer.cuda_graphs):
+    for _ in range(2):
         one.step()
     answer({"ready": True})
     for line in sys.stdin:

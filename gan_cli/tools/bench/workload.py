@@ -83,7 +83,7 @@ class Ours:
         self, workload: Workload, *, kernels: bool = True, join: bool = True, exact: bool = False, stream: bool = False
     ) -> None:
         cfg, system, batch = copy.deepcopy(workload.cfg), copy.deepcopy(workload.system), workload.batch
-        cfg.trainer.cpu_kernels = cfg.trainer.cpu_kernels and kernels
+        cfg.trainer.cpu_fast_paths = cfg.trainer.cpu_fast_paths and kernels
         cfg.trainer.ema_decay = 0.0
         if exact:
             batch = type(batch)(*map(_double, batch))
