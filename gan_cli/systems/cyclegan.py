@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu, Park, Isola, Efros 2017, arXiv 1703.10593): G: X -> Y and F: Y -> X from unpaired images."""
+"""CycleGAN (Zhu, Park, Isola, Efros 2017, arXiv 1703.10593): translation learned from two unpaired sets of images."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -13,23 +13,24 @@ from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.image_pool import ImagePool
 
 
-class CycleGAN(System):
-    """L = L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda_cycle (E |F(G(x)) - x| + E |G(F(y)) - y|),  eq. 3.
+class CycleGAN(System[Domains]):
+    """Two generators G: X -> Y and F: Y -> X that are to invert each other, and a discriminator per domain; eq. 3:
 
-    lambda_cycle: one weight, or that of the forward cycle x -> G -> F and that of the backward cycle y -> F -> G;
-    lambda_adversarial: of L_GAN. A weight of 0 gives the ablations of section 5.1.4: cycle alone, GAN alone, GAN and
-    one cycle.
+        L(G, F, D_X, D_Y) = L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda_cycle (E |F(G(x)) - x| + E |G(F(y)) - y|).
 
-    One turn of G and F together, then D_Y, then D_X, as in the authors' code; the D losses are halved
-    (section 4), and the D's see a history of `pool_size` images. lambda_identity: weight of the identity
-    term E |G(y) - y| + E |F(x) - x|, relative to lambda_cycle (section 5.2: 0.5 for paintings -> photos, 0
-    elsewhere; the authors' PyTorch code defaults to 0.5 everywhere). G and F map image -> image of the same
-    shape, so x and y have equally many channels. ValueError for a negative weight, or not one or two of the cycles.
+    As in the authors' code, an iteration trains G and F together, then D_Y, then D_X. Direction AtoB is G, BtoA is F.
+
+    G, F: image (N, C, H, W) -> image of the same shape. D_X, D_Y: image -> scores of any shape.
+    lambda_cycle: weight of both cycles, or the weights of the forward cycle (x) and of the backward cycle (y).
+    lambda_identity: weight of E |F(x) - x| + E |G(y) - y| relative to lambda_cycle; 0.5 for paintings -> photographs
+    and 0 elsewhere (section 5.2). pool_size: number of generated images in each discriminator's history (section 4).
+    lambda_adversarial: weight of L_GAN. Weights of 0 give the ablations of section 5.1.4. ValueError for a negative
+    weight, or for other than one or two weights of the cycles.
     """
 
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G", "F")
-    directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
+    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
 
     def __init__(
         self,
@@ -56,7 +57,7 @@ class CycleGAN(System):
         self.lambda_adversarial = lambda_adversarial
         self.pool_x, self.pool_y = ImagePool(pool_size), ImagePool(pool_size)
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Domains]]:
         steps = self.objective.steps_at(self.iteration)
         return [
             Turn("G", ("G", "F"), self.g_loss),
@@ -64,47 +65,46 @@ class CycleGAN(System):
             Turn("D_X", ("D_X",), self.d_x_loss, steps, lambda: self.objective.constrain(self.D_X)),
         ]
 
-    @property
-    def capturable(self) -> bool:
-        """Once the pools are full: until then they grow."""
-        return self.pool_x.full and self.pool_y.full
-
     def g_loss(self, batch: Domains) -> Terms:
-        """Also puts this iteration's fakes, without their graphs, through the pools, for the turns of D_Y
-        and D_X.
-        """
+        """Eq. 3 as G and F minimize it, with the identity term of section 5.2 if it has a weight."""
         x, y = batch
-        identity = bool(self.lambda_identity)
-        fake_y, *same_y = forward_together(self.G, x, *[y] * identity)
-        fake_x, again_x, *same_x = forward_together(self.F, y, fake_y, *[x] * identity)
-        self.shown_y, self.shown_x = self.pool_y.query(fake_y), self.pool_x.query(fake_x)
+        with_identity = self.lambda_identity > 0
+        # Passes of the same network are joined where its layers allow it: faster, and equal up to rounding.
+        Gx, *Gy = forward_together(self.G, x, *([y] if with_identity else []))
+        Fy, FGx, *Fx = forward_together(self.F, y, Gx, *([x] if with_identity else []))
+        # The discriminators' turns follow in this iteration and are trained on images from the history.
+        self.history_Gx, self.history_Fy = self.pool_y.query(Gx), self.pool_x.query(Fy)
         terms = {
-            "G_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_Y, fake_y, y)["adversarial"],
-            "F_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_X, fake_x, x)["adversarial"],
-            "cycle_x": self.lambda_x * l1_loss(again_x, x),
-            "cycle_y": self.lambda_y * l1_loss(self.G(fake_x), y),
+            "G_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_Y, Gx, y)["adversarial"],
+            "F_adversarial": self.lambda_adversarial * self.objective.g_loss(self.D_X, Fy, x)["adversarial"],
+            "cycle_x": self.lambda_x * l1_loss(FGx, x),
+            "cycle_y": self.lambda_y * l1_loss(self.G(Fy), y),
         }
-        if identity:
-            terms["identity_x"] = self.lambda_identity * self.lambda_x * l1_loss(same_x[0], x)
-            terms["identity_y"] = self.lambda_identity * self.lambda_y * l1_loss(same_y[0], y)
+        if with_identity:
+            terms["identity_x"] = self.lambda_identity * self.lambda_x * l1_loss(Fx[0], x)
+            terms["identity_y"] = self.lambda_identity * self.lambda_y * l1_loss(Gy[0], y)
         return terms
 
     def d_y_loss(self, batch: Domains) -> Terms:
-        return _half(self.objective.d_loss(self.D_Y, batch.y, self.shown_y))
+        return halved(self.objective.d_loss(self.D_Y, batch.y, self.history_Gx))
 
     def d_x_loss(self, batch: Domains) -> Terms:
-        return _half(self.objective.d_loss(self.D_X, batch.x, self.shown_x))
+        return halved(self.objective.d_loss(self.D_X, batch.x, self.history_Fy))
 
-    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
-        """G(image) for "x2y", F(image) for "y2x"."""
-        return {"x2y": self.G, "y2x": self.F}[direction](image)
+    def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
+        """G(image) for AtoB, F(image) for BtoA."""
+        return {"AtoB": self.G, "BtoA": self.F}[direction](image)
 
     def sample(self, batch: Domains) -> dict[str, Tensor]:
-        """x, Gx = G(x), FGx = F(G(x)) and y, Fy, GFy."""
+        """x, G(x), F(G(x)) and y, F(y), G(F(y))."""
         x, y = batch
         Gx, Fy = self.G(x), self.F(y)
-        return {"x": x, "Gx": Gx, "FGx": self.F(Gx), "y": y, "Fy": Fy, "GFy": self.G(Fy)}
+        return {
+            "A": x, "A_to_B": Gx, "A_to_B_to_A": self.F(Gx),
+            "B": y, "B_to_A": Fy, "B_to_A_to_B": self.G(Fy),
+        }  # fmt: skip
 
 
-def _half(terms: Terms) -> Terms:
+def halved(terms: Terms) -> Terms:
+    """Half of each term: D's objective is divided by 2 to slow D's learning relative to G's (section 4)."""
     return {name: term / 2 for name, term in terms.items()}

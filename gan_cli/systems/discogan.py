@@ -1,5 +1,5 @@
-"""DiscoGAN (Kim, Cha, Kim, Lee, Kim 2017, arXiv 1703.05192) and the two games it is compared with, as the authors' code
-(image_translation.py) plays them. A is the batch's x, B its y.
+"""DiscoGAN (Kim, Cha, Kim, Lee, Kim 2017, arXiv 1703.05192) and the two models that the paper compares it with,
+with the loss terms and weights of the authors' code (image_translation.py). Domain A is the batch's x, domain B its y.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,20 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from gan_cli.data.base import Domains
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
+
+GENERATORS = {"AtoB": "G_AB", "BtoA": "G_BA"}
 
 
 @dataclass(frozen=True)
 class Curriculum:
-    """The rate r of the reconstruction: `first` in the first `length` iterations, then `then` (the code's
-    starting_rate, gan_curriculum and default_rate). ValueError for a rate outside [0, 1]."""
+    """Weight r of the reconstruction: `first` in the first `length` iterations, then `then`.
+
+    In the authors' code these are starting_rate, gan_curriculum and default_rate. ValueError for a weight outside
+    [0, 1].
+    """
 
     first: float = 0.01
     length: int = 10000
@@ -33,24 +39,28 @@ class Curriculum:
 
 
 def mean_feature_matching(real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
-    """sum over layers of  mean (mean_batch f_real - mean_batch f_fake)^2;  f (N, ...). Not in the paper's formulas, but
-    in its code."""
+    """L_FM = sum over layers of  mean (mean_batch f_real - mean_batch f_fake)^2,  f (N, ...).
+
+    The term is in the authors' code (get_fm_loss), not in the paper's formulas.
+    """
     return torch.stack([mse_loss(f.mean(0), r.mean(0)) for r, f in zip(real, fake, strict=True)]).sum()
 
 
-class OneWayGAN(System):
-    """The code's `gan`:  L_G = a L_GAN_B + b L_FM_B,  L_D = L_D_B / 2: x_A -> G_AB(x_A), nothing leads back.
+class OneWayGAN(System[Domains]):
+    """The first baseline (`gan` in the code): one generator x_A -> G_AB(x_A) and one discriminator, no reconstruction.
 
-    a = lambda_adversarial and b = lambda_features as in the code; the paper's L_GAN_B alone is a = 1, b = 0. In
-    iteration i the discriminators move if i is a multiple of `update_interval`, else the generators. Generators map
-    image -> image, or point -> point; discriminators return Judged (score, features). ValueError for an interval below
-    2, with which one of the players would never move.
+        L_G = a L_GAN_B + b L_FM_B,    L_D = L_D_B / 2,    a = lambda_adversarial,  b = lambda_features.
+
+    The paper's L_GAN_B alone is a = 1, b = 0. In iterations that are a multiple of `update_interval` the discriminators
+    are trained, in all others the generators. A generator maps image -> image, or point -> point; a discriminator
+    returns networks.discogan.Judged (score, features). ValueError for an update_interval below 2, which would never
+    train the generators.
     """
 
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB",)
     discriminators: ClassVar[tuple[str, ...]] = ("D_B",)
-    directions: ClassVar[tuple[str, ...]] = ("x2y",)
+    directions: ClassVar[tuple[str, ...]] = ("AtoB",)
 
     def __init__(
         self,
@@ -63,65 +73,62 @@ class OneWayGAN(System):
     ) -> None:
         super().__init__()
         if update_interval < 2:
-            raise ValueError(f"update_interval {update_interval}: with 2 and more, both players move in their turn")
+            raise ValueError(f"update_interval {update_interval}: only 2 or more trains both D and G")
         self.G_AB, self.D_B = G_AB, D_B
         self.objective, self.update_interval = objective, update_interval
         self.lambda_adversarial, self.lambda_features = lambda_adversarial, lambda_features
 
-    def turns(self) -> list[Turn]:
-        """One of the two has steps, the other 0."""
-        d_moves = self.iteration % self.update_interval == 0
-        steps = self.objective.steps_at(self.iteration) if d_moves else 0
+    def turns(self) -> list[Turn[Domains]]:
+        """The discriminators' and the generators' turn, one of which has 0 steps."""
+        d_iteration = self.iteration % self.update_interval == 0
+        d_steps = self.objective.steps_at(self.iteration) if d_iteration else 0
         return [
-            Turn("D", self.discriminators, self.d_loss, steps, self.constrain),
-            Turn("G", self.sampling_networks, self.g_loss, 0 if d_moves else 1),
+            Turn("D", self.discriminators, self.d_loss, d_steps, self.constrain),
+            Turn("G", self.sampling_networks, self.g_loss, 0 if d_iteration else 1),
         ]
 
     def d_loss(self, batch: Domains) -> Terms:
-        return self.telling(self.D_B, batch.y, self.G_AB(batch.x), "B")
+        return self.discriminator_terms(self.D_B, batch.y, self.G_AB(batch.x), "B")
 
     def g_loss(self, batch: Domains) -> Terms:
-        return self.fooling(self.D_B, self.G_AB(batch.x), batch.y, "B")
+        return self.generator_terms(self.D_B, self.G_AB(batch.x), batch.y, "B")
 
-    def telling(self, D: nn.Module, real: Tensor, fake: Tensor, name: str) -> Terms:
-        """Half of D's loss, as in the code."""
+    def discriminator_terms(self, D: nn.Module, real: Tensor, fake: Tensor, domain: str) -> Terms:
+        """Half of the discriminator's loss, as in the authors' code."""
         terms = self.objective.d_loss(lambda x: D(x).score, real, fake)
-        return {f"{name}_{key}": term / 2 for key, term in terms.items()}
+        return {f"{domain}_{name}": term / 2 for name, term in terms.items()}
 
-    def fooling(self, D: nn.Module, fake: Tensor, real: Tensor, name: str, share: float = 1.0) -> Terms:
-        """share (a L_GAN + b L_FM) of images that are to pass for `real`."""
-        seen = D(fake)
-
-        def critic(x: Tensor) -> Tensor:
-            return seen.score if x is fake else D(x).score
-
-        adversarial = self.objective.g_loss(critic, fake, real)["adversarial"]
-        terms = {f"{name}_adversarial": share * self.lambda_adversarial * adversarial}
+    def generator_terms(self, D: nn.Module, fake: Tensor, real: Tensor, domain: str, weight: float = 1.0) -> Terms:
+        """weight (a L_GAN + b L_FM) of one generator's images `fake`, which D compares with `real`."""
+        judge = CachedCritic(D, fake, real)  # its scores and its features come from one forward pass
+        adversarial = self.objective.g_loss(lambda x: judge(x).score, fake, real)["adversarial"]
+        terms = {f"{domain}_adversarial": weight * self.lambda_adversarial * adversarial}
         if self.lambda_features:
-            features = mean_feature_matching(D(real).features, seen.features)
-            terms[f"{name}_features"] = share * self.lambda_features * features
+            features = mean_feature_matching(judge(real).features, judge(fake).features)
+            terms[f"{domain}_features"] = weight * self.lambda_features * features
         return terms
 
     def constrain(self) -> None:
         for name in self.discriminators:
-            self.objective.constrain(getattr(self, name))
+            self.objective.constrain(self.get_submodule(name))
 
-    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
-        """G_AB(image) for "x2y", G_BA(image) for "y2x"."""
-        return getattr(self, {"x2y": "G_AB", "y2x": "G_BA"}[direction])(image)
+    def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
+        """G_AB(image) for AtoB, G_BA(image) for BtoA."""
+        return self.get_submodule(GENERATORS[direction])(image)
 
     def sample(self, batch: Domains) -> dict[str, Tensor]:
-        """x_AB = G_AB(x_A), the first as of points only this is drawn, after its source x_A."""
-        return {"AB": self.G_AB(batch.x), "A": batch.x}
+        """x_AB = G_AB(x_A) and its source x_A. The translation comes first: of points only the first batch is shown."""
+        return {"A_to_B": self.G_AB(batch.x), "A": batch.x}
 
 
 class ReconGAN(OneWayGAN):
-    """The code's `recongan`:  L_G = (1 - r) (a L_GAN_B + b L_FM_B) + r |G_BA(G_AB(x_A)) - x_A|^2,  r = rate(i): a
-    second generator leads back, and no discriminator sees A."""
+    """The second baseline (`recongan` in the code): G_BA maps back to A, and there is no discriminator of A.
+
+        L_G = (1 - r) (a L_GAN_B + b L_FM_B) + r |G_BA(G_AB(x_A)) - x_A|^2,    r = rate(iteration).
+    """
 
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
-    capturable = False  # r is a number of the iteration
-    directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
+    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
 
     def __init__(
         self,
@@ -138,10 +145,13 @@ class ReconGAN(OneWayGAN):
         self.G_BA, self.rate = G_BA, rate
 
     def g_loss(self, batch: Domains) -> Terms:
-        x, y = batch
+        x_A, x_B = batch
         r = self.rate(self.iteration)
-        AB = self.G_AB(x)
-        return {**self.fooling(self.D_B, AB, y, "B", 1 - r), "A_reconstruction": r * mse_loss(self.G_BA(AB), x)}
+        x_AB = self.G_AB(x_A)
+        return {
+            **self.generator_terms(self.D_B, x_AB, x_B, "B", 1 - r),
+            "A_reconstruction": r * mse_loss(self.G_BA(x_AB), x_A),
+        }
 
     def scalars(self) -> dict[str, float]:
         """r."""
@@ -149,22 +159,23 @@ class ReconGAN(OneWayGAN):
 
     def sample(self, batch: Domains) -> dict[str, Tensor]:
         """x_AB = G_AB(x_A), its source x_A, and x_ABA = G_BA(x_AB)."""
-        AB = self.G_AB(batch.x)
-        return {"AB": AB, "A": batch.x, "ABA": self.G_BA(AB)}
+        x_AB = self.G_AB(batch.x)
+        return {"A_to_B": x_AB, "A": batch.x, "A_to_B_to_A": self.G_BA(x_AB)}
 
 
 class DiscoGAN(OneWayGAN):
-    """L_G = (1 - r) (a L_GAN_B + b L_FM_B) + r |G_BA(G_AB(x_A)) - x_A|^2  + the same for B -> A -> B,  r = rate(i),
-    L_D = (L_D_A + L_D_B) / 2.
+    """Two generators that are to invert each other, each with a discriminator of its target domain.
 
-    a = .1 and b = .9 in the code. The paper writes L_GAN + L_CONST: a = 1, b = 0 and r = 1/2 are half of it, which Adam
-    tells from the whole by weight decay only.
+        L_G = (1 - r) (a L_GAN_B + b L_FM_B) + r |G_BA(G_AB(x_A)) - x_A|^2  + the same for B -> A -> B,
+        L_D = (L_D_A + L_D_B) / 2,    r = rate(iteration).
+
+    a = 0.1 and b = 0.9 in the code. The paper's L_GAN + L_CONST is twice the sum with a = 1, b = 0, r = 1/2; for Adam
+    the factor matters through weight decay only.
     """
 
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB", "G_BA")
-    capturable = False  # r is a number of the iteration
     discriminators: ClassVar[tuple[str, ...]] = ("D_A", "D_B")
-    directions: ClassVar[tuple[str, ...]] = ("x2y", "y2x")
+    directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
 
     def __init__(
         self,
@@ -182,18 +193,21 @@ class DiscoGAN(OneWayGAN):
         self.G_BA, self.D_A, self.rate = G_BA, D_A, rate
 
     def d_loss(self, batch: Domains) -> Terms:
-        x, y = batch
-        return {**self.telling(self.D_A, x, self.G_BA(y), "A"), **self.telling(self.D_B, y, self.G_AB(x), "B")}
+        x_A, x_B = batch
+        return {
+            **self.discriminator_terms(self.D_A, x_A, self.G_BA(x_B), "A"),
+            **self.discriminator_terms(self.D_B, x_B, self.G_AB(x_A), "B"),
+        }
 
     def g_loss(self, batch: Domains) -> Terms:
-        x, y = batch
+        x_A, x_B = batch
         r = self.rate(self.iteration)
-        AB, BA = self.G_AB(x), self.G_BA(y)
+        x_AB, x_BA = self.G_AB(x_A), self.G_BA(x_B)
         return {
-            **self.fooling(self.D_B, AB, y, "B", 1 - r),
-            **self.fooling(self.D_A, BA, x, "A", 1 - r),
-            "A_reconstruction": r * mse_loss(self.G_BA(AB), x),
-            "B_reconstruction": r * mse_loss(self.G_AB(BA), y),
+            **self.generator_terms(self.D_B, x_AB, x_B, "B", 1 - r),
+            **self.generator_terms(self.D_A, x_BA, x_A, "A", 1 - r),
+            "A_reconstruction": r * mse_loss(self.G_BA(x_AB), x_A),
+            "B_reconstruction": r * mse_loss(self.G_AB(x_BA), x_B),
         }
 
     def scalars(self) -> dict[str, float]:
@@ -201,6 +215,10 @@ class DiscoGAN(OneWayGAN):
         return {"rate": self.rate(self.iteration)}
 
     def sample(self, batch: Domains) -> dict[str, Tensor]:
-        """x_AB, its source x_A, x_ABA, and the same of B."""
-        AB, BA = self.G_AB(batch.x), self.G_BA(batch.y)
-        return {"AB": AB, "A": batch.x, "ABA": self.G_BA(AB), "BA": BA, "B": batch.y, "BAB": self.G_AB(BA)}
+        """x_AB = G_AB(x_A), its source x_A, x_ABA = G_BA(x_AB), and the same for B."""
+        x_A, x_B = batch
+        x_AB, x_BA = self.G_AB(x_A), self.G_BA(x_B)
+        return {
+            "A_to_B": x_AB, "A": x_A, "A_to_B_to_A": self.G_BA(x_AB),
+            "B_to_A": x_BA, "B": x_B, "B_to_A_to_B": self.G_AB(x_BA),
+        }  # fmt: skip

@@ -1,4 +1,4 @@
-"""pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): G: x -> y from pairs of images."""
+"""pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): translation x -> y learned from pairs of images."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -13,21 +13,22 @@ from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.shared_sample import SharedSample
 
 
-class Pix2Pix(System):
+class Pix2Pix(System[Pairs]):
     """G* = arg min_G max_D  L_cGAN(G, D) + lambda_L1 E |y - G(x, z)|,  eq. 4;
 
-    L_cGAN = E log D(x, y) + E log(1 - D(x, G(x, z))), eq. 1. z is the dropout in G, at test too. D moves first, and
-    its loss is halved (section 3.3; in the authors' Lua code only the printed one is). one_fake: in an iteration with
-    one step of D both turns play on the same G(x, z), as the authors' code does; Algorithm 1 of Goodfellow et al. 2014
-    draws z anew.
+    L_cGAN = E log D(x, y) + E log(1 - D(x, G(x, z))), eq. 1. The noise z is the dropout in G, in testing too. D is
+    trained before G, on half of its loss (section 3.3; the authors' Lua code halves only the value that it prints).
+    Direction AtoB is x -> y, the batch's source -> target.
 
-    generator: x -> y; discriminator: x, y -> scores. lambda_GAN: weight of the adversarial term; 0 is the ablation
-    "L1", in which D never moves, and lambda_L1 0 the ablation "cGAN". show: (x, y) -> the picture of y for the sample
-    grid, where y is none by itself. ValueError if both weights are 0, or one is negative.
+    generator: x -> y. discriminator: x, y -> scores. lambda_GAN: weight of the adversarial term; 0 is the ablation
+    "L1", in which D is not trained. lambda_L1 0 is the ablation "cGAN". share_fakes: in an iteration with one step of
+    D, both turns use the same G(x, z), as in the authors' code; otherwise each turn generates anew (Goodfellow et al.
+    2014, Algorithm 1). show: (x, y) -> image of y for the sample grid, for a y that is not an image by itself.
+    ValueError if both weights are 0 or one is negative.
     """
 
     batch_type: ClassVar[type] = Pairs
-    directions: ClassVar[tuple[str, ...]] = ("x2y",)
+    directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     multimodal: ClassVar[bool] = True
 
     def __init__(
@@ -38,7 +39,7 @@ class Pix2Pix(System):
         lambda_L1: float = 100.0,
         lambda_GAN: float = 1.0,
         show: Callable[[Tensor, Tensor], Tensor] | None = None,
-        one_fake: bool = False,
+        share_fakes: bool = False,
     ) -> None:
         super().__init__()
         if min(lambda_L1, lambda_GAN) < 0 or lambda_L1 + lambda_GAN == 0:
@@ -48,9 +49,9 @@ class Pix2Pix(System):
         self.generator, self.discriminator = generator, discriminator
         self.objective, self.lambda_L1, self.lambda_GAN = objective, lambda_L1, lambda_GAN
         self.show = show or (lambda x, y: y)
-        self.one_fake, self.shared = one_fake, SharedSample()
+        self.share_fakes, self.shared = share_fakes, SharedSample()
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Pairs]]:
         steps = self.objective.steps_at(self.iteration) if self.lambda_GAN else 0
         return [
             Turn("d", ("discriminator",), self.d_loss, steps, self.constrain),
@@ -59,24 +60,29 @@ class Pix2Pix(System):
 
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        if self.one_fake and self.objective.steps_at(self.iteration) == 1:
-            Gx = self.shared.draw_detached(self.generator, lambda: self.generator(x))
-        else:
-            Gx = self.generator(x)
-        terms = self.objective.d_loss(self.critic(x), y, Gx)
+        terms = self.objective.d_loss(self.critic(x), y, self.detached_fakes(x))
         return {name: term / 2 for name, term in terms.items()}
 
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        Gx = self.shared.pop()
-        if Gx is None:
-            Gx = self.generator(x)
+        Gx = self.fakes(x)
         terms: Terms = {}
         if self.lambda_GAN:
             terms["adversarial"] = self.lambda_GAN * self.objective.g_loss(self.critic(x), Gx, y)["adversarial"]
         if self.lambda_L1:
             terms["L1"] = self.lambda_L1 * l1_loss(Gx, y)
         return terms
+
+    def detached_fakes(self, x: Tensor) -> Tensor:
+        """G(x, z) for D's turn, kept with its graph for G's turn if the turns share it."""
+        if self.share_fakes and self.objective.steps_at(self.iteration) == 1:
+            return self.shared.draw_detached(self.generator, lambda: self.generator(x))
+        return self.generator(x)
+
+    def fakes(self, x: Tensor) -> Tensor:
+        """G(x, z) for G's turn: that of D's turn if it was kept."""
+        kept = self.shared.pop()
+        return self.generator(x) if kept is None else kept
 
     def critic(self, x: Tensor) -> Critic:
         """y -> D(x, y)."""
@@ -85,11 +91,11 @@ class Pix2Pix(System):
     def constrain(self) -> None:
         self.objective.constrain(self.discriminator)
 
-    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
+    def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
         """G(image, z)."""
         return self.generator(image)
 
     def sample(self, batch: Pairs) -> dict[str, Tensor]:
-        """x, Gx = G(x, z) and the truth y."""
+        """x, G(x, z) and the true y."""
         x, y = batch
-        return {"x": x, "Gx": self.show(x, self.generator(x)), "y": self.show(x, y)}
+        return {"source": x, "translated": self.show(x, self.generator(x)), "target": self.show(x, y)}

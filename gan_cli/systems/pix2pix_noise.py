@@ -1,4 +1,6 @@
-"""pix2pix with noise (Mao et al. 2019, arXiv 1903.05628, "pix2pix + z"): BicycleGAN's networks trained as pix2pix."""
+"""pix2pix with noise and a mode-seeking term (MSGAN, Mao et al. 2019, arXiv 1903.05628): BicycleGAN's networks, trained
+as pix2pix.
+"""
 
 from typing import ClassVar
 
@@ -15,18 +17,18 @@ from gan_cli.systems.terms import at_scales, total
 from gan_cli.utils.random import normal
 
 
-class Pix2PixNoise(System):
+class Pix2PixNoise(System[Pairs]):
     """min_G max_D  L_cGAN(G, D) + lambda_L1 E |G(x, z1) - y| + lambda_ms / (d_I(G(x, z1), G(x, z2)) / d_z(z1, z2)).
 
-    generator: source (N, C, H, W), z (N, latent_dim) -> image of the same shape, so both sides have equally many
-    channels; discriminator: source, image, scale -> scores, a networks.multiscale.PairCritics. G moves before D, as in
-    the authors' code, and D sees what G made before it moved; both images of a pair go to D, and only the first to the
-    L1 term. lambda_ms 0: no mode seeking.
+    generator: source (N, C, H, W), z (N, latent_dim) -> image of the same shape, so both domains have equally many
+    channels. discriminator: source, image, scale -> scores, a networks.multiscale.PairCritics. As in the authors' code,
+    G is trained before D, and D on the images that G generated before its step; both images of a pair count in the
+    adversarial losses, the first alone in the L1 term. lambda_ms 0 is the baseline without mode seeking.
     """
 
     batch_type: ClassVar[type] = Pairs
     sampling_networks: ClassVar[tuple[str, ...]] = ("generator",)
-    directions: ClassVar[tuple[str, ...]] = ("x2y",)
+    directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     multimodal: ClassVar[bool] = True
 
     def __init__(
@@ -43,7 +45,7 @@ class Pix2PixNoise(System):
         self.objective, self.shared = objective, SharedSample()
         self.latent_dim, self.lambda_L1, self.lambda_ms = latent_dim, lambda_L1, lambda_ms
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Pairs]]:
         steps = self.objective.steps_at(self.iteration)
         return [
             Turn("g", ("generator",), self.g_loss),
@@ -53,7 +55,7 @@ class Pix2PixNoise(System):
     def g_loss(self, batch: Pairs) -> Terms:
         x, y = batch
         z = self.prior(2 * len(x))
-        (z1, z2), (fake1, fake2) = z.chunk(2), self.shared.draw(lambda: self.twice(x, z)).chunk(2)
+        (z1, z2), (fake1, fake2) = z.chunk(2), self.shared.draw(lambda: self.generate_pair(x, z)).chunk(2)
         critics = at_scales(self.discriminator, x)
         terms = total(self.objective.g_loss(D, fake, y) for D in critics for fake in (fake1, fake2))
         terms["L1"] = self.lambda_L1 * l1_loss(fake1, y)
@@ -63,24 +65,25 @@ class Pix2PixNoise(System):
 
     def d_loss(self, batch: Pairs) -> Terms:
         x, y = batch
-        made = self.shared.pop()
-        fakes = (self.twice(x, self.prior(2 * len(x))) if made is None else made).chunk(2)
-        return total(self.objective.d_loss(D, y, fake) for D in at_scales(self.discriminator, x) for fake in fakes)
+        kept = self.shared.pop()  # by D's first step; further steps of the iteration generate anew
+        fakes = self.generate_pair(x, self.prior(2 * len(x))) if kept is None else kept
+        critics = at_scales(self.discriminator, x)
+        return total(self.objective.d_loss(D, y, fake) for D in critics for fake in fakes.chunk(2))
 
-    def twice(self, x: Tensor, z: Tensor) -> Tensor:
-        """Sources (n, C, H, W), z1 and z2 (2 n, latent_dim) -> G(x, z1) and G(x, z2), (2 n, C, H, W), in one pass."""
+    def generate_pair(self, x: Tensor, z: Tensor) -> Tensor:
+        """G(x, z1) and G(x, z2), (2 n, C, H, W), in one pass of the sources x (n, C, H, W) and z (2 n, latent_dim)."""
         return self.generator(torch.cat([x, x]), z)
 
     def prior(self, n: int) -> Tensor:
         """z ~ N(0, I), (n, latent_dim)."""
         return normal(n, self.latent_dim, device=self.device)
 
-    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
-        """G(image, z) with a fresh z for each image. KeyError for any direction but x2y."""
-        z = {"x2y": self.prior}[direction](len(image))
+    def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
+        """G(image, z) with another z per image. KeyError for any direction but AtoB."""
+        z = {"AtoB": self.prior}[direction](len(image))
         return self.generator(image, z)
 
     def sample(self, batch: Pairs) -> dict[str, Tensor]:
-        """The source, three images of it, and the true one."""
+        """x, three translations of it, and the true y."""
         x, y = batch
-        return {"source": x, **{f"generated{k}": self.translate(x) for k in (1, 2, 3)}, "target": y}
+        return {"source": x, **{f"translated_{k}": self.translate(x) for k in (1, 2, 3)}, "target": y}

@@ -1,13 +1,15 @@
-"""pix2pixHD (Wang, Liu, Zhu, Tao, Kautz, Catanzaro 2018, arXiv 1711.11585): large pictures from pictures or label maps.
+"""pix2pixHD (Wang, Liu, Zhu, Tao, Kautz, Catanzaro 2018, arXiv 1711.11585): translation of images at high resolution,
+from a coarse to a fine generator. Label maps are in pix2pixhd_labels.py.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gan_cli.data.base import Pairs
+from gan_cli.data.base import LabelMaps, Pairs
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
 from gan_cli.losses.regularizers import feature_matching_l1
@@ -15,22 +17,27 @@ from gan_cli.networks.pix2pixhd import half
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.image_pool import ImagePool
 
+Features = list[list[Tensor]]
+"""D's feature maps at each scale, the finest scale first; the last map of a scale is its scores."""
 
-class Pix2PixHD(System):
-    """min_G  sum_k max_{D_k} L_GAN(G, D_k) + lambda_feature L_FM(G, D_k) [+ lambda_vgg L_VGG].
 
-    Plays on pairs: s, the source, is all that G sees (label_nc 0 in the authors' code). G1: s -> picture, or its last
-    features; G2, the enhancer: (s, G1's features at half size) -> picture; D: (s, x) -> features and scores of each
-    scale; perceptual: (fake, real) -> L_VGG. D's loss is halved, G's is not; both are sums over scales.
+class Pix2PixHD(System[Pairs | LabelMaps]):
+    """min_G  sum_k max_{D_k} L_GAN(G, D_k) + lambda_feature L_FM(G, D_k),  eq. 5, with lambda_vgg L_VGG of the code.
 
-    With G2 one run plays the paper's three phases. In the first `global_iterations` G1 learns alone at half the size,
-    with its own output layers, against the D's but the finest; in the next `fixed_iterations` only G2 learns; then
-    both. Without G2, G1 works at full size all the time. ValueError for phases without G2.
+    Trained on pairs of images (label_nc 0 in the authors' code); s is the source. G1, the global generator: s ->
+    image, or its last features. G2, the local enhancer: (s, G1's features at half size) -> image. D: s and image side
+    by side in the channels -> Features. perceptual: (fake, real) -> L_VGG. Both losses are sums over scales; D's is
+    halved.
+
+    With G2, one run has the three phases of section 3.2. In the first `global_iterations` G1 is trained at half size,
+    with output layers of its own, against all discriminators but the finest. In the next `fixed_iterations` G2 alone is
+    trained, and from then on G1 and G2. Without G2, G1 always works at full size. ValueError for phases without G2, a
+    negative number of iterations, or widths of G1 and G2 that do not fit.
     """
 
     batch_type: ClassVar[type] = Pairs
     sampling_networks: ClassVar[tuple[str, ...]] = ("G1",)
-    directions: ClassVar[tuple[str, ...]] = ("x2y",)
+    directions: ClassVar[tuple[str, ...]] = ("AtoB",)
 
     def __init__(
         self,
@@ -63,98 +70,89 @@ class Pix2PixHD(System):
         self.pool = ImagePool(pool_size)
 
     @property
-    def alone(self) -> bool:
-        """Whether G1 learns by itself at this iteration."""
+    def trains_global_only(self) -> bool:
+        """Whether G1 is trained without G2 in this iteration."""
         return not self.enhanced or self.iteration < self.global_iterations
 
-    def trains(self) -> tuple[str, ...]:
-        """The networks of G that learn at this iteration."""
-        if self.alone:
+    def trained_networks(self) -> tuple[str, ...]:
+        """The networks that G's turn trains in this iteration."""
+        if self.trains_global_only:
             return ("G1",)
         fixed = self.iteration < self.global_iterations + self.fixed_iterations
         return ("G2",) if fixed else ("G1", "G2")
 
-    @property
-    def capturable(self) -> bool:
-        """Once the pool is full: until then it grows. The phases show in what moves."""
-        return self.pool.full
-
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Pairs | LabelMaps]]:
         steps = self.objective.steps_at(self.iteration)
         return [
-            Turn("G", self.trains(), self.g_loss),
+            Turn("G", self.trained_networks(), self.g_loss),
             Turn("D", ("D",), self.d_loss, steps, lambda: self.objective.constrain(self.D)),
         ]
 
-    def g_loss(self, batch: Any) -> Terms:
-        """Also keeps this iteration's fakes, without their graphs, for D's turn."""
-        s, x = self.condition(batch), batch[1]
-        y = self.paint(self.view(batch, s))
-        s, x = self.fit(s), self.fit(x)
+    def g_loss(self, batch: Pairs | LabelMaps) -> Terms:
+        source, image = batch
+        s = self.condition(source)
+        y = self.generate(self.generator_input(s, batch))
+        s, x = self.to_phase_size(s), self.to_phase_size(image)
         fake, real = torch.cat([s, y], dim=1), torch.cat([s, x], dim=1)
-        self.shown = self.pool.query(fake)
-        D = self.look()
-        scores = [self.objective.g_loss(critic(D, k), fake, real)["adversarial"] for k in range(len(D(fake)))]
+        self.pooled_fakes = self.pool.query(fake)  # for D's turn of this iteration
+        features = self.cached_features(fake, real)
+        scores = [self.objective.g_loss(D_k, fake, real)["adversarial"] for D_k in critics(features, fake)]
         terms = {"adversarial": torch.stack(scores).sum()}
         if self.lambda_feature:
-            terms["feature"] = self.lambda_feature * feature_matching_l1(D(real), D(fake))
+            terms["feature"] = self.lambda_feature * feature_matching_l1(features(real), features(fake))
         if self.perceptual is not None:
             terms["vgg"] = self.lambda_vgg * self.perceptual(y, x)
         return terms
 
-    def d_loss(self, batch: Any) -> Terms:
-        """Half the sum over the scales of each term."""
-        real, D = torch.cat([self.fit(self.condition(batch)), self.fit(batch[1])], dim=1), self.look()
-        terms = [self.objective.d_loss(critic(D, k), real, self.shown) for k in range(len(D(real)))]
+    def d_loss(self, batch: Pairs | LabelMaps) -> Terms:
+        source, image = batch
+        real = torch.cat([self.to_phase_size(self.condition(source)), self.to_phase_size(image)], dim=1)
+        features = self.cached_features(real, self.pooled_fakes)
+        terms = [self.objective.d_loss(D_k, real, self.pooled_fakes) for D_k in critics(features, real)]
         return {name: torch.stack([term[name] for term in terms]).sum() / 2 for name in terms[0]}
 
-    def look(self) -> Callable[[Tensor], list[list[Tensor]]]:
-        """(s, x) concatenated -> D's features of each scale in use, computed once for each tensor."""
-        known: list[tuple[Tensor, list[list[Tensor]]]] = []
-        skip = int(self.enhanced and self.alone)
+    def cached_features(self, *images: Tensor) -> CachedCritic[Features]:
+        """(s, image) -> D's features at the scales of this phase: one forward pass per batch serves all scales."""
+        finest_unused = int(self.enhanced and self.trains_global_only)
+        return CachedCritic(lambda x: self.D(x, finest_unused), *images)
 
-        def D(x: Tensor) -> list[list[Tensor]]:
-            for image, features in known:
-                if image is x:
-                    return features
-            known.append((x, self.D(x, skip)))
-            return known[-1][1]
+    def condition(self, source: Tensor) -> Tensor:
+        """s, (N, C, H, W), which G and D see."""
+        return source
 
-        return D
-
-    def condition(self, batch: Any) -> Tensor:
-        """s at full size."""
-        return batch.source
-
-    def view(self, batch: Any, s: Tensor) -> Tensor:
-        """What G sees, at full size."""
+    def generator_input(self, s: Tensor, batch: Pairs | LabelMaps) -> Tensor:
+        """What G sees, (N, C, H, W): s."""
         return s
 
-    def fit(self, image: Tensor) -> Tensor:
-        """At the size of this iteration's phase."""
-        return half(image) if self.enhanced and self.alone else image
+    def to_phase_size(self, image: Tensor) -> Tensor:
+        """`image` at half size as long as G1 is trained at half size."""
+        return half(image) if self.enhanced and self.trains_global_only else image
 
-    def paint(self, view: Tensor) -> Tensor:
-        """The picture of this iteration's phase."""
-        return self.G1(self.fit(view)) if self.alone else self.full(view)
+    def generate(self, view: Tensor) -> Tensor:
+        """The image that this iteration's phase is trained on, from G's input at full size."""
+        return self.G1(self.to_phase_size(view)) if self.trains_global_only else self._enhance(view)
 
-    def full(self, view: Tensor) -> Tensor:
-        return self.G2(view, self.G1(half(view), features=True)) if self.enhanced else self.G1(view)
-
-    def show(self, view: Tensor) -> Tensor:
-        """The picture at full size: until the enhancer has learned, G1's own, doubled."""
+    def generate_full(self, view: Tensor) -> Tensor:
+        """The image at full size; before G2 has been trained it is G1's own, each pixel doubled in both directions."""
+        if not self.enhanced:
+            return self.G1(view)
         if self.global_iterations > 0 and self.iteration <= self.global_iterations:
             return self.G1(half(view)).repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-        return self.full(view)
+        return self._enhance(view)
 
-    def translate(self, image: Tensor, direction: str = "x2y") -> Tensor:
+    def _enhance(self, view: Tensor) -> Tensor:
+        return self.G2(view, self.G1(half(view), features=True))
+
+    def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
         """G(image), (N, C, H, W)."""
-        return self.show(image)
+        return self.generate_full(image)
 
-    def sample(self, batch: Any) -> dict[str, Tensor]:
-        return {"source": batch.source, "fake": self.show(batch.source), "real": batch.target}
+    def sample(self, batch: Pairs | LabelMaps) -> dict[str, Tensor]:
+        """The source, its translation, and the true target."""
+        source, target = batch
+        return {"source": source, "translated": self.generate_full(source), "target": target}
 
 
-def critic(D: Callable[[Tensor], list[list[Tensor]]], k: int) -> Critic:
-    """(s, x) -> the scores of D_k."""
-    return lambda x: D(x)[k][-1]
+def critics(features: CachedCritic[Features], image: Tensor) -> list[Critic]:
+    """The discriminators D_k, (s, image) -> scores, one per scale of `features`."""
+    return [lambda x, k=k: features(x)[k][-1] for k in range(len(features(image)))]  # type: ignore[misc]

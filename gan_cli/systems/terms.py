@@ -1,4 +1,4 @@
-"""Sums over several judgements of one game: scales of a critic, samples of a generator."""
+"""Sums and names of loss terms that are computed several times: per scale of a critic, per generated image."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from gan_cli.systems.base import Terms
 
 
 def total(parts: Iterable[Terms]) -> Terms:
-    """The sums of the terms of each name."""
+    """Sum of the terms of each name over all parts."""
     sums: Terms = {}
     for terms in parts:
         for name, term in terms.items():
@@ -18,9 +18,10 @@ def total(parts: Iterable[Terms]) -> Terms:
 
 
 def at_scales(D: nn.Module, *given: Tensor) -> list[Critic]:
-    """The critics x -> D(*given, x, scale), one for each scale of a networks.multiscale.MultiScale."""
+    """The critics x -> D(*given, x, scale), one per scale of a networks.multiscale.MultiScale."""
     return [lambda x, scale=scale: D(*given, x, scale) for scale in range(int(D.scales))]  # type: ignore[arg-type, misc]
 
 
 def named(prefix: str, terms: Terms) -> Terms:
+    """The same terms under the names prefix_name."""
     return {f"{prefix}_{name}": term for name, term in terms.items()}
