@@ -31,11 +31,18 @@ def lines(group: str | None = None) -> Iterator[str]:
             yield f"{name:<{width}}  {' '.join(file.stem for file in files)}"
         yield "\n`gan list GROUP` says what each one is; `gan train GROUP=NAME` uses it."
         return
+    described = descriptions(group)
+    width = max(map(len, described))
+    for name, text in described.items():
+        yield f"{name:<{width}}  {text}".rstrip()
+
+
+def descriptions(group: str) -> dict[str, str]:
+    """Name -> first line of every file of a group. Raises GanError for a group that does not exist."""
+    found = groups()
     if group not in found:
         raise GanError(f"no group '{group}'{suggest(group, found)}")
-    width = max(len(file.stem) for file in found[group])
-    for file in found[group]:
-        yield f"{file.stem:<{width}}  {description(file)}".rstrip()
+    return {file.stem: description(file) for file in found[group]}
 
 
 def description(file: Path) -> str:
