@@ -18,17 +18,17 @@ cyclegan="model=cyclegan model.lambda_identity=0.5 model.G.blocks=9 model.F.bloc
 pix2pix="model=pix2pix dataset.image_size=256 $small_p"
 dcgan="model=dcgan dataset.image_size=64 $small_d"
 wgan_gp="model=wgan_gp network=mlp dataset.image_size=28 dataset.channels=1 ${small_d:+trainer.device=cpu}"
-translation=${peers:+peer=$peers/pytorch-CycleGAN-and-pix2pix} examples=${peers:+peer=$peers/examples}
+translation=${peers:+baseline=$peers/pytorch-CycleGAN-and-pix2pix} examples=${peers:+baseline=$peers/examples}
 
 bench() { echo "+ gan bench $*"; $gan bench "$@"; }
 command -v nvidia-smi > /dev/null && nvidia-smi dmon -s u -d 5 > utilisation.txt & # percent busy, every five seconds
 watch=$!
-bench step $cyclegan $translation sides=ours,plain,peer rounds=$rounds
-bench step $pix2pix $translation sides=ours,plain,peer rounds=$rounds
-bench step $dcgan $examples sides=ours,plain,peer rounds=$rounds
+bench step $cyclegan $translation variants=ours,plain,peer repeats=$rounds
+bench step $pix2pix $translation variants=ours,plain,peer repeats=$rounds
+bench step $dcgan $examples variants=ours,plain,peer repeats=$rounds
 for words in "$cyclegan" "$pix2pix" "$dcgan" "$wgan_gp"; do
-  bench step $words sides=ours rounds=$rounds
-  bench step $words sides=ours rounds=$rounds trainer.precision=bfloat16 # apart: another precision
-  bench flops $words rounds=$rounds                                      # share of the floor
+  bench step $words variants=ours repeats=$rounds
+  bench step $words variants=ours repeats=$rounds trainer.precision=bfloat16 # apart: another precision
+  bench flops $words repeats=$rounds                                      # share of the floor
 done
 kill $watch 2> /dev/null

@@ -1,1 +1,1 @@
-"""The command line: words in, calls out. torch is imported only when the work starts."""
+"""The command line: verbs, their options, and the calls that they make."""

@@ -1,7 +1,9 @@
-"""What each verb does with its words: options read and checked, then the work, which is imported only now."""
+"""What each verb does with its words: check its options, then import and call the function that does the work."""
 
 from __future__ import annotations
 
+import functools
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -13,26 +15,33 @@ from gan_cli.cli.options import VERBS
 from gan_cli.cli.parser import parse
 from gan_cli.utils.errors import GanError
 
-NOT_HERE = {
-    "--shell-completion": "`gan completion bash`, zsh or fish prints what completes gan commands",
-    "--experimental-rerun": "`gan resume RUN_DIR` goes on with a run; its provenance.json holds the command to repeat",
+UNSUPPORTED = {
+    "--shell-completion": "`gan completion bash`, zsh or fish prints a script that completes gan commands",
+    "--experimental-rerun": "`gan resume RUN_DIR` continues a run; its provenance.json holds the command to repeat",
 }
-"""Options of Hydra's that do not fit this program, with what does."""
+"""Options of Hydra that `gan train` does not offer, with what to use instead."""
+
+
+def _call(verb: str, *arguments: Any, **options: Any) -> int:
+    """Call the function that does the verb's work, which is imported only now: it imports torch."""
+    module, _, name = VERBS[verb].call.rpartition(".")
+    getattr(importlib.import_module(f"gan_cli.{module}"), name)(*arguments, **options)
+    return 0
 
 
 def train(words: list[str]) -> int:
     options = [word.partition("=")[0] for word in words if word.startswith("--")]
     for option in options:
-        for name, instead in NOT_HERE.items():
-            if len(option) > 4 and name.startswith(option):  # a part of the name is enough for Hydra
+        for name, instead in UNSUPPORTED.items():
+            if len(option) > 4 and name.startswith(option):  # Hydra accepts the beginning of an option
                 raise GanError(f"gan train has no {name}: {instead}")
     if "--version" in options:
         print(f"gan {__version__}")
         return 0
     if "--resolve" in options and not any(word.startswith(("--c", "-c")) for word in words):
-        raise GanError("--resolve is of --cfg alone: gan train --cfg job --resolve")
+        raise GanError("--resolve works only with --cfg: gan train --cfg job --resolve")
     if "--hydra-help" in options:
-        words = ["--hydra-help"]  # overrides say nothing to it
+        words = ["--hydra-help"]  # which ignores overrides
     from gan_cli.config.composer import arguments, is_sweep
 
     args = arguments(words)
@@ -47,7 +56,7 @@ def train(words: list[str]) -> int:
 
 
 def _run_dir(verb: str, words: list[str]) -> Path:
-    """The run directory that the words begin with."""
+    """The run directory with which the words begin."""
     from gan_cli.training.find_runs import existing_run
 
     stray = [word for word in words if word.startswith("-")]
@@ -61,9 +70,8 @@ def _run_dir(verb: str, words: list[str]) -> Path:
 
 
 def _options(verb: str, words: list[str]) -> dict[str, Any]:
-    """The options of a verb that builds a game."""
+    """The options of a verb that loads a run."""
     options = parse(verb, words)
-    options["allowed_modules"] = options.pop("modules", [])
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.get("device", "auto")):
         raise GanError(f"device must be auto, cpu or cuda, not '{options['device']}'")
     return options
@@ -84,52 +92,23 @@ def resume(words: list[str]) -> int:
     return 0
 
 
-def sample(words: list[str]) -> int:
-    folder, options = _run_dir("sample", words), _options("sample", words[1:])
-    from gan_cli.inference import sampling
-
-    sampling.sample(folder, **options)
-    return 0
-
-
-def translate(words: list[str]) -> int:
-    folder, options = _run_dir("translate", words), _options("translate", words[1:])
-    from gan_cli.inference import translation
-
-    translation.translate(folder, **options)
-    return 0
-
-
-def export(words: list[str]) -> int:
-    folder, options = _run_dir("export", words), _options("export", words[1:])
-    from gan_cli.inference import export as work
-
-    work.export(folder, **options)
-    return 0
-
-
-def edit(words: list[str]) -> int:
-    folder, options = _run_dir("edit", words), _options("edit", words[1:])
-    from gan_cli.inference import web_demo as work
-
-    work.edit(folder, **options)
-    return 0
+def use_run(verb: str, words: list[str]) -> int:
+    """`gan VERB RUN_DIR key=value ...`, for a verb that loads one trained run."""
+    folder = _run_dir(verb, words)
+    return _call(verb, folder, **_options(verb, words[1:]))
 
 
 def evaluate(words: list[str]) -> int:
     if not words or words[0].startswith(("real=", "fake=")):
-        return _sources(words)
+        return _evaluate_sources(words)
     folder, options = _run_dir("evaluate", words), _options("evaluate", words[1:])
     for key in ("real", "fake", "image_size", "out"):
         if key in options:
-            raise GanError(f"{key}={options[key]}: of use only without a run directory")
-    from gan_cli.evaluation import evaluate as work
-
-    work.evaluate(folder, **options)
-    return 0
+            raise GanError(f"{key}={options[key]}: allowed only without a run directory")
+    return _call("evaluate", folder, **options)
 
 
-def _sources(words: list[str]) -> int:
+def _evaluate_sources(words: list[str]) -> int:
     """`gan evaluate real=... fake=...`."""
     options = _options("evaluate", words)
     for key in ("real", "fake"):
@@ -137,10 +116,10 @@ def _sources(words: list[str]) -> int:
             raise GanError(f"gan evaluate needs a run directory, or real=SOURCE and fake=SOURCE ({key}= is missing)")
     for key in ("checkpoint", "weights", "direction"):
         if key in options:
-            raise GanError(f"{key}={options[key]}: of use only with a run directory")
-    from gan_cli.evaluation import evaluate as work
+            raise GanError(f"{key}={options[key]}: allowed only with a run directory")
+    from gan_cli.evaluation.evaluate import evaluate_sources
 
-    work.evaluate_sources(**options)
+    evaluate_sources(**options)
     return 0
 
 
@@ -152,72 +131,55 @@ def compare(words: list[str]) -> int:
     if missing:
         raise GanError(f"{missing[0]}: no such folder")
     options = parse("compare", [word for word in words if word not in folders])
-    from gan_cli.evaluation import compare as work
+    return _call("compare", [Path(folder) for folder in folders], **options)
 
-    work.compare([Path(folder) for folder in folders], **options)
-    return 0
+
+def _divided(verb: str, words: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The verb's own options, parsed, and the other words, which are overrides of `gan train`."""
+    names, begin = VERBS[verb].options, VERBS[verb].open
+    own = [word for word in words if word.partition("=")[0] in names or (begin and word.startswith(begin))]
+    return parse(verb, own), [word for word in words if word not in own]
 
 
 def reproduce(words: list[str]) -> int:
     if not words or "=" in words[0]:
         raise GanError("gan reproduce needs the name of an experiment; `gan list experiment` shows them")
-    own = [word for word in words[1:] if word.partition("=")[0] in VERBS["reproduce"].options]
-    options = parse("reproduce", own)
-    if not all(re.fullmatch(r"\d+", seed) for seed in options.get("seeds", [])):
-        raise GanError(f"seeds={','.join(options['seeds'])}: whole numbers, separated by commas")
-    if "seeds" in options:
-        options["seeds"] = [int(seed) for seed in options["seeds"]]
-    from gan_cli.experiments import reproduce as work
-
-    work.reproduce(words[0], changes=[word for word in words[1:] if word not in own], **options)
-    return 0
+    options, changes = _divided("reproduce", words[1:])
+    return _call("reproduce", words[0], changes=changes, **options)
 
 
 def search(words: list[str]) -> int:
-    names = VERBS["search"].options
-    own = [word for word in words if word.partition("=")[0] in names or word.startswith(VERBS["search"].open)]
-    options = parse("search", own)
+    options, overrides = _divided("search", words)
     space = [word.removeprefix("space.") for word in options.pop("settings", [])]
-    for key in ("trials", "slots"):
+    for key in ("trials", "workers"):
         if options.get(key) is not None and options[key] < 1:
             raise GanError(f"{key} must be at least 1, not {options[key]}")
-    from gan_cli.experiments import search as work
-
-    work.search([word for word in words if word not in own], space, **options)
-    return 0
+    return _call("search", overrides, space, **options)
 
 
 def bench(words: list[str]) -> int:
     if not words or "=" in words[0]:
         raise GanError(f"gan bench needs what to measure first: gan bench {VERBS['bench'].usage}")
-    own = [word for word in words[1:] if word.partition("=")[0] in VERBS["bench"].options]
-    from gan_cli.tools import bench as work
-
-    work.bench(words[0], [word for word in words[1:] if word not in own], **parse("bench", own))
-    return 0
+    options, overrides = _divided("bench", words[1:])
+    return _call("bench", words[0], overrides, **options)
 
 
 def demo(words: list[str]) -> int:
-    from gan_cli.tools import demos
-
     if not words:
+        from gan_cli.tools import demos
+
         print("\n".join(demos.lines()))
         return 0
     if "=" in words[0]:
         raise GanError(f"the name of the demo comes first: gan demo NAME {words[0]}")
-    demos.show(words[0], **parse("demo", words[1:]))
-    return 0
+    return _call("demo", words[0], **parse("demo", words[1:]))
 
 
 def import_(words: list[str]) -> int:
     files = [word for word in words if "=" not in word or os.path.exists(word)]
     if len(files) > 1:
-        raise GanError(f"gan import takes one file before the options, not {len(files)}: G=FILE.pth F=FILE.pth are two")
-    options = parse("import", [word for word in words if word not in files])
-    from gan_cli.inference import import_weights
-
-    import_weights.import_(*files, **options)
-    return 0
+        raise GanError(f"gan import takes one file before the options, not {len(files)}: name two by G=FILE F=FILE")
+    return _call("import", *files, **parse("import", [word for word in words if word not in files]))
 
 
 def list_(words: list[str]) -> int:
@@ -239,8 +201,10 @@ def completion(words: list[str]) -> int:
 
 
 def complete(words: list[str]) -> int:
-    """Hidden: what the completion scripts call with the line typed so far. Complains with GAN_DEBUG only: a message
-    in the middle of a line that somebody types would be worse than no completion."""
+    """Hidden verb, called by the completion scripts with the line typed so far.
+
+    Errors are silent without GAN_DEBUG: a message in the middle of a line would be worse than no completion.
+    """
     from gan_cli.cli.completion import candidates
 
     try:
@@ -253,8 +217,8 @@ def complete(words: list[str]) -> int:
 
 
 RUN: dict[str, Callable[[list[str]], int]] = {
-    "train": train, "resume": resume, "sample": sample, "translate": translate, "export": export, "edit": edit,
-    "evaluate": evaluate, "compare": compare, "reproduce": reproduce, "search": search, "bench": bench, "demo": demo,
-    "import": import_, "list": list_, "completion": completion,
+    **{verb: functools.partial(use_run, verb) for verb in ("sample", "translate", "export", "web")},
+    "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "reproduce": reproduce,
+    "search": search, "bench": bench, "demo": demo, "import": import_, "list": list_, "completion": completion,
 }  # fmt: skip
-"""What to call for each verb: words -> exit status."""
+"""Verb -> its function: words -> exit status."""

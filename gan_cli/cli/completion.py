@@ -1,4 +1,4 @@
-"""Shell completion: verbs; groups, options and keys after `gan train `; demos; runs after the other verbs."""
+"""Shell completion of verbs, config groups, keys, options, demos and run directories."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gan_cli.training.find_runs import find_runs
 BASH = r"""_gan() {
     local line="${COMP_LINE:0:COMP_POINT}" IFS=$'\n' word prefix="" item
     word="${line##*[[:space:]]}"
-    # bash completes only what follows the last = or :, so that much is cut from each answer
+    # bash replaces only what follows the last = or :, so the part before it is removed from each candidate
     case "$COMP_WORDBREAKS" in *=*) prefix="${word%"${word##*[=:]}"}" ;; esac
     COMPREPLY=()
     for item in $(gan _complete "$line" 2>/dev/null); do COMPREPLY+=("${item#"$prefix"}"); done
@@ -33,7 +33,7 @@ TRAIN_OPTIONS = ("--cfg", "--config-dir", "--config-name", "--help", "--hydra-he
 
 
 def candidates(line: str) -> list[str]:
-    """What the last word of a command line may become. line: from `gan` to the cursor."""
+    """Completions of the last word of a command line. line: the text from `gan` to the cursor."""
     words = line.split()
     last = "" if not line or line[-1].isspace() else words.pop()
     if len(words) < 2:
@@ -57,19 +57,15 @@ def candidates(line: str) -> list[str]:
 
 
 def _train(word: str) -> list[str]:
-    """Hydra's own completion of groups, options and keys; it knows no program and no verb."""
+    """Options of Hydra, and its own completion of groups, their files and keys."""
     if word.startswith("-"):
         return [name for name in TRAIN_OPTIONS if name.startswith(word)]
-    from hydra._internal.core_plugins.bash_completion import BashCompletion
-
     from gan_cli.config.composer import Composer, arguments
 
-    composer = Composer(arguments([]))
-    found = BashCompletion(composer.loader)._query(composer.config_name, word)
-    return [name for name in found if word.startswith("hydra") or not name.startswith("hydra")]
+    return Composer(arguments([])).completions(word)
 
 
 def _run_dirs(word: str) -> list[str]:
-    """Runs whose path begins with the word."""
+    """Run directories whose path begins with the word."""
     parent = Path(word).parent if not word.endswith("/") else Path(word)
     return [f"{run} " for run in find_runs(parent) if str(run).startswith(word)]

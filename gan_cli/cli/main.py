@@ -1,4 +1,4 @@
-"""The command line: `gan VERB [RUN_DIR] key=value ...`; torch and Hydra are imported when work starts."""
+"""The command line: `gan VERB [RUN_DIR] key=value ...`. torch and Hydra are imported only when the work starts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from types import FrameType
 from gan_cli import __version__
 from gan_cli.cli.options import VERBS
 from gan_cli.cli.parser import general_help, verb_help
+from gan_cli.config import renamed
 from gan_cli.utils.errors import GanError, Terminated, one_line, suggest
 
 OPTIONS = ("--help", "--version")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns 0, or 1 for a defect, 2 a mistake, 3 divergence, 130 and 143 signals."""
+    """Run a command. Returns its exit status.
+
+    0: success. 1: a defect of this program. 2: a mistake of the user. 3: training diverged. 130, 143: SIGINT, SIGTERM.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
     try:
@@ -37,14 +41,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except BrokenPipeError:  # the reader, such as `head`, has gone
+    except BrokenPipeError:  # the reader, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:  # a full disk, a folder that cannot be written
+    except OSError as error:  # such as a full disk, or a folder without write permission
         if debug:
             traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"{where}{error.strerror or one_line(error)}; free space or name another place")
+        _complain(f"{where}{error.strerror or one_line(error)}; free space or choose another location")
         return 2
     except Exception as error:
         if debug:
@@ -55,17 +59,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Inside, the first SIGTERM raises Terminated; a second one kills."""
+    """Raise Terminated on the first SIGTERM; a second one terminates the process."""
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise Terminated
 
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # somebody else's
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # another handler is in place
         yield
         return
-    signal.signal(signal.SIGTERM, note)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
@@ -92,12 +96,15 @@ def _dispatch(words: list[str]) -> int:
     if any(word in ("-h", "--help") for word in rest):
         print(verb_help(verb))
         return 0
+    renamed.refuse(verb, rest)
     return commands.RUN[verb](rest)
 
 
 def _verb(word: str) -> str:
     if word in VERBS:
         return word
+    if word in renamed.VERBS:
+        raise GanError(f"gan {word} was renamed to gan {renamed.VERBS[word]}")
     if word.startswith("-"):
         raise GanError(f"no option '{word}'{suggest(word, OPTIONS)}")
     if "=" in word:

@@ -1,217 +1,279 @@
-"""The verbs, their options with types and defaults, and the texts of their help."""
+"""The verbs: their usage, their help, and their options.
+
+An option is a keyword-only parameter of the function that does the verb's work. Its name, type and default are read
+from the source of that function, which is not imported: that would import torch. What is written here is its help.
+"""
 
 from __future__ import annotations
 
+import ast
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent.parent
+PARAMETERS = {"modules": "allowed_modules"}
+"""Options whose parameter has another name."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One `name=value`. type: what reads the value; default None means that it may be left out."""
+    """One `key=value`. type: int, float, bool, str, list of str or list of int; nullable: null is allowed too."""
 
-    type: type
+    type: str
     default: Any
     help: str
     required: bool = False
+    nullable: bool = False
 
 
 @dataclass(frozen=True)
 class Verb:
-    """usage: what follows the verb; help: paragraphs; options: of the verbs that take no Hydra overrides; open: what
-    further keys may begin with, which are passed on as `settings`."""
+    """usage: what follows the verb. help: paragraphs. call: what does its work, `module.function`, and other: a second
+    such function. helps: option -> its help, in the order of printing. open: how further keys may begin, whose words
+    are passed on as `settings`."""
 
     usage: str
     summary: str
     help: str = ""
-    options: Mapping[str, Option] = field(default_factory=dict)
+    call: str = ""
+    helps: Mapping[str, str] = field(default_factory=dict)
+    other: str = ""
     open: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def options(self) -> dict[str, Option]:
+        """Option name -> Option, for every entry of `helps`. Those that only `other` has are not required."""
+        if not self.call:
+            return {}
+        first = _options(self.call)
+        found = {**(_options(self.other) if self.other else {}), **first}
+        return {
+            name: Option(kind, default, text, required=missing and PARAMETERS.get(name, name) in first, nullable=null)
+            for name, text in self.helps.items()
+            for kind, null, default, missing in [found[PARAMETERS.get(name, name)]]
+        }
+
+
+def _options(call: str) -> dict[str, tuple[str, bool, Any, bool]]:
+    """Keyword-only parameter -> (type, whether None is allowed, default, whether there is no default)."""
+    module, _, name = call.rpartition(".")
+    path = PACKAGE.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    found = {}
+    for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        kinds = [] if parameter.annotation is None else ast.unparse(parameter.annotation).split(" | ")
+        value = None if default is None else ast.literal_eval(default)
+        found[parameter.arg] = (_kind(kinds[0]), "None" in kinds, value, default is None)
+    return found
+
+
+def _kind(annotation: str) -> str:
+    """`Sequence[int]` -> `list of int`."""
+    outer, _, inner = annotation.rstrip("]").partition("[")
+    return f"list of {inner}" if outer in ("list", "tuple", "Sequence") else annotation
 
 
 WEIGHTS = {
-    "checkpoint": Option(str, "last", "last, an iteration, or a file"),
-    "weights": Option(str, "auto", "ema, raw, or auto: the average where the run kept one"),
-    "device": Option(str, "auto", "auto, cpu or cuda"),
-    "modules": Option(list, [], "modules of your own whose code the run may use"),
+    "checkpoint": "last, best, an iteration, or a file",
+    "weights": "ema, raw, or auto: the moving average if the run keeps one",
+    "device": "auto, cpu, cuda or cuda:N",
+    "modules": "your own modules whose classes the run may use, separated by commas",
 }
 TRAIN_HELP = """\
 Overrides choose from the groups that `gan list` shows and set single values:
   gan train model=wgan_gp dataset=mnist
   gan train model=dcgan loss=least_squares trainer.iterations=5000 seed=1
-  gan train experiment=NAME                  a paper's settings
-  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; sweep.slots=4 runs four cells side by side
-  gan train -m sweep=NAME sweep.draw=48      48 cells of a grid that `gan list sweep` shows, at random
+  gan train experiment=NAME                  the settings of a paper
+  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; sweep.workers=4 runs four trials in parallel
+  gan train -m sweep=NAME sweep.sample=48    48 random trials of a grid that `gan list sweep` shows
 
-The most used values: trainer.iterations trainer.batch_size trainer.device trainer.precision
+The most common keys: trainer.iterations trainer.batch_size trainer.device trainer.precision
   trainer.sample_every trainer.checkpoint_every seed dataset.root optimizer.lr hydra.run.dir
 
   -m                  sweep over values with commas, range(a,b), glob(*)
-  --cfg job           print the composed configuration and stop
-  --config-dir DIR    look for configs of your own in DIR as well
-  --hydra-help        the other options of Hydra, which composes the configuration"""
+  --cfg job           print the composed configuration and exit
+  --config-dir DIR    also look for your own configs in DIR
+  --hydra-help        show the other options of Hydra, which composes the configuration"""
 VERBS = {
     "train": Verb("[group=name] [key=value] ... [-m]", "train a GAN in a new run directory", TRAIN_HELP),
     "resume": Verb(
         "RUN_DIR [key=value] ...",
-        "continue a run, or a sweep, where it stopped, to the bit",
+        "resume an interrupted run or sweep, bit-identical to an uninterrupted one",
         "Overrides change the run's own configuration:\n"
-        "  gan resume outputs/DAY/RUN trainer.iterations=20000   trains longer\n"
-        "  gan resume outputs/sweeps/SWEEP                       the cells of a sweep that are not done",
+        "  gan resume outputs/DAY/RUN trainer.iterations=20000   train for longer\n"
+        "  gan resume outputs/sweeps/SWEEP                       run the unfinished trials of a sweep",
     ),
     "sample": Verb(
         "RUN_DIR [key=value] ...",
-        "draw pictures from a run",
-        options={
-            "n": Option(int, 64, "how many"),
-            "seed": Option(int, 0, "of the noise"),
-            "label": Option(int, None, "the class, where the game knows classes"),
-            "out": Option(str, None, "folder to write to; a folder in RUN_DIR if left out"),
+        "generate images with a trained model",
+        call="inference.sampling.sample",
+        helps={
+            "n": "number of images",
+            "seed": "random seed of the latent noise",
+            "label": "class to generate, for a conditional model; all classes if omitted",
+            "out": "output folder; a folder in RUN_DIR if omitted",
             **WEIGHTS,
         },
     ),
     "translate": Verb(
         "RUN_DIR input=DIR output=DIR [key=value] ...",
-        "translate pictures",
-        "Outputs keep names and sizes. What a network cannot take is padded by reflection and cropped back or, where\n"
-        "the network has one size, resized and back; the last line says so. Noise i of one seed is the same for all\n"
-        "pictures. Transparency becomes white; 16 bits, colours and greyscale become what the network takes.",
+        "translate images with a trained image-to-image model",
+        "Outputs keep the names and sizes of the inputs. An image whose size the network does not accept is padded by\n"
+        "reflection and cropped afterwards; if the network accepts one size only, it is resized and resized back. The\n"
+        "last line reports this. Transparency becomes white; 16-bit, color and grayscale images are converted.\n"
+        "Random output number i uses the same noise for every image.",
+        "inference.translation.translate",
         {
-            "input": Option(str, None, "folder of pictures, or one picture", required=True),
-            "output": Option(str, None, "folder to write to, under the same names", required=True),
-            "direction": Option(str, None, "such as x2y or y2x; the run's first if left out"),
-            "n": Option(int, None, "outputs per picture of a game that draws noise: NAME_0.png, ...; 5 if left out"),
-            "seed": Option(int, 0, "of the noise"),
-            "style": Option(str, None, "picture, or folder of them, to take the style from, where the game can"),
-            "instances": Option(str, None, "of label maps: the folder of their instance maps, under the same names"),
-            "sheet": Option(bool, False, "true: sheet.png with inputs beside outputs as well"),
-            "size": Option(int, None, "pixels that the shorter side gets on the way through the network"),
-            "tile": Option(int, None, "larger pictures go in tiles of so many pixels: needs less memory"),
-            "overlap": Option(int, None, "pixels by which tiles overlap; a quarter of the tile if left out"),
+            "input": "image, or folder of images",
+            "output": "output folder; files keep their names",
+            "direction": "AtoB or BtoA; the first direction of the model if omitted",
+            "n": "outputs per image for a model with noise: NAME_0.png, ...; 5 if omitted",
+            "seed": "random seed of the noise",
+            "style": "image, or folder of images, whose style the outputs take, if the model supports it",
+            "instances": "for label maps: folder of the instance maps, with the same file names",
+            "contact_sheet": "true: also write sheet.png with inputs beside outputs",
+            "resize": "length in pixels of the shorter side inside the network",
+            "tile": "split larger images into tiles of this many pixels, which needs less memory",
+            "overlap": "overlap of adjacent tiles in pixels; a quarter of the tile if omitted",
             **WEIGHTS,
         },
     ),
     "export": Verb(
         "RUN_DIR [format=onnx|torch|safetensors] [key=value] ...",
-        "write a network of a run for other programs",
-        "Beside the network lies preprocessing.json: what goes in and what comes out. The file is read back and must\n"
-        "give what the run gives.",
+        "export a network of a run for other programs",
+        "preprocessing.json beside it describes inputs and outputs. The exported file is loaded again and must give\n"
+        "the same outputs as the run.",
+        "inference.export.export",
         {
-            "format": Option(str, "onnx", "onnx, torch (a torch.export program) or safetensors (weights alone)"),
-            "network": Option(str, None, "such as generator, G or F; the one that samples or translates if left out"),
-            "direction": Option(str, None, "of a translation, such as x2y"),
-            "seed": Option(int, 0, "of the inputs of the comparison"),
-            "out": Option(str, None, "folder to write to; RUN_DIR/export/NETWORK if left out"),
-            **{key: option for key, option in WEIGHTS.items() if key != "device"},
+            "format": "onnx, torch (a torch.export program) or safetensors (weights only)",
+            "network": "such as generator, G or F; the one that samples or translates if omitted",
+            "direction": "AtoB or BtoA, for a translation model",
+            "seed": "random seed of the inputs on which the outputs are compared",
+            "out": "output folder; RUN_DIR/export/NETWORK if omitted",
+            **{key: text for key, text in WEIGHTS.items() if key != "device"},
         },
     ),
     "import": Verb(
         "FILE.pth [key=value] ...",
-        "make a run of weights of the original CycleGAN and pix2pix code",
-        "The .pth files of pytorch-CycleGAN-and-pix2pix: gan import latest_net_G.pth model=pix2pix, or\n"
+        "import original CycleGAN or pix2pix checkpoints as a run",
+        "Reads the .pth files of pytorch-CycleGAN-and-pix2pix: gan import latest_net_G.pth model=pix2pix, or\n"
         "gan import G=latest_net_G_A.pth F=latest_net_G_B.pth; one of the two is enough for one direction.",
+        "inference.import_weights.import_",
         {
-            "model": Option(str, "cyclegan", "cyclegan or pix2pix"),
-            "G": Option(str, None, "weights of x -> y (FILE.pth says the same)"),
-            "F": Option(str, None, "cyclegan: weights of y -> x"),
-            "size": Option(int, 256, "pixels of a side of the pictures that the network was trained on"),
-            "out": Option(str, None, "the new run directory; outputs/imported/NAME if left out"),
+            "model": "cyclegan or pix2pix",
+            "G": "weights of the generator A -> B, the same as FILE.pth",
+            "F": "cyclegan: weights of the generator B -> A",
+            "size": "side in pixels of the images on which the network was trained",
+            "out": "the new run directory; outputs/imported/NAME if omitted",
         },
     ),
-    "edit": Verb(
+    "web": Verb(
         "RUN_DIR [key=value] ...",
-        "paint or load a picture in the browser and see it translated",
-        "A page on this machine alone. Ctrl+C ends it.",
+        "serve a local web page on which you draw or load an image and see it translated",
+        "Only this machine can open the page. Ctrl+C stops the server.",
+        "inference.web_demo.serve",
         {
-            "port": Option(int, 8000, "of http://127.0.0.1:PORT"),
-            "direction": Option(str, None, "such as x2y or y2x; the run's first if left out"),
+            "port": "port of http://127.0.0.1:PORT",
+            "direction": "AtoB or BtoA; the first direction of the model if omitted",
             **WEIGHTS,
         },
     ),
     "evaluate": Verb(
         "RUN_DIR [metric=NAME,NAME] [key=value] ...\n       gan evaluate real=SOURCE fake=SOURCE [key=value] ...",
-        "score a run, or one set of images against another",
+        "compute metrics of a run, or of one set of images against another",
         "`gan list metric` and `gan list extractor` show the choices. A SOURCE is a folder of images, DATASET:train,\n"
-        "DATASET:test or (fake only) noise. Settings of the parts: metric.NAME.FIELD=VALUE, extractor.FIELD=VALUE;\n"
-        "of a data set that is a source: dataset.FIELD=VALUE.",
+        "DATASET:test or, for fake= only, noise. Settings of metrics and extractors: metric.NAME.FIELD=VALUE,\n"
+        "extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE.",
+        "evaluation.evaluate.evaluate",
         {
-            "metric": Option(list, None, "names, separated by commas; what the run's experiment asks for if left out"),
-            "n": Option(int, None, "samples to score; 10,000 if nothing says otherwise"),
-            "seed": Option(int, 0, "of the noise"),
-            "extractor": Option(str, None, "the network that looks at images; auto if nothing says otherwise"),
-            "direction": Option(str, None, "of a translation, such as x2y"),
-            "real": Option(str, None, "without a run: the real images"),
-            "fake": Option(str, None, "without a run: the images to score"),
-            "image_size": Option(int, None, "without a run: crop and resize folders to it"),
-            "out": Option(str, None, "without a run: file for the records [outputs/evaluation.jsonl]"),
+            "metric": "names, separated by commas; if omitted, those of the run's experiment",
+            "n": "number of samples; if omitted, that of the run's experiment, or 10,000",
+            "seed": "random seed of the latent noise",
+            "extractor": "the network that computes image features; if omitted, that of the run's experiment, or auto",
+            "direction": "AtoB or BtoA, for a translation model",
+            "real": "without a run: the real images",
+            "fake": "without a run: the images to score",
+            "image_size": "without a run: crop and resize the images of folders to this size",
+            "out": "without a run: file to which the records are appended",
             **WEIGHTS,
         },
+        "evaluation.evaluate.evaluate_sources",
         ("metric.", "extractor.", "dataset."),
     ),
     "compare": Verb(
         "RUN_DIR|FOLDER ... [key=value] ...",
-        "table, curves and samples of several runs side by side",
-        "A FOLDER stands for all runs in it, such as a sweep. Writes compare.csv and compare.png.",
+        "compare runs: one table, learning curves and samples side by side",
+        "A FOLDER stands for all runs in it, such as those of a sweep. Writes compare.csv and compare.png.",
+        "evaluation.compare.compare",
         {
-            "metric": Option(list, None, "show these only"),
-            "sort": Option(str, None, "the value to sort by; the first metric's if left out"),
-            "where": Option(list, None, "these runs only: lr=0.001, layers<=4 (each setting whose name ends so)"),
-            "histogram": Option(str, None, "a score, such as I_prime: its spread over the runs of each FOLDER"),
-            "width": Option(float, None, "of the histogram's bins; a twentieth of the range if left out"),
-            "out": Option(str, None, "folder to write to; the FOLDER, or the current one, if left out"),
+            "metric": "show only these",
+            "sort": "the value by which rows are sorted; the main value of the first metric if omitted",
+            "filter": "show only runs with lr=0.001, layers<=4, ... (every setting whose key ends with that name)",
+            "histogram": "a value, such as I_prime, whose distribution over the runs of each FOLDER is plotted",
+            "bin_width": "width of the histogram's bins; a twentieth of the range if omitted",
+            "out": "output folder; if omitted, FOLDER, or the current folder for several",
         },
     ),
     "reproduce": Verb(
         "EXPERIMENT [seeds=0,1,2] [key=value] ...",
-        "train an experiment with several seeds and put its numbers beside the paper's",
-        "Other overrides are passed on to `gan train`. Runs lie in outputs/reproduce/EXPERIMENT; finished ones are\n"
-        "not repeated, and interrupted ones go on.",
+        "train an experiment with several seeds and compare its results with the paper's",
+        "Other overrides are passed to `gan train`. Runs are in outputs/reproduce/EXPERIMENT; finished ones are not\n"
+        "repeated, and interrupted ones are resumed.",
+        "experiments.reproduce.reproduce",
         {
-            "seeds": Option(list, ["0", "1", "2"], "separated by commas"),
-            "variant": Option(list, None, "of an experiment with variants: these only, separated by commas"),
-            "out": Option(str, None, "folder for the result file; docs/results where it exists"),
+            "seeds": "random seeds, separated by commas",
+            "variant": "only these variants of the experiment, separated by commas",
+            "out": "folder of the result file; if omitted, docs/results if it exists, or the folder of the runs",
         },
     ),
     "search": Verb(
         "metric=NAME space.KEY=log(A,B) ... [key=value] ...",
-        "find settings that make a score good, by Optuna; bad trials are ended early",
+        "search for settings that optimize a metric with Optuna; bad trials are stopped early",
         "  gan search experiment=ring metric=modes 'space.optimizer.lr=log(1e-5,1e-2)' trials=20\n"
-        "A space is log(a,b), uniform(a,b), int(a,b) or [one,two,...]. Other overrides are passed on to `gan train`;\n"
-        "the score is taken every trainer.evaluate_every iterations. The same command goes on with a stopped search.",
+        "A space is log(a,b), uniform(a,b), int(a,b) or [one,two,...]. Other overrides are passed to `gan train`; the\n"
+        "metric is computed every trainer.evaluate_every iterations. The same command continues a stopped search.",
+        "experiments.search.search",
         {
-            "metric": Option(str, None, "of `gan list metric`; its main value is made good", required=True),
-            "trials": Option(int, 20, "how many, those of an earlier start included"),
-            "slots": Option(int, None, "trials side by side; as many as there are GPUs, else one, if left out"),
-            "prune": Option(bool, True, "end a trial that is worse than the median of the others so far"),
-            "out": Option(str, None, "folder; outputs/search/SETTINGS if left out"),
+            "metric": "one of `gan list metric`; the metric's main value is optimized",
+            "trials": "total number of trials, including those of an earlier start",
+            "workers": "trials that run in parallel; one per GPU, or one without GPUs, if omitted",
+            "prune": "stop a trial whose value is worse than the median of the others at the same iteration",
+            "out": "output folder; outputs/search/SETTINGS if omitted",
         },
-        ("space.",),
+        open=("space.",),
     ),
     "bench": Verb(
         "step|data|start|flops|scaling [key=value] ...",
-        "measure speed: a step beside another code's, the data, the start, several processes",
-        "  gan bench step model=cyclegan dataset.image_size=128 peer=../pytorch-CycleGAN-and-pix2pix\n"
-        "Other overrides are those of `gan train`. Gradients are checked against float64 first, and a side that\n"
-        "breaks the rule is not printed. Peers: docs/SPEED.md.",
+        "measure speed: training steps, data loading, start-up, several processes",
+        "  gan bench step model=cyclegan dataset.image_size=128 baseline=../pytorch-CycleGAN-and-pix2pix\n"
+        "Other overrides are those of `gan train`. Gradients are first compared with float64; variants with too large\n"
+        "an error are not reported. docs/SPEED.md describes the baselines.",
+        "tools.bench.bench",
         {
-            "peer": Option(str, None, "step: a checkout of another code, or bare: a hand-written loop"),
-            "rounds": Option(int, 5, "measurements of each side, in turns"),
-            "sides": Option(list, [], "step: these only, such as ours,no_kernels,plain,peer,ours+malloc"),
-            "draws": Option(int, 1, "step: initial weights with which the gradients are checked"),
-            "threads": Option(int, None, "step: of each side; as many as there are cores if left out"),
-            "against": Option(str, None, "start: another command; it is timed too, until it prints the text until="),
-            "until": Option(str, None, "start: what tells that the first iteration of against= is over"),
-            "root": Option(str, None, "data: a folder of images; made for the purpose if left out"),
-            "out": Option(str, "outputs/bench", "folder for the table and the raw times"),
+            "baseline": "step: a checkout of another implementation, or bare: a hand-written training loop",
+            "repeats": "number of measurements of each variant, alternating",
+            "variants": "step: only these, such as ours,no_kernels,plain,peer,ours+malloc",
+            "gradient_checks": "step: number of random initial weights with which the gradients are checked",
+            "threads": "step: threads per variant; one per core if omitted",
+            "versus": "start: another command, which is timed until it prints the text of ready_text=",
+            "ready_text": "start: the text that shows that the first iteration of versus= is done",
+            "root": "data: a folder of images; generated ones if omitted",
+            "out": "folder of the table and the raw times",
         },
     ),
     "demo": Verb(
         "[NAME] [key=value] ...",
-        "draw a piece of the theory: seconds on a CPU, a table and a picture",
-        "Without NAME: the list of them.",
-        {"out": Option(str, None, "folder to write to; outputs/demo/NAME if left out")},
+        "plot a result of GAN theory: a table and a figure, in seconds on a CPU",
+        "Without NAME, the available demos are listed.",
+        "tools.demos.show",
+        {"out": "output folder; outputs/demo/NAME if omitted"},
     ),
-    "list": Verb("[GROUP]", "show the models, losses, data sets, ... with one line each"),
+    "list": Verb("[GROUP]", "list the models, losses, data sets, ... with one line each"),
     "completion": Verb(
         "bash|zsh|fish",
         "print a script that completes gan commands in your shell",

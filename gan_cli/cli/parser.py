@@ -1,4 +1,4 @@
-"""The grammar of the command line: `key=value` words as typed options, and the help that lists them."""
+"""Parse `key=value` words into typed options, and format the help that lists them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gan_cli.cli.options import VERBS, Option
+from gan_cli.cli.options import PARAMETERS, VERBS, Option
 from gan_cli.utils.errors import GanError, suggest
 
 
 def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
-    """`key=value` words as keyword arguments, typed; options not given are left out.
+    """`key=value` words as keyword arguments of the function that does the verb's work; options not given are absent.
 
-    Raises GanError on an unknown or doubled option, a value of the wrong type, and a missing one.
+    Raises GanError for an unknown or repeated option, a value of the wrong type, and a missing required option.
     """
     options = VERBS[verb].options
     given: dict[str, Any] = {}
@@ -26,9 +26,10 @@ def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
             continue
         if key not in options:
             raise GanError(f"gan {verb} has no option '{key}'{suggest(key, options)}")
-        if key in given:
+        parameter = PARAMETERS.get(key, key)
+        if parameter in given:
             raise GanError(f"option '{key}' is given twice")
-        given[key] = _value(key, text, options[key])
+        given[parameter] = _value(key, text, options[key])
     for key, option in options.items():
         if option.required and not given.get(key):
             raise GanError(f"gan {verb} needs {key}=...: {option.help}")
@@ -36,24 +37,29 @@ def parse(verb: str, words: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str, option: Option) -> Any:
-    kind = option.type
-    if not text.strip() or (kind is list and not text.strip(" []") and option.default is None):
-        raise GanError(f"{key} has no value; leave {key}= out, or name one")
-    if kind is list:
-        return _list(key, text)
-    if kind in (int, float) and option.default is None and text in ("null", "none"):
+    listed = option.type.startswith("list of")
+    if not text.strip() or (listed and not text.strip(" []") and not isinstance(option.default, (list, tuple))):
+        raise GanError(f"{key} has no value; give one, or omit {key}=")
+    if option.nullable and text in ("null", "none"):
         return None
-    if kind is int:
+    if listed:
+        items = _list(key, text)
+        if option.type == "list of str":
+            return items
+        if not all(re.fullmatch(r"\d+", item) for item in items):
+            raise GanError(f"{key}={text}: whole numbers, separated by commas, are needed")
+        return [int(item) for item in items]
+    if option.type == "int":
         if not re.fullmatch(r"[+-]?\d+", text):
             raise GanError(f"{key} must be a whole number, not '{text}'")
         if not -(2**63) <= int(text) < 2**63:
             raise GanError(f"{key} must lie in [-2**63, 2**63), not {text}")
         return int(text)
-    if kind is bool:
+    if option.type == "bool":
         if text not in ("true", "false"):
             raise GanError(f"{key} must be true or false, not '{text}'")
         return text == "true"
-    if kind is float:
+    if option.type == "float":
         if not re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", text) or float(text) <= 0:
             raise GanError(f"{key} must be a number above 0, not '{text}'")
         return float(text)
@@ -61,11 +67,11 @@ def _value(key: str, text: str, option: Option) -> Any:
 
 
 def _list(key: str, text: str) -> list[str]:
-    """Words between commas or blanks, in brackets or not."""
+    """Words separated by commas or blanks, in brackets or not."""
     inside = re.sub(r"[\[\]]", " ", text).strip()
     words = re.split(r"\s*,\s*|\s+", inside) if inside else []
     if "" in words:
-        raise GanError(f"{key}={text}: one of its values is empty; take the comma too many out")
+        raise GanError(f"{key}={text}: one of the values is empty; remove the extra comma")
     return words
 
 
@@ -74,7 +80,7 @@ def general_help() -> str:
     rows = "\n".join(f"  {name:<11} {verb.summary}" for name, verb in VERBS.items())
     return (
         f"usage: gan VERB [RUN_DIR] [key=value] ...\n\nTrain and reproduce GANs.\n\n{rows}\n\n"
-        "gan VERB --help says more; gan --version; GAN_DEBUG=1 shows tracebacks.\n"
+        "`gan VERB --help` describes a verb; `gan --version`; GAN_DEBUG=1 shows tracebacks.\n"
         "First steps: gan train; gan list; gan train model=infogan dataset=mnist"
     )
 
@@ -89,7 +95,13 @@ def verb_help(name: str) -> str:
         width = max(map(len, verb.options))
         text += "\n"
         for key, option in verb.options.items():
-            shown = ",".join(option.default) if option.type is list and option.default else option.default
-            default = "" if option.default in (None, []) else f" [{shown}]"
-            text += f"\n  {key:<{width}}  {option.help}{default}"
+            text += f"\n  {key:<{width}}  {option.help}{_default(option)}"
     return text
+
+
+def _default(option: Option) -> str:
+    if option.default in (None, [], ()):
+        return ""
+    if isinstance(option.default, (list, tuple)):
+        return f" [{','.join(map(str, option.default))}]"
+    return f" [{str(option.default).lower() if isinstance(option.default, bool) else option.default}]"

@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from hydra import version
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.bash_completion import BashCompletion
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import _run_hydra, create_automatic_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode, TaskFunction
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -124,6 +129,21 @@ class Composer:
         args.config_path = self.config_path
         _run_hydra(args, get_args_parser(), task, self.config_path, self.config_name)
 
+    def launch(self, master: DictConfig, jobs: Sequence[Sequence[str]], task: TaskFunction) -> None:
+        """Let the launcher that `master` names run `task` once per job, a list of overrides."""
+        callbacks = Callbacks(master)
+        callbacks.on_multirun_start(config=master, config_name=self.config_name)
+        context = HydraContext(config_loader=self.loader, callbacks=callbacks)
+        launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=master)
+        if jobs:
+            launcher.launch(jobs, initial_job_idx=0)
+        callbacks.on_multirun_end(config=master, config_name=self.config_name)
+
+    def completions(self, word: str) -> list[str]:
+        """What an override of which `word` is typed may become: groups, their files, and keys."""
+        found = BashCompletion(self.loader)._query(self.config_name, word)
+        return [name for name in found if word.startswith("hydra") or not name.startswith("hydra")]
+
     def explain(self, error: Exception, overrides: Sequence[str]) -> str:
         """Hydra's exception in one line, with the nearest right word."""
         return self._explain(error, overrides).replace(SWEEPER, "sweep.")
@@ -203,6 +223,11 @@ def _paths(node: DictConfig, prefix: str = "", hidden: Sequence[str] = ()) -> di
             if inner:
                 found |= _paths(cast(DictConfig, child), f"{prefix}{name}.")
     return found
+
+
+def swept_values(override: Override) -> list[str]:
+    """The overrides, one per value, that a swept override stands for."""
+    return [job[0] for job in BasicSweeper.split_arguments([override], max_batch_size=None)[0]]
 
 
 def task_overrides(hydra: Any) -> list[str]:

@@ -31,20 +31,20 @@ def compare(
     *,
     metric: list[str] | None = None,
     sort: str | None = None,
-    where: list[str] | None = None,
+    filter: list[str] | None = None,
     histogram: str | None = None,
-    width: float | None = None,
+    bin_width: float | None = None,
     out: str | None = None,
 ) -> None:
     """Print the runs that `paths` are or hold, best first, and write compare.csv and compare.png into `out`.
 
-    metric: names of metrics or of their values, all if left out. sort: a column. where: conditions, of which all must
-    hold. histogram: a score, whose spread over the runs of each path is drawn as well, in bins of `width`. A run that
+    metric: names of metrics or of their values, all if left out. sort: a column. filter: conditions, of which all must
+    hold. histogram: a score, whose spread over the runs of each path is drawn as well, in bins of `bin_width`. A run that
     cannot be read is named and left out; GanError when none is left, or no such metric or column exists.
     """
-    found = [(path, run) for path, run in _readable(paths) if satisfying(run, where or ())]
+    found = [(path, run) for path, run in _readable(paths) if satisfying(run, filter or ())]
     if not found:
-        raise GanError(f"no run satisfies where={','.join(where or ())}")
+        raise GanError(f"no run satisfies filter={','.join(filter or ())}")
     runs = [run for _, run in found]
     columns, scores = scored(runs, metric)
     differing = _differing(runs)
@@ -71,7 +71,7 @@ def compare(
             own = [score for (source, _), score in zip(found, scores, strict=True) if source == path]
             spread[os.path.normpath(path)] = values(histogram, columns, own)
         with _named(folder):
-            print("\n".join(draw_histogram(histogram, spread, width, folder)))
+            print("\n".join(draw_histogram(histogram, spread, bin_width, folder)))
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def satisfying(run: Run, conditions: Sequence[str]) -> bool:
     for condition in conditions:
         match = CONDITION.fullmatch(condition)
         if not match:
-            raise GanError(f"where={condition}: write NAME<=NUMBER, NAME>=NUMBER or NAME=VALUE")
+            raise GanError(f"filter={condition}: write NAME<=NUMBER, NAME>=NUMBER or NAME=VALUE")
         name, sign, wanted = match.groups()
         found = [value for key, value in (run.settings | run.choices).items() if f".{key}".endswith(f".{name}")]
         if not found or not all(_holds(value, sign, wanted) for value in found):
@@ -67,7 +67,7 @@ def edges(series: Sequence[Sequence[float]], width: float | None) -> list[float]
     width = width or (high - low) / BINS or 1.0
     first, last = _bin(low, width), _bin(high, width) + 1
     if last - first > 10_000:
-        raise GanError(f"width={width}: more than 10,000 bins between {number(low)} and {number(high)}")
+        raise GanError(f"bin_width={width}: more than 10,000 bins between {number(low)} and {number(high)}")
     return [edge * width for edge in range(first, last + 1)]
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import migrations, schema
-from gan_cli.config.composer import Composer, slug
+from gan_cli.config.composer import Composer, slug, swept_values
 from gan_cli.config.targets import bind
 from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.training import checkpoint, run_history
@@ -30,21 +29,23 @@ State = Literal["new", "half", "done", "failed"]
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """The keys `sweep.*`. draw: how many cells, or all; seed: of the draw; slots: processes side by side, auto: as many
-    as there are GPUs, else one; retry: failed cells once more. base, grid: of conf/sweep; params: Hydra's own.
-    Raises ValueError for a number out of range.
+    """The keys `sweep.*`.
+
+    sample: how many trials of the grid, chosen at random, or all. seed: random seed of that choice. workers: how many
+    trials run in parallel; auto: one per GPU, or one without GPUs. retry: run failed trials again. base, grid: from
+    conf/sweep. params: Hydra's own. Raises ValueError for a number out of range.
     """
 
-    draw: int | str = "all"
+    sample: int | str = "all"
     seed: int = 0
-    slots: int | str = "auto"
+    workers: int | str = "auto"
     retry: bool = False
     base: list = field(default_factory=list)
     grid: dict = field(default_factory=dict)
     params: dict = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, word in (("draw", "all"), ("slots", "auto")):
+        for key, word in (("sample", "all"), ("workers", "auto")):
             value = getattr(self, key)
             if value != word and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ValueError(f"sweep.{key} must be {word} or a whole number above 0, not {value!r}")
@@ -91,16 +92,16 @@ class SweepGrid:
             chosen.append(axis[place])
         return self._cell(chosen[::-1])
 
-    def drawn(self, draw: int | str, seed: int) -> list[int]:
-        """Distinct indices: all in order, or the first `draw` of a shuffle by `seed`, so that a longer draw begins with
-        the shorter ones. GanError for more than there are."""
-        if draw == "all":
+    def subsample(self, sample: int | str, seed: int) -> list[int]:
+        """Distinct indices: all in order, or the first `sample` of a shuffle by `seed`, so that a larger sample begins
+        with the smaller ones. GanError for more than there are."""
+        if sample == "all":
             return list(range(len(self)))
-        if int(draw) > len(self):
-            raise GanError(f"sweep.draw={draw}: the grid has {len(self)} cells")
+        if int(sample) > len(self):
+            raise GanError(f"sweep.sample={sample}: the grid has {len(self)} trials")
         order = list(range(len(self)))
         random.Random(seed).shuffle(order)
-        return order[: int(draw)]
+        return order[: int(sample)]
 
     def each_value_once(self) -> Iterator[tuple[str, list[str]]]:
         """Each value of each axis once, the others at their first: a sum of cells, not their product."""
@@ -137,7 +138,7 @@ def _bare(key: str) -> str:
 
 
 def _swept(override: Override) -> tuple[Choice, ...]:
-    values = [job[0] for job in BasicSweeper.split_arguments([override], max_batch_size=None)[0]]
+    values = swept_values(override)
     if not values:
         raise GanError(f"'{override.input_line}' matches nothing")
     return tuple(Choice(value, (value,)) for value in values)

@@ -90,7 +90,7 @@ def search(
     *,
     metric: str,
     trials: int = 20,
-    slots: int | str = "auto",
+    workers: int | None = None,
     prune: bool = True,
     out: str | None = None,
 ) -> None:
@@ -124,7 +124,7 @@ def search(
         study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
         one = Search(study, folder, words, dimensions, value)
         try:
-            one.run(trials, slots)
+            one.run(trials, workers or "auto")
         except KeyboardInterrupt:
             raise one.stopped(130) from None
 
@@ -152,12 +152,12 @@ class Search:
         self.open: dict[TrialJob, Any] = {}
         self.reported: dict[int, set[int]] = {}
 
-    def run(self, trials: int, slots: int | str) -> None:
+    def run(self, trials: int, workers: int | str) -> None:
         """Until `trials` have ended. Interrupted when a signal has stopped those that ran; they go on another time."""
         from gan_cli.training.loop import signals
 
         left_open = self._left_open()
-        with signals() as received, WorkerPool(slots) as places:
+        with signals() as received, WorkerPool(workers) as places:
             while not received:
                 while places.free and (left_open or self._asked() < trials):
                     places.start(self.begin(left_open.pop(0) if left_open else self.study.ask()))

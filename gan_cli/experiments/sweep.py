@@ -11,10 +11,8 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hydra._internal.callbacks import Callbacks
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_cli.config import composer as compose
@@ -62,7 +60,7 @@ def _run(args: argparse.Namespace, composer: Composer) -> int:
         return _by_sweeper(args, composer)
     asked = cells.settings(sweeper)
     grid = cells.grid(args.overrides, asked, composer)
-    drawn = grid.drawn(asked.draw, asked.seed)
+    drawn = grid.subsample(asked.sample, asked.seed)
     for label, member in grid.each_value_once():
         try:
             cfg = composer.compose(member)
@@ -118,7 +116,7 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
 
 def record(folder: Path, args: argparse.Namespace) -> None:
     """What `resume` needs: no path, no module and nothing of Hydra's own, which could run anything."""
-    own = [re.sub(f"^{re.escape(SWEEPER)}(?=draw|seed|slots)", "sweep.", text) for text in args.overrides]
+    own = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
     kept = [o for o in own if not re.match(r"\+*(hydra\b|modules=)", o)]
     from gan_cli.utils.files import write_text
 
@@ -148,11 +146,11 @@ def planned(
 
 
 def in_slots(folder: Path, plan: Iterator[Trial], total: int, asked: SweepSettings, args: argparse.Namespace) -> None:
-    """Each cell in a process of its own, `asked.slots` side by side. Interrupted when a signal has stopped them all."""
+    """Run each trial in its own process, `asked.workers` in parallel. Interrupted after a signal has stopped them."""
     from gan_cli.training.loop import signals
 
     options, extra = compose.options(args), _hydras(args.overrides)
-    with signals() as received, WorkerPool(asked.slots) as slots:
+    with signals() as received, WorkerPool(asked.workers) as slots:
         say = SweepProgress(total, slots)
 
         def look() -> None:
@@ -186,13 +184,7 @@ def by_plugin(plan: Iterator[Trial], master: DictConfig, composer: Composer) -> 
         [*cell.overrides, f"hydra.sweep.subdir={quoted(str(cell.folder.relative_to(base)))}"]
         for cell in plan if cell.state in ("new", "half")
     ]  # fmt: skip
-    callbacks = Callbacks(master)
-    callbacks.on_multirun_start(config=master, config_name=composer.config_name)
-    context = HydraContext(config_loader=composer.loader, callbacks=callbacks)
-    launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=member_task, config=master)
-    if jobs:
-        launcher.launch(jobs, initial_job_idx=0)
-    callbacks.on_multirun_end(config=master, config_name=composer.config_name)
+    composer.launch(master, jobs, member_task)
 
 
 def member_task(cfg: DictConfig) -> None:

@@ -36,7 +36,7 @@ def sweeps(tmp_path):
 
 def test_the_spread_of_each_folder(sweeps, capsys, monkeypatch):
     monkeypatch.chdir(sweeps)
-    assert main(["compare", "a", "b", "histogram=FID", "width=0.1", "out=o"]) == 0
+    assert main(["compare", "a", "b", "histogram=FID", "bin_width=0.1", "out=o"]) == 0
     out = capsys.readouterr().out
     assert "a: 3 runs, median FID 0.15, 33.3 % below 0.1, all from 0.05 to 0.16" in out
     assert "b: 1 runs, median FID 0.95, 0.0 % below 0.1, all from 0.95 to 0.95" in out
@@ -57,11 +57,11 @@ def test_conditions_choose_runs(sweeps, capsys):
     for wrong in ("lr", "lr<0.2", "lr<=low"):
         with pytest.raises(GanError):
             satisfying(run, [wrong])
-    compare([sweeps / "a"], where=["lr<=0.25"], histogram="FID", width=0.1, out=str(sweeps))
+    compare([sweeps / "a"], filter=["lr<=0.25"], histogram="FID", bin_width=0.1, out=str(sweeps))
     out = capsys.readouterr().out
     assert f"{sweeps / 'a'}: 2 runs, median FID 0.1, 50.0 %" in out and "2-x" not in out
-    with pytest.raises(GanError, match="no run satisfies where=lr<=0"):
-        compare([sweeps / "a"], where=["lr<=0"])
+    with pytest.raises(GanError, match="no run satisfies filter=lr<=0"):
+        compare([sweeps / "a"], filter=["lr<=0"])
 
 
 def test_a_condition_holds_for_every_setting_of_that_name(tmp_path):
@@ -74,7 +74,7 @@ def test_a_condition_holds_for_every_setting_of_that_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("histogram=FIDD", "no run has such a score; did you mean 'FID'?"), ("histogram=FID width=0", "above 0, not '0'")],
+    [("histogram=FIDD", "no run has such a score; did you mean 'FID'?"), ("histogram=FID bin_width=0", "above 0, not '0'")],
 )
 def test_mistakes(words, said, sweeps, capsys):
     assert main(["compare", str(sweeps / "a"), *words.split(), f"out={sweeps}"]) == 2

@@ -55,7 +55,7 @@ def mistake(capsys, *words):
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_grids_of_the_paper(name):
     grid, asked = grid_of(f"sweep={name}")
-    assert len(grid) == GRIDS[name] and asked.draw == "all"
+    assert len(grid) == GRIDS[name] and asked.sample == "all"
     every = {grid.cell(index)[0] for index in range(len(grid))}
     assert len(every) == GRIDS[name]
     label, overrides = grid.cell(0)
@@ -113,7 +113,7 @@ def test_the_command_line_takes_the_place_of_an_axis():
 @pytest.mark.parametrize("words", ["sweep=ebgan_mnist_grid", "dataset=mnist,fashion_mnist network=mlp"])
 def test_an_override_may_set_what_only_the_cells_have(words, capsys, tmp_path):
     """dataset.root is no key of the default data set."""
-    line = f"train -m {words} dataset.root={tmp_path}/none sweep.draw=2 hydra.sweep.dir={tmp_path}/sweep"
+    line = f"train -m {words} dataset.root={tmp_path}/none sweep.sample=2 hydra.sweep.dir={tmp_path}/sweep"
     assert "trainer.iterations" in mistake(capsys, *line.split(), "trainer.iterations=nonsense")
     assert main.main(line.split()) == 1
     assert capsys.readouterr().out.count(f"{tmp_path}/none") >= 2  # each cell misses the files
@@ -121,14 +121,14 @@ def test_an_override_may_set_what_only_the_cells_have(words, capsys, tmp_path):
 
 def test_draws_are_distinct_seeded_and_begin_with_the_shorter_ones():
     grid = SweepGrid((), tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
-    short, long = grid.drawn(24, seed=0), grid.drawn(48, seed=0)
+    short, long = grid.subsample(24, seed=0), grid.subsample(48, seed=0)
     assert long[:24] == short and len(set(long)) == 48 and long != sorted(long)
-    assert grid.drawn(24, seed=0) == short != grid.drawn(24, seed=1)
-    assert sorted(grid.drawn(512, seed=3)) == grid.drawn("all", seed=3) == list(range(512))
+    assert grid.subsample(24, seed=0) == short != grid.subsample(24, seed=1)
+    assert sorted(grid.subsample(512, seed=3)) == grid.subsample("all", seed=3) == list(range(512))
     # by hand, the last axis fastest: 3*64 + 1*8 + 6
     assert grid.cell(206) == ("a=3,b=1,c=6", ["a=3", "b=1", "c=6"])
-    with pytest.raises(GanError, match=r"sweep.draw=513: the grid has 512 cells"):
-        grid.drawn(513, seed=0)
+    with pytest.raises(GanError, match=r"sweep.sample=513: the grid has 512 trials"):
+        grid.subsample(513, seed=0)
 
 
 def test_keys_of_one_name_move_together():
@@ -140,13 +140,13 @@ def test_keys_of_one_name_move_together():
 
 
 MISTAKES = {
-    "train sweep.draw=3": "sweep.draw=3 is for sweeps: add -m",
+    "train sweep.sample=3": "sweep.sample=3 is for sweeps: add -m",
     "train sweep=gan_mnist_grid": "sweep=gan_mnist_grid is for sweeps: add -m",
     "train -m sweep=gan_mnist_gird": "no sweep 'gan_mnist_gird'; did you mean 'gan_mnist_grid'?",
-    "train -m seed=0,1 sweep.drew=3": "no key 'sweep.drew'; did you mean 'sweep.draw'?",
-    "train -m seed=0,1 sweep.draw=3": "sweep.draw=3: the grid has 2 cells",
-    "train -m seed=0,1 sweep.draw=0": "sweep.draw must be all or a whole number above 0, not 0",
-    "train -m seed=0,1 sweep.slots=many": "sweep.slots must be auto or a whole number above 0, not 'many'",
+    "train -m seed=0,1 sweep.smple=3": "no key 'sweep.smple'; did you mean 'sweep.sample'?",
+    "train -m seed=0,1 sweep.sample=3": "sweep.sample=3: the grid has 2 trials",
+    "train -m seed=0,1 sweep.sample=0": "sweep.sample must be all or a whole number above 0, not 0",
+    "train -m seed=0,1 sweep.workers=many": "sweep.workers must be auto or a whole number above 0, not 'many'",
     "train -m seed=0,1 sweep.retry=perhaps": "sweep.retry must be true or false",
 }
 
@@ -271,7 +271,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped_even_moved(tmp_path):
     """Cells of 3 and 100 iterations; the second is killed half-done with its sweep, and ends in the same bits."""
     cell = [*TINY, "trainer.checkpoint_every=3"]
     process = sweeping.start(
-        ["train", "-m", *cell, "trainer.iterations=3,100", "hydra.sweep.dir=here/sweep", "sweep.slots=2"], tmp_path
+        ["train", "-m", *cell, "trainer.iterations=3,100", "hydra.sweep.dir=here/sweep", "sweep.workers=2"], tmp_path
     )
     here = tmp_path / "here/sweep"
     short, long = here / "0-iterations_3", here / "1-iterations_100"
@@ -299,7 +299,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped_even_moved(tmp_path):
 def test_a_signal_stops_all_cells_and_keeps_their_state(tmp_path):
     process = sweeping.start(
         ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
-         "hydra.sweep.dir=s", "sweep.slots=2"], tmp_path
+         "hydra.sweep.dir=s", "sweep.workers=2"], tmp_path
     )  # fmt: skip
     runs = [tmp_path / "s/0-seed_0", tmp_path / "s/1-seed_1"]
     for run in runs:
@@ -437,11 +437,11 @@ def test_a_stopped_launcher_of_hydras_says_how_to_go_on(error, tmp_path, monkeyp
 def test_what_is_recorded_could_run_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["seed=0,1", "modules=[mine]", "+hydra.callbacks.x._target_=os.system", "hydra/launcher=joblib",
-             "sweep.draw=2", "sweep.retry=true", "sweep=gan_mnist_grid"]  # fmt: skip
+             "sweep.sample=2", "sweep.retry=true", "sweep=gan_mnist_grid"]  # fmt: skip
     args = arguments(words)
     sweep.record(tmp_path, args)
     said = json.loads((tmp_path / "sweep.json").read_text())
-    assert said == {"overrides": ["seed=0,1", "sweep.draw=2", "+sweep=gan_mnist_grid"], "options": []}
+    assert said == {"overrides": ["seed=0,1", "sweep.sample=2", "+sweep=gan_mnist_grid"], "options": []}
     (tmp_path / "sweep.json").write_text(json.dumps({"overrides": [], "options": ["--config-dir=mine"]}))
     assert "go on by `gan train -m --config-dir=mine" in mistake(capsys, "resume", ".")
 

@@ -146,7 +146,8 @@ def override(old: str) -> str | None:
 
 def checkpoint(old: dict[str, Any]) -> dict[str, Any]:
     """The content of a checkpoint."""
-    return old
+    processes = [_renamed_entry(process, "draw", "random") for process in old.get("processes", [])]
+    return {**old, "processes": processes}
 
 
 def metric(old: str) -> str:
@@ -192,6 +193,11 @@ def _renamed_key(key: str) -> str:
         if key == name or key.startswith(f"{name}."):
             return today + key.removeprefix(name)
     return key
+
+
+def _renamed_entry(old: dict[str, Any], name: str, today: str) -> dict[str, Any]:
+    """The mapping with one key under another name, in the same place."""
+    return {today if key == name else key: value for key, value in old.items()}
 
 
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
