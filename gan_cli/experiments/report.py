@@ -55,9 +55,9 @@ def load(path: Path) -> dict[str, Any]:
             raise ValueError("keys are missing")
     except (OSError, ValueError, TypeError) as error:
         raise GanError(f"{path} is not a result file: {error}") from error
-    for entry in (*result["expect"], *(record for run in result["runs"] for record in run["evaluations"])):
-        entry["metric"] = migrations.metric(entry["metric"])
-    return dict(result)
+    for run in result["runs"]:
+        run["evaluations"] = list(map(migrations.record, run["evaluations"]))
+    return {**result, "expect": list(map(migrations.record, result["expect"]))}
 
 
 def _notes(path: Path) -> str:

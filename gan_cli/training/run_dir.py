@@ -82,12 +82,12 @@ class RunDir:
                 leftover.unlink(missing_ok=True)
 
     def facts(self) -> dict[str, Any]:
-        """The content of provenance.json. GanError if it cannot be read."""
+        """The content of provenance.json, in today's form. GanError if it cannot be read."""
         try:
             facts: dict[str, Any] = json.loads(self.provenance.read_text())
         except (OSError, ValueError) as error:
             raise GanError(f"{self.provenance} cannot be read: {error}") from error
-        return facts
+        return migrations.provenance(facts, self.path)
 
     def record_resume(self, cfg: DictConfig, entry: dict[str, Any]) -> None:
         """Save the config that the run continues with, and append `entry` to the resumes in the provenance.
@@ -98,8 +98,6 @@ class RunDir:
         # whereas an old config under a new version would never be migrated.
         self.save_config(cfg)
         facts = self.facts()
-        facts["overrides"] = migrations.overrides(facts.get("overrides", []), migrations.version_of(facts, self.path))
-        facts[migrations.KEY] = migrations.VERSION
         facts.setdefault("resumes", []).append({"time": now(), **entry})
         write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
 

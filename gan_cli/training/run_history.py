@@ -165,6 +165,7 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
         for name, value in line.items():
             wanted = "/" in name and "grad_norm" not in name and not name.startswith("learning_rate")
             if wanted and isinstance(value, (int, float)) and isinstance(line.get("iteration"), int):
+                name = migrations.value(name)  # a run of an earlier version that was resumed has lines of both
                 curves.setdefault(name, []).append((line["iteration"], float(value)))
     return curves
 
@@ -172,7 +173,7 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
 def _records(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of evaluation.jsonl, with today's names of the metrics."""
     found = [r for r in json_lines(folder / EVALUATIONS) if "metric" in r and isinstance(r.get("values"), dict)]
-    return [{**record, "metric": migrations.metric(str(record["metric"]))} for record in found]
+    return list(map(migrations.record, found))
 
 
 def _choices(folder: Path) -> dict[str, str]:

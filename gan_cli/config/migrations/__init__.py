@@ -17,10 +17,13 @@ from gan_cli.utils.errors import GanError
 
 
 class Migration(Protocol):
-    """A module of this package: four functions that return today's form of plain data of the version before."""
+    """A module of this package: functions that return today's form of plain data of the version before."""
 
     def config(self, old: dict[str, Any]) -> dict[str, Any]:
         """The config.yaml of a run."""
+
+    def provenance(self, old: dict[str, Any]) -> dict[str, Any]:
+        """The provenance.json of a run, but for its schema version."""
 
     def override(self, old: str) -> str | None:
         """One override of a command line, `key=value` with `+` or `~` before it or not; None if its key is gone."""
@@ -28,8 +31,14 @@ class Migration(Protocol):
     def checkpoint(self, old: dict[str, Any]) -> dict[str, Any]:
         """The content of a checkpoint."""
 
+    def record(self, old: dict[str, Any]) -> dict[str, Any]:
+        """A record of evaluation.jsonl or of a result file: `metric`, `values`, ..."""
+
     def metric(self, old: str) -> str:
-        """The name of a metric, as the records of evaluation.jsonl and the result files have it."""
+        """The name of a metric."""
+
+    def value(self, old: str) -> str:
+        """The name of a metric's value."""
 
 
 MIGRATIONS: tuple[Migration, ...] = (v1_to_v2,)
@@ -55,6 +64,13 @@ def config(plain: dict[str, Any], version: int) -> dict[str, Any]:
     return plain
 
 
+def provenance(facts: dict[str, Any], what: object) -> dict[str, Any]:
+    """The provenance.json of a run in today's form, with today's schema version; errors name `what`."""
+    for migration in MIGRATIONS[version_of(facts, what) - 1 :]:
+        facts = migration.provenance(facts)
+    return {**facts, KEY: VERSION}
+
+
 def overrides(texts: Iterable[str], version: int = 1) -> list[str]:
     """Overrides as typed for schema `version`, in today's words; those of keys that are gone are dropped.
 
@@ -73,8 +89,22 @@ def checkpoint(state: dict[str, Any], version: int) -> dict[str, Any]:
     return state
 
 
+def record(old: dict[str, Any]) -> dict[str, Any]:
+    """A record of evaluation.jsonl or a result file with today's names, whatever version wrote it."""
+    for migration in MIGRATIONS:
+        old = migration.record(old)
+    return old
+
+
+def value(name: str) -> str:
+    """Today's name of a metric's value, whatever version wrote it."""
+    for migration in MIGRATIONS:
+        name = migration.value(name)
+    return name
+
+
 def metric(name: str) -> str:
-    """Today's name of a metric that a record names, whatever version wrote it."""
+    """Today's name of a metric, whatever version wrote it."""
     for migration in MIGRATIONS:
         name = migration.metric(name)
     return name

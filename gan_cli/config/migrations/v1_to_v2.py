@@ -57,7 +57,16 @@ CLASSES = {
     "data.toy.Grid": "data.gaussians.GaussianGrid",
     "divergences.GAN": "losses.divergences.GANDivergence",
     "kernels.Sum": "losses.kernels.SumKernel",
+    "metrics.bins.Bins": "metrics.ndb.StatisticallyDifferentBins",
+    "metrics.decision.Decision": "metrics.discriminator_accuracy.DiscriminatorAccuracy",
+    "metrics.frechet.FrechetDistance": "metrics.fid.FrechetInceptionDistance",
+    "metrics.kernel.KernelDistance": "metrics.kid.KernelInceptionDistance",
     "metrics.kernel.MMD": "metrics.kid.MMDMetric",
+    "metrics.labels.OneNearestNeighbour": "metrics.conditional.OneNearestNeighborError",
+    "metrics.memory.NearestTraining": "metrics.memorization.Memorization",
+    "metrics.modes.Modes": "metrics.modes.ModeCoverage",
+    "metrics.neighbours.NearestNeighbourTest": "metrics.nearest_neighbors.OneNearestNeighborTest",
+    "metrics.translation.PartnerL1": "metrics.paired_translation.PairedTranslation",
     "networks.discogan.Translator": "networks.discogan.DiscoGANGenerator",
     "networks.resnet.Translator": "networks.resnet.ResNetGenerator",
     "networks.unet_noise.UNet": "networks.unet_noise.NoiseUNet",
@@ -89,6 +98,7 @@ KEYS = {
     "trainer.best_by": "trainer.best_metric",
     "trainer.momentum": "trainer.momentum_schedule",
     "trainer.cpu_kernels": "trainer.cpu_fast_paths",
+    "model.one_fake": "model.share_fakes",
     "sweep.draw": "sweep.sample",
     "sweep.slots": "sweep.workers",
 }
@@ -96,6 +106,12 @@ KEYS = {
 
 GONE = ("trainer.cuda_graphs",)
 """Keys without a successor."""
+
+STATE = {"bank.seen": "bank.counts"}
+"""Keys of the system's state in a checkpoint that have another name today."""
+
+DIRECTIONS = {"x2y": "AtoB", "y2x": "BtoA"}
+"""Directions of a translation, by themselves and at the end of the names of metrics' values."""
 
 LATER = {
     "keep_every": 0,
@@ -118,12 +134,13 @@ def config(old: dict[str, Any]) -> dict[str, Any]:
         found["trainer"] = {**found["trainer"], **{k: v for k, v in LATER.items() if k not in found["trainer"]}}
         found["extractor"] = found.get("extractor") or {"_target_": "gan_cli.metrics.extractors.Auto"}
         found["metric"] = found.get("metric") or {}
+        found["trainer"]["best_metric"] = value(found["trainer"]["best_metric"])
     if isinstance(found.get("metric"), dict):
         found["metric"] = {metric(name): node for name, node in found["metric"].items()}
     if isinstance(found.get("evaluate"), dict):
         found["evaluate"] = _evaluate(found["evaluate"])
     if found.get("expect"):
-        found["expect"] = [{**claim, "metric": metric(claim["metric"])} for claim in found["expect"]]
+        found["expect"] = [record(claim) for claim in found["expect"]]
     if isinstance(found.get("variants"), dict):
         found["variants"] = {name: _overrides(texts) for name, texts in found["variants"].items()}
     return found
@@ -131,28 +148,63 @@ def config(old: dict[str, Any]) -> dict[str, Any]:
 
 def override(old: str) -> str | None:
     """One override as typed."""
-    sign, key, equals, value = _split(old)
+    sign, key, equals, text = _split(old)
     if key in GONE:
         return None
-    value = _paths(value)
+    text = _paths(text)
     if key in CHOICES:
-        value = _chosen(key, value)
+        text = _chosen(key, text)
+    if key in ("direction", "trainer.best_by", "trainer.best_metric"):
+        text = value(text)
     head, _, rest = key.partition(".")
     if head == "metric" and rest:
         name, dot, field = rest.partition(".")
         key = f"metric.{metric(name)}{dot}{field}"
-    return f"{sign}{_renamed_key(key)}{equals}{value}"
+    return f"{sign}{_renamed_key(key)}{equals}{text}"
+
+
+def provenance(old: dict[str, Any]) -> dict[str, Any]:
+    """The provenance.json of a run."""
+    found = {**old, "overrides": _overrides(old.get("overrides", []))}
+    if isinstance(old.get("imported"), dict):
+        found["imported"] = {**old["imported"], "directions": list(map(value, old["imported"]["directions"]))}
+    return found
 
 
 def checkpoint(old: dict[str, Any]) -> dict[str, Any]:
     """The content of a checkpoint."""
-    processes = [_renamed_entry(process, "draw", "random") for process in old.get("processes", [])]
-    return {**old, "processes": processes}
+    found = {**old, "processes": [_with_names(process, {"draw": "random"}) for process in old.get("processes", [])]}
+    if isinstance(old.get("system"), dict):
+        found["system"] = _with_names(old["system"], STATE)
+    if old.get("best"):
+        found["best"] = {**old["best"], "name": value(old["best"]["name"])}
+    return found
 
 
 def metric(old: str) -> str:
     """The name of a metric's config file."""
     return CHOICES["metric"].get(old, old)
+
+
+def value(old: str) -> str:
+    """The name of a metric's value: `outline_x2y` -> `outline_AtoB`. Anything but text is returned as it is."""
+    if not isinstance(old, str):
+        return old
+    return re.sub(r"(?:(?<=[_/])|^)(x2y|y2x)(?=\[|$)", lambda found: DIRECTIONS[found[0]], old)
+
+
+def record(old: dict[str, Any]) -> dict[str, Any]:
+    """A record of evaluation.jsonl or of a result file, or what an experiment expects of one value."""
+    found = dict(old)
+    for key, rename in (("metric", metric), ("value", value)):
+        if isinstance(old.get(key), str):
+            found[key] = rename(old[key])
+    for key in ("values", "better"):
+        if isinstance(old.get(key), dict):
+            found[key] = {value(name): item for name, item in old[key].items()}
+    if isinstance(old.get("protocol"), dict) and "direction" in old["protocol"]:
+        found["protocol"] = {**old["protocol"], "direction": value(old["protocol"]["direction"])}
+    return found
 
 
 def moved(path: str) -> str:
@@ -195,9 +247,9 @@ def _renamed_key(key: str) -> str:
     return key
 
 
-def _renamed_entry(old: dict[str, Any], name: str, today: str) -> dict[str, Any]:
-    """The mapping with one key under another name, in the same place."""
-    return {today if key == name else key: value for key, value in old.items()}
+def _with_names(old: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """The mapping with some of its keys under other names, in the same places."""
+    return {names.get(key, key): item for key, item in old.items()}
 
 
 def _evaluate(section: dict[str, Any]) -> dict[str, Any]:
