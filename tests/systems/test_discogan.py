@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Domains
 from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
 from gan_cli.data.point_domains import MixtureDomains
-from gan_cli.losses.adversarial import NonSaturating
+from gan_cli.losses.adversarial import NonSaturating, Relativistic
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.domain_modes import DomainModes, landing, sharing
 from gan_cli.networks.discogan import DiscoGANGenerator, Discriminator, Judged, PointDiscriminator, PointTranslator
@@ -96,6 +96,16 @@ def test_the_papers_form_has_no_features() -> None:
     assert terms["B_adversarial"] == pytest.approx(0.5 * math.log(10 / 9))
 
 
+@pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()])
+def test_scores_and_features_come_from_one_pass(loss: Any) -> None:
+    """D_B sees x_AB and x_B once each, whether or not the generator's loss compares it with real images."""
+    system = DiscoGAN(Scale(2.0), Scale(-1.0), Judge(), Judge(), Objective(loss))
+    inputs: list[Tensor] = []
+    system.D_B.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    system.g_loss(BATCH)
+    assert len(inputs) == 2 and torch.equal(inputs[0], 2 * BATCH.x) and torch.equal(inputs[1], BATCH.y)
+
+
 def test_ablations_by_hand() -> None:
     one_way = OneWayGAN(Scale(2.0), Judge(), OBJECTIVE)
     features = LN3**2 + (2 * LN3) ** 2
@@ -109,10 +119,10 @@ def test_ablations_by_hand() -> None:
         "A_reconstruction": 0.2 * (3 * LN3) ** 2,
     })  # fmt: skip
     assert list(recon.d_loss(BATCH)) == list(one_way.d_loss(BATCH)) == ["B_adversarial"]
-    assert (one_way.directions, recon.directions) == (("x2y",), ("x2y", "y2x"))
+    assert (one_way.directions, recon.directions) == (("AtoB",), ("AtoB", "BtoA"))
     x = BATCH.x
-    assert torch.equal(recon.translate(x, "y2x"), -x) and torch.equal(one_way.translate(x), 2 * x)
-    assert list(disco().sample(BATCH)) == ["AB", "A", "ABA", "BA", "B", "BAB"]
+    assert torch.equal(recon.translate(x, "BtoA"), -x) and torch.equal(one_way.translate(x), 2 * x)
+    assert list(disco().sample(BATCH)) == ["A_to_B", "A", "A_to_B_to_A", "B_to_A", "B", "B_to_A_to_B"]
 
 
 def test_one_iteration_of_the_discriminators_two_of_the_generators() -> None:
@@ -199,13 +209,13 @@ def test_counts_of_modes_by_hand() -> None:
 class Game:
     """x -> the point of the circle at which mode k of x is to land; y -> x + (0.3, 0.4)."""
 
-    directions, device = ("x2y", "y2x"), torch.device("cpu")
+    directions, device = ("AtoB", "BtoA"), torch.device("cpu")
 
     def __init__(self, data: MixtureDomains, targets: list[int]) -> None:
         self.data, self.targets = data, torch.tensor(targets)
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        if direction == "y2x":
+        if direction == "BtoA":
             return self.x + torch.tensor([0.3, 0.4]).view(1, 2, 1, 1)
         self.x = image
         mode = torch.cdist(image.flatten(1), self.data.modes_x).argmin(1)

@@ -15,7 +15,7 @@ from gan_cli.losses.adversarial import LeastSquares, NonSaturating
 from gan_cli.losses.objective import Objective, WeightClip
 from gan_cli.networks import drit
 from gan_cli.systems.base import System, Terms, Turn
-from gan_cli.systems.drit import DRIT, undecided
+from gan_cli.systems.drit import DRIT, content_confusion
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import random
 
@@ -150,7 +150,7 @@ def test_random_attributes() -> None:
     assert terms["X2_adversarial"].item() == pytest.approx(sum(bce(z1 * k, 1) for k in (1, 2, 3)), rel=1e-4)
 
 
-def test_content_critic_and_its_undecided_aim() -> None:
+def test_content_critic_and_content_confusion() -> None:
     """D^c calls y's content real. Encoders want 1/2: at least ln 2 for each domain, with no gradient at score 0."""
     x, y = batch()
     s_x, s_y = x[0, 0].mean().item(), y[0, 0].mean().item()
@@ -158,7 +158,7 @@ def test_content_critic_and_its_undecided_aim() -> None:
     terms = ideal().eg_loss(batch())
     assert terms["content_adversarial"].item() == pytest.approx(bce(s_y, 0.5) + bce(s_x, 0.5))
     score = torch.tensor([0.0], requires_grad=True)
-    loss = undecided(score)
+    loss = content_confusion(score)
     loss.backward()
     assert loss.item() == pytest.approx(math.log(2)) and score.grad is not None and score.grad.item() == 0
     without = ideal(lambda_content=0.0)
@@ -202,15 +202,15 @@ def test_translate_and_transfer() -> None:
     first, second = system.translate(x), system.translate(x)
     torch.testing.assert_close(first[:, :1], x[:, :1])
     assert (first[:, 1] != second[:, 1]).all() and first[:, 1].min() > 5  # of domain y
-    assert system.translate(y, "y2x")[:, 1].max() < 5
+    assert system.translate(y, "BtoA")[:, 1].max() < 5
     torch.testing.assert_close(system.transfer(x, y), torch.cat([x[:, :1], y[:, 1:]], 1))
-    torch.testing.assert_close(system.transfer(y, x[:1], "y2x")[1, 1], x[0, 1])
+    torch.testing.assert_close(system.transfer(y, x[:1], "BtoA")[1, 1], x[0, 1])
     shown = system.sample(batch())
     assert all(images.shape == x.shape and name.isidentifier() for name, images in shown.items())
-    assert DRIT.multimodal and DRIT.directions == ("x2y", "y2x")
+    assert DRIT.multimodal and DRIT.directions == ("AtoB", "BtoA")
 
 
-# Who moves, and when
+# Which networks are trained, and when
 
 
 def small(objective: Objective | None = None, deterministic: bool = False, **options: Any) -> DRIT:
@@ -240,7 +240,7 @@ def play(system: System, turn: Turn, data: Any) -> Terms:
 
 
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_every_loss_reaches_its_movers_and_nobody_else(deterministic: bool) -> None:
+def test_every_loss_reaches_its_networks_and_no_others(deterministic: bool) -> None:
     random.seed(0)
     system = small(deterministic=deterministic)
     data = Domains(*torch.rand(2, 2, 3, 16, 16))
@@ -266,7 +266,7 @@ def test_cadence() -> None:
         assert runs.position == 6 * iteration
     assert max(float(p.detach().abs().max()) for p in system.D2_Y.parameters()) <= 0.01
     assert small(d_iter=1).turns()[0].steps == 1
-    with pytest.raises(ValueError, match="lambda_content=0 is the game without"):
+    with pytest.raises(ValueError, match="lambda_content=0 removes the content critic"):
         small(d_iter=0)
 
 

@@ -1,4 +1,4 @@
-"""DualGAN: losses by hand, who moves and how often, clipped critics, the networks of its code."""
+"""DualGAN: losses by hand, how often each network is trained, clipped critics, the networks of its code."""
 
 import itertools
 from typing import Any
@@ -97,9 +97,9 @@ def test_three_clipped_steps_of_the_critics_then_one_of_the_generators() -> None
 
 def test_translate_and_noise() -> None:
     system, u = dual(), BATCH.x
-    assert torch.equal(system.translate(u), 2 * u) and torch.equal(system.translate(u, "y2x"), u + 1)
+    assert torch.equal(system.translate(u), 2 * u) and torch.equal(system.translate(u, "BtoA"), u + 1)
     assert {name: part.flatten()[0].item() for name, part in system.sample(BATCH).items()} == {
-        "u": 1, "G_A": 2, "G_BG_A": 3, "v": 5, "G_B": 6, "G_AG_B": 12,
+        "A": 1, "A_to_B": 2, "A_to_B_to_A": 3, "B": 5, "B_to_A": 6, "B_to_A_to_B": 12,
     }  # fmt: skip
     assert not system.multimodal
     noisy = DualGAN(NoiseDropout(), NoiseDropout(), Mean(1.0), Mean(1.0), Objective(Wasserstein())).eval()

@@ -66,6 +66,14 @@ def test_size_zero_passes_through() -> None:
     assert torch.equal(pool.query(source), source) and not pool.query(source).requires_grad
 
 
+def test_images_of_another_shape_empty_the_pool() -> None:
+    """pix2pixHD's phases have other image sizes."""
+    pool = ImagePool(3)
+    pool.query(images(0, 3))
+    large = torch.full((1, 1, 4, 4), 7.0)
+    assert torch.equal(pool.query(large), large) and torch.equal(pool.images, large)
+
+
 def test_state_survives_a_checkpoint() -> None:
     random.seed(0)
     pool, other = ImagePool(3), ImagePool(3)

@@ -91,7 +91,7 @@ def counted(network: nn.Module) -> list[Any]:
     return seen
 
 
-def test_g_plays_on_the_images_that_d_saw() -> None:
+def test_g_is_trained_on_the_images_that_d_saw() -> None:
     """One pass of G for both turns, the mode-seeking term by the noises of that pass; D's turn gives G no gradient."""
     G = conditional.Generator(8, 1, 4, latent_dim=2, width=2)
     D = Stub(lambda x, y: x.flatten(1).mean(1) * y)
@@ -162,9 +162,9 @@ def noisy(**options: Any) -> Pix2PixNoise:
 PAIRS = Pairs(torch.tensor([0.5, -1.0]).view(2, 1, 1, 1), torch.tensor([1.0, 2.0]).view(2, 1, 1, 1))
 
 
-def test_generator_moves_first() -> None:
+def test_generator_is_trained_first() -> None:
     assert [turn.trains for turn in noisy().turns()] == [("generator",), ("discriminator",)]
-    assert Pix2PixNoise.multimodal and Pix2PixNoise.directions == ("x2y",)
+    assert Pix2PixNoise.multimodal and Pix2PixNoise.directions == ("AtoB",)
 
 
 def test_g_loss_of_pix2pix_with_noise() -> None:
@@ -195,7 +195,7 @@ def test_d_sees_what_g_made_before_it_moved() -> None:
     z1, z2 = (z.flatten().double() for z in drawn(2, 1))
     g, d = system.turns()
     g.loss(PAIRS)
-    system.generator.formula = lambda x, z: 100 * x  # G has moved
+    system.generator.formula = lambda x, z: 100 * x  # G has been trained
     real = torch.tensor([0.5, 3.0])
     expected = sum(2 * (k * real - 1).square().mean() for k in (1, 2))
     expected += sum((k * z).square().mean() for z in (z1, z2) for k in (1, 2))
@@ -220,9 +220,9 @@ def test_translate_draws_and_sample_shows_it() -> None:
     random.seed(0)
     first, second = system.translate(PAIRS.source), system.translate(PAIRS.source)
     assert (first != second).all()
-    assert set(system.sample(PAIRS)) == {"source", "generated1", "generated2", "generated3", "target"}
+    assert set(system.sample(PAIRS)) == {"source", "translated_1", "translated_2", "translated_3", "target"}
     with pytest.raises(KeyError):
-        system.translate(PAIRS.source, "y2x")
+        system.translate(PAIRS.source, "BtoA")
 
 
 # Networks
@@ -280,7 +280,7 @@ def test_second_critic_has_half_the_width_and_sees_half_the_size() -> None:
         multiscale.PairCritics(32, 3)
 
 
-def test_pooling_leaves_a_flat_picture_flat() -> None:
+def test_pooling_leaves_a_flat_image_flat() -> None:
     """The padding is not counted in the means."""
     D = multiscale.MultiScale([Stub(lambda x: x) for _ in range(3)])
     flat = torch.full((1, 1, 8, 8), 0.7)
@@ -298,7 +298,7 @@ def play(system: Any, turn: Turn, batch: Any) -> Terms:
     return terms
 
 
-def test_every_loss_reaches_its_movers_and_nobody_else() -> None:
+def test_every_loss_reaches_its_networks_and_no_others() -> None:
     torch.manual_seed(0)
     random.seed(0)
     G, D = unet_noise.NoiseUNet(16, 1, width=2), multiscale.PairCritics(16, 1, width=2, n_layers=1)
@@ -363,7 +363,7 @@ def test_translation_diversity_by_hand() -> None:
     """The k-th call adds k / 2 to its input: outputs differ by .5, 1, .5; the third is the partner."""
     calls = iter(range(100))
     system = SimpleNamespace(
-        multimodal=True, directions=("x2y",), device="cpu",
+        multimodal=True, directions=("AtoB",), device="cpu",
         translate=lambda image, direction: image + (next(calls) % 3) / 2,
     )  # fmt: skip
     test = SimpleNamespace(size=3, used=0)
@@ -373,10 +373,10 @@ def test_translation_diversity_by_hand() -> None:
     metric = TranslationDiversity(outputs=3)
     metric.check(system, Data())
     found = metric(evidence)
-    assert found["pixels_x2y"] == pytest.approx(2 / 3)
-    assert found["best_x2y"] == pytest.approx(0.0) and found["first_x2y"] == pytest.approx(1.0)
-    assert found["outline_x2y"] == found["outline_true_x2y"] == 0.0
-    assert found["features_x2y"] > 0 and test.used == 3
+    assert found["pixels_AtoB"] == pytest.approx(2 / 3)
+    assert found["best_AtoB"] == pytest.approx(0.0) and found["first_AtoB"] == pytest.approx(1.0)
+    assert found["outline_AtoB"] == found["outline_true_AtoB"] == 0.0
+    assert found["features_AtoB"] > 0 and test.used == 3
     assert set(found) <= set(metric.better)
 
 

@@ -1,4 +1,4 @@
-"""pix2pix: parameter counts, receptive fields, noise at test, losses by hand, who moves, sharpness."""
+"""pix2pix: parameter counts, receptive fields, noise at test, losses by hand, turns, sharpness."""
 
 import copy
 import math
@@ -214,7 +214,7 @@ def test_initial_weights() -> None:
         assert not any(m.bias.any() for m in network.modules() if getattr(m, "bias", None) is not None)
 
 
-# the game
+# the system
 
 
 class Scale(nn.Module):
@@ -263,17 +263,17 @@ def test_losses_by_hand() -> None:
     assert weighted["L1"].item() == pytest.approx(3 * math.log(3), rel=1e-6)
 
 
-@pytest.mark.parametrize("one_fake", [False, True])
-def test_one_image_for_both_turns(one_fake: bool) -> None:
+@pytest.mark.parametrize("share_fakes", [False, True])
+def test_one_image_for_both_turns(share_fakes: bool) -> None:
     """The authors' code: G(x, z) is drawn once, and G learns from the image that D saw."""
     torch.manual_seed(0)
     noisy = nn.Sequential(nn.Conv2d(1, 1, 1), NoiseDropout())
-    one = Pix2Pix(noisy, Difference(), Objective(NonSaturating()), one_fake=one_fake)
+    one = Pix2Pix(noisy, Difference(), Objective(NonSaturating()), share_fakes=share_fakes)
     made: list[Tensor] = []
     noisy.register_forward_hook(lambda _, __, image: made.append(image))
     one.d_loss(batch())
     terms = one.g_loss(batch())
-    assert len(made) == (1 if one_fake else 2)
+    assert len(made) == (1 if share_fakes else 2)
     assert terms["L1"].item() == pytest.approx(100 * (made[-1] - batch().target).abs().mean().item())
     assert torch.autograd.grad(terms["L1"], noisy[0].weight)[0].any()
 
@@ -306,19 +306,19 @@ def test_l1_alone_leaves_the_discriminator() -> None:
         assert changed == moved
 
 
-def test_translation_and_pictures() -> None:
+def test_translation_and_sample() -> None:
     torch.manual_seed(0)
     network = UNet(64, 1, width=1)
     one = Pix2Pix(network, Difference(), Objective(NonSaturating()), show=lambda x, y: y - x)
     x, y = torch.randn(2, 2, 1, 64, 64)
-    assert one.directions == ("x2y",) and one.multimodal
+    assert one.directions == ("AtoB",) and one.multimodal
     with evaluation(one, 3):
-        first, second = one.translate(x), one.translate(x, "x2y")
+        first, second = one.translate(x), one.translate(x, "AtoB")
     assert not torch.equal(first, second)  # the noise goes on
     with evaluation(one, 3):
-        pictures = one.sample(Pairs(x, y))
-    assert list(pictures) == ["x", "Gx", "y"] and torch.equal(pictures["x"], x)
-    assert torch.equal(pictures["Gx"], first - x) and torch.equal(pictures["y"], y - x)
+        images = one.sample(Pairs(x, y))
+    assert list(images) == ["source", "translated", "target"] and torch.equal(images["source"], x)
+    assert torch.equal(images["translated"], first - x) and torch.equal(images["target"], y - x)
 
 
 # sharpness
@@ -340,16 +340,16 @@ def test_sharpness_falls_with_blur() -> None:
         data = SimpleNamespace(
             value_range=(low, 1.0), test_batch=lambda start, n: Pairs(*(part[start : start + n] for part in shown))
         )
-        player = SimpleNamespace(directions=("x2y",), device="cpu", translate=lambda image, direction: translate(image))
-        evidence: Any = SimpleNamespace(system=player, data=data, test=SimpleNamespace(size=60, used=0))
+        system = SimpleNamespace(directions=("AtoB",), device="cpu", translate=lambda image, _: translate(image))
+        evidence: Any = SimpleNamespace(system=system, data=data, test=SimpleNamespace(size=60, used=0))
         return Sharpness()(evidence)
 
     truth = gradient_energy(y).mean().item()
     for low in (-1.0, 0.0):
         as_it_is = score(lambda image: image, low)
-        assert as_it_is["energy_real_x2y"] == pytest.approx(truth)
-        assert as_it_is["energy_x2y"] == pytest.approx(gradient_energy(x).mean().item())
-        assert as_it_is["sharpness_x2y"] == pytest.approx(as_it_is["energy_x2y"] / truth)
-    assert score(lambda image: image / 2)["sharpness_x2y"] == pytest.approx(as_it_is["sharpness_x2y"] / 4)
+        assert as_it_is["energy_real_AtoB"] == pytest.approx(truth)
+        assert as_it_is["energy_AtoB"] == pytest.approx(gradient_energy(x).mean().item())
+        assert as_it_is["sharpness_AtoB"] == pytest.approx(as_it_is["energy_AtoB"] / truth)
+    assert score(lambda image: image / 2)["sharpness_AtoB"] == pytest.approx(as_it_is["sharpness_AtoB"] / 4)
     with pytest.raises(ValueError, match="model=pix2pix"):
         Sharpness().check(SimpleNamespace(directions=()), None)

@@ -1,4 +1,4 @@
-"""pix2pixHD: its networks, its losses by hand, who moves in which phase, and the features of instances."""
+"""pix2pixHD: its networks, its losses by hand, what each phase trains, and the features of instances."""
 
 import copy
 from collections import deque
@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, max_pool2d
 
 from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.data.scenes import ShapesScene
-from gan_cli.losses.adversarial import LeastSquares
+from gan_cli.losses.adversarial import LeastSquares, Relativistic
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.regularizers import feature_matching_l1
 from gan_cli.metrics.segmentation import Segmentation, accuracy, confusion, mean_iou
@@ -30,7 +30,7 @@ from gan_cli.networks.vgg import VGGLoss, vgg19
 from gan_cli.systems.base import test_mode as showing
 from gan_cli.systems.instance_features import FeatureBank
 from gan_cli.systems.pix2pixhd import Pix2PixHD
-from gan_cli.systems.pix2pixhd_labels import Pix2PixHDLabels, colours
+from gan_cli.systems.pix2pixhd_labels import Pix2PixHDLabels, colors
 from gan_cli.training.schedules import EpochDecay, LinearDecay, Stages
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import random
@@ -42,7 +42,7 @@ def objective() -> Objective:
     return Objective(LeastSquares(scale=1.0))
 
 
-def labels_game(features: bool = False, enhanced: bool = True, **options: Any) -> Pix2PixHDLabels:
+def labels_model(features: bool = False, enhanced: bool = True, **options: Any) -> Pix2PixHDLabels:
     torch.manual_seed(0)
     seen = [CLASSES, 1, 3] if features else [CLASSES, 1]
     if enhanced:
@@ -102,7 +102,7 @@ def test_enhancer_adds_the_features_of_g1() -> None:
 
 def test_half_averages_what_exists() -> None:
     x = torch.arange(16.0).view(1, 1, 4, 4)
-    # the corner has 4 neighbours in the picture, the borders 6, the middle 9
+    # the corner has 4 neighbours in the image, the borders 6, the middle 9
     expected = tensor([[(0 + 1 + 4 + 5) / 4, (1 + 2 + 3 + 5 + 6 + 7) / 6],
                        [(4 + 5 + 8 + 9 + 12 + 13) / 6, (5 + 6 + 7 + 9 + 10 + 11 + 13 + 14 + 15) / 9]])
     torch.testing.assert_close(half(x)[0, 0], expected)
@@ -129,7 +129,7 @@ def test_discriminator_shows_every_layer_of_every_scale() -> None:
 @pytest.mark.parametrize("n_layers, field", [(1, 16), (2, 34), (3, 70)])
 def test_receptive_field(n_layers: int, field: int) -> None:
     D = PatchFeatures(1, width=2, n_layers=n_layers).double()
-    for layer in D.modules():  # no normalisation, whose field is the picture; every path counts
+    for layer in D.modules():  # no normalisation, whose receptive field is the image; every path counts
         if isinstance(layer, nn.InstanceNorm2d):
             layer.forward = lambda x: x  # type: ignore[method-assign]
         if isinstance(layer, nn.Conv2d):
@@ -181,7 +181,7 @@ def test_the_bank_keeps_the_newest_of_each_class() -> None:
         for value, cls in zip(features[:, 0].tolist(), classes.tolist()):
             naive[cls].append(value)
     for cls in range(3):
-        stored = bank.features[cls, : min(int(bank.seen[cls]), 4), 0]
+        stored = bank.features[cls, : min(int(bank.counts[cls]), 4), 0]
         assert sorted(stored.tolist()) == pytest.approx(sorted(naive[cls]))
 
 
@@ -189,8 +189,8 @@ def test_styles_are_centres_of_their_class() -> None:
     bank = FeatureBank(4, 2, size=8, k=2)
     bank.add(tensor([[0.0, 0], [0, 2], [10, 0], [10, 2]]), tensor([1, 1, 1, 1]))
     bank.add(tensor([[5.0, 5], [5, 5]]), tensor([3, 3]))
-    assert sorted(bank.centres(1).tolist()) == [[0, 1], [10, 1]]
-    assert bank.centres(3).tolist() == [[5, 5]] and len(bank.centres(0)) == 0
+    assert sorted(bank.centers(1).tolist()) == [[0, 1], [10, 1]]
+    assert bank.centers(3).tolist() == [[5, 5]] and len(bank.centers(0)) == 0
     classes = tensor([1, 0, 3, 1] * 50)
     with random.fork(3):
         drawn = bank.draw(classes)
@@ -219,7 +219,7 @@ def test_feature_matching_by_hand() -> None:
 
 
 class Painter(nn.Module):
-    """Every picture is `value`."""
+    """Every image is `value`."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -254,8 +254,20 @@ def test_d_sees_the_fakes_of_g_s_turn_beside_their_sources() -> None:
     system = Pix2PixHD(Painter(0.5), Means(), objective())
     source = torch.randn(2, 2, 8, 8)
     system.g_loss(Pairs(source, torch.zeros(2, 1, 8, 8)))
-    assert torch.equal(system.shown[:, :2], source) and (system.shown[:, 2] == 0.5).all()
-    assert not system.shown.requires_grad
+    assert torch.equal(system.pooled_fakes[:, :2], source) and (system.pooled_fakes[:, 2] == 0.5).all()
+    assert not system.pooled_fakes.requires_grad
+
+
+@pytest.mark.parametrize("loss", [LeastSquares(scale=1.0), Relativistic()])
+def test_one_pass_of_d_per_batch_serves_all_scales(loss: Any) -> None:
+    system = Pix2PixHD(Painter(0.5), Means(), Objective(loss))
+    passes: list[int] = []
+    system.D.register_forward_hook(lambda *_: passes.append(1))
+    batch = Pairs(torch.zeros(3, 2, 8, 8), torch.full((3, 1, 8, 8), 2.0))
+    system.g_loss(batch)
+    assert len(passes) == 2  # the fake, and the real image for feature matching
+    system.d_loss(batch)
+    assert len(passes) == 4
 
 
 def weights(seed: int = 0) -> dict[str, Tensor]:
@@ -307,8 +319,8 @@ def trainer(system: Any) -> Trainer:
     return Trainer(system, ShapesScene(16), optimizers, batch_size=2, iterations=7, seed=0)
 
 
-def moved(played: Trainer) -> set[str]:
-    """What an iteration changes; the layers of G1 and the scales of D by themselves."""
+def changed_by_iteration(played: Trainer) -> set[str]:
+    """The parameters that an iteration changes; the layers of G1 and the scales of D by themselves."""
     before = {name: value.clone() for name, value in played.system.named_parameters()}
     played.iterate()
     changed = [name for name, value in played.system.named_parameters() if not torch.equal(value, before[name])]
@@ -318,9 +330,9 @@ def moved(played: Trainer) -> set[str]:
     }
 
 
-def test_who_moves_in_which_phase() -> None:
-    played = trainer(labels_game(features=True))
-    seen = [moved(played) for _ in range(7)]
+def test_what_each_phase_trains() -> None:
+    played = trainer(labels_model(features=True))
+    seen = [changed_by_iteration(played) for _ in range(7)]
     alone, enhancer = {"G1.trunk", "G1.head", "E", "D1", "D2"}, {"G2.front", "G2.tail", "G2.head"}
     assert seen[:2] == [alone] * 2  # global_iterations: at half size, without the finest discriminator
     assert seen[2:5] == [enhancer | {"D0", "D1", "D2"}] * 3  # fixed_iterations
@@ -328,66 +340,66 @@ def test_who_moves_in_which_phase() -> None:
 
 
 def test_without_an_enhancer_there_is_one_phase() -> None:
-    played = trainer(labels_game(features=True, enhanced=False))
-    assert [moved(played) for _ in range(2)] == [{"G1.trunk", "G1.head", "E", "D0", "D1", "D2"}] * 2
+    played = trainer(labels_model(features=True, enhanced=False))
+    assert [changed_by_iteration(played) for _ in range(2)] == [{"G1.trunk", "G1.head", "E", "D0", "D1", "D2"}] * 2
 
 
-def test_g1_alone_sees_half_the_size_and_pictures_are_shown_whole() -> None:
-    system, batch = labels_game(), ShapesScene(16).train_batch(0, 0, 2)
+def test_g1_alone_sees_half_the_size_and_images_are_generated_at_full_size() -> None:
+    system, batch = labels_model(), ShapesScene(16).train_batch(0, 0, 2)
     for iteration, size in ((0, 8), (1, 8), (2, 16), (5, 16)):
         system.iteration = iteration
         system.g_loss(batch)
-        assert system.shown.shape == (2, CLASSES + 1 + 3, size, size)
+        assert system.pooled_fakes.shape == (2, CLASSES + 1 + 3, size, size)
         with showing(system, 0):
             assert system.translate(batch.maps).shape == (2, 3, 16, 16)
     system.iteration = 0
     system.g_loss(batch)
-    torch.testing.assert_close(system.shown[:, : CLASSES + 1], half(system.condition(batch)))
+    torch.testing.assert_close(system.pooled_fakes[:, : CLASSES + 1], half(system.condition(batch.maps)))
     with showing(system, 0):
-        small = system.G1(half(system.condition(batch)))
+        small = system.G1(half(system.condition(batch.maps)))
         assert torch.equal(system.translate(batch.maps)[:, :, 1::2, ::2], small)
         system.iteration = 3
-        s = system.condition(batch)
+        s = system.condition(batch.maps)
         assert torch.equal(system.translate(batch.maps), system.G2(s, system.G1(half(s), features=True)))
 
 
 def test_the_middle_of_a_run_resumes_to_the_bit() -> None:
-    whole = trainer(labels_game(features=True))
+    whole = trainer(labels_model(features=True))
     for _ in range(3):
         whole.iterate()
     state = copy.deepcopy(whole.state_dict())
     for _ in range(3):
         whole.iterate()
-    again = trainer(labels_game(features=True))
+    again = trainer(labels_model(features=True))
     again.load_state_dict(state)
     for _ in range(3):
         again.iterate()
     for name, value in whole.system.state_dict().items():
         assert torch.equal(value, again.system.state_dict()[name]), name
-    assert int(whole.system.bank.seen.sum()) > 0  # type: ignore[union-attr]
+    assert int(whole.system.bank.counts.sum()) > 0  # type: ignore[union-attr]
 
 
-# -- label maps and features in the game
+# -- label maps and features of instances
 
 
 def test_condition_by_hand() -> None:
     labels = tensor([[[0, 0, 2, 2]]]).expand(1, 1, 4)
     ids = tensor([[[0, 0, 5, 6]]])
-    system = labels_game()
-    s = system.encode(torch.stack([labels, ids], dim=1))
+    system = labels_model()
+    s = system.condition(torch.stack([labels, ids], dim=1))
     assert s.shape == (1, CLASSES + 1, 1, 4)
     assert s[0, :, 0].argmax(0).tolist() == [0, 0, 2, 2]
     assert s[0, :CLASSES].sum(0).tolist() == [[1, 1, 1, 1]] and s[0, CLASSES, 0].tolist() == [0, 1, 1, 1]
     with pytest.raises(ValueError, match="classes go from 0 to 6 here, and the map has 0 to 9"):
         system.translate(tensor([[[[0, 9]], [[0, 0]]]]))
-    with pytest.raises(ValueError, match="not pictures"):
+    with pytest.raises(ValueError, match="not images"):
         system.translate(torch.zeros(1, 3, 16, 16))
 
 
 def test_g_sees_the_mean_features_of_each_instance_and_d_does_not() -> None:
-    system, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 3)
-    s = system.condition(batch)
-    features = system.view(batch, s)[:, CLASSES + 1 :]
+    system, batch = labels_model(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 3)
+    s = system.condition(batch.maps)
+    features = system.generator_input(s, batch)[:, CLASSES + 1 :]
     values = system.E(batch.image)
     for n in range(3):
         for i in batch.maps[n, 1].unique():
@@ -395,16 +407,16 @@ def test_g_sees_the_mean_features_of_each_instance_and_d_does_not() -> None:
             wanted = values[n][:, inside].mean(1, keepdim=True).expand(-1, int(inside.sum()))
             torch.testing.assert_close(features[n][:, inside], wanted)
     system.g_loss(batch)
-    assert system.shown.shape[1] == CLASSES + 1 + 3
+    assert system.pooled_fakes.shape[1] == CLASSES + 1 + 3
     large = {int(c) for n in range(3) for c, i in batch.maps[n].flatten(1).T.unique(dim=0)
              if (batch.maps[n, 1] == i).sum() * 64 > 256}
-    assert set(system.bank.seen.nonzero()[:, 0].tolist()) == large
+    assert set(system.bank.counts.nonzero()[:, 0].tolist()) == large
 
 
 def test_translation_draws_a_style_for_each_instance() -> None:
-    system, batch = labels_game(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 4)
+    system, batch = labels_model(features=True, enhanced=False), ShapesScene(16).train_batch(0, 0, 4)
     system.g_loss(ShapesScene(16).train_batch(0, 4, 30))
-    assert system.multimodal and not labels_game().multimodal and system.sampling_networks == ("G1", "E")
+    assert system.multimodal and not labels_model().multimodal and system.sampling_networks == ("G1", "E")
     with showing(system, 1):
         first, second = system.translate(batch.maps), system.translate(batch.maps)
     with showing(system, 1):
@@ -413,32 +425,32 @@ def test_translation_draws_a_style_for_each_instance() -> None:
         numbers, n = number(batch.maps[:, 1])
         zeros = spread(torch.zeros(n, 3), numbers)
         own = system.translate_labels(batch.maps[:, 0], batch.maps[:, 1], zeros)
-        assert torch.equal(own, system.G1(torch.cat([system.encode(batch.maps), zeros], dim=1)))
+        assert torch.equal(own, system.G1(torch.cat([system.condition(batch.maps), zeros], dim=1)))
 
 
 def test_a_style_from_an_example() -> None:
-    system = labels_game(features=True, enhanced=False)
+    system = labels_model(features=True, enhanced=False)
     example = ShapesScene(16).train_batch(0, 0, 1)
     with showing(system, 0):
         # the example's own map: each class in its mean, which for one instance of a class is that instance's
-        s = system.condition(example)
-        numbers, means, pixels, classes = system.instances(example)
+        s = system.condition(example.maps)
+        numbers, means, pixels, classes = system.encode_instances(*example)
         rows = torch.stack([
             (means * pixels[:, None])[classes == c].sum(0) / pixels[classes == c].sum() for c in classes
         ])
         wanted = system.G1(torch.cat([s, spread(rows, numbers)], dim=1))
-        torch.testing.assert_close(system.transfer(example.maps, example), wanted)
+        torch.testing.assert_close(system.translate_like(example.maps, example), wanted)
         with pytest.raises(ValueError, match="no features of instances"):
-            labels_game().transfer(example.maps, example)
+            labels_model().translate_like(example.maps, example)
 
 
-def test_sample_names_its_pictures() -> None:
-    system, batch = labels_game(features=True), ShapesScene(16).train_batch(0, 0, 2)
+def test_sample_names_its_images() -> None:
+    system, batch = labels_model(features=True), ShapesScene(16).train_batch(0, 0, 2)
     with showing(system, 0):
         named = system.sample(batch)
-    assert list(named) == ["labels", "fake", "drawn", "real"]
+    assert list(named) == ["labels", "translated", "random_features", "target"]
     assert {tuple(image.shape) for image in named.values()} == {(2, 3, 16, 16)}
-    table = colours(torch.arange(CLASSES)[None, None], CLASSES)[0, :, 0].T
+    table = colors(torch.arange(CLASSES)[None, None], CLASSES)[0, :, 0].T
     assert table[0].tolist() == [1, 1, 1] and len(table[:-1].unique(dim=0)) == CLASSES - 1
 
 
@@ -451,7 +463,7 @@ def test_settings_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="0 iterations or more"):
         Pix2PixHD(G1, D, objective(), LocalEnhancer(16, [3], 3, width=2), global_iterations=-1)
     with pytest.raises(ValueError, match="global_iterations is 1 or more"):
-        labels_game(features=True, global_iterations=0)
+        labels_model(features=True, global_iterations=0)
 
 
 # -- the measure
@@ -464,7 +476,7 @@ def test_segmentation_by_hand() -> None:
     assert accuracy(table) == pytest.approx(4 / 6)
     assert mean_iou(table) == pytest.approx((2 / 3 + 2 / 3 + 0 + 0) / 4)  # class 4 does not occur
     with pytest.raises(ValueError, match="dataset=shapes_scene"):
-        Segmentation().check(labels_game(), type("Set", (), {"batch_type": LabelMaps}))
+        Segmentation().check(labels_model(), type("Set", (), {"batch_type": LabelMaps}))
 
 
 def test_the_rate_falls_in_each_stage() -> None:

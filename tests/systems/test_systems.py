@@ -1,4 +1,4 @@
-"""Each game by its paper: who moves, what each loss is worth by hand, and where its gradients go."""
+"""The models by their papers: which networks are trained, losses by hand, and where the gradients flow."""
 
 import math
 from typing import Any
@@ -17,14 +17,16 @@ from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.infogan import InfoGAN, categorical_information, continuous_information
+from gan_cli.systems.many_fakes import ManyFakesGAN
+from gan_cli.systems.shared_fakes import SharedFakesGAN
 from gan_cli.utils import random
 
 SIZE = 8
 
 
-def gan(objective: Objective | None = None, **options: Any) -> GAN:
+def gan(kind: type[GAN] = GAN, objective: Objective | None = None, **options: Any) -> GAN:
     torch.manual_seed(0)
-    return GAN(
+    return kind(
         mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), mlp.ToyDiscriminator(1, 2, widths=[8]),
         objective or Objective(NonSaturating()), latent_dim=3, **options,
     )  # fmt: skip
@@ -67,7 +69,7 @@ def batch_for(system: System) -> Any:
 
 
 def play(system: System, turn: Turn, batch: Any) -> Terms:
-    """The turn's loss, backward, with only `moves` trainable, as the trainer does."""
+    """Loss and gradients of a turn, with only the networks in `trains` trainable, as in the trainer."""
     for name, network in system.named_children():
         network.requires_grad_(name in turn.trains)
     system.zero_grad()
@@ -77,14 +79,14 @@ def play(system: System, turn: Turn, batch: Any) -> Terms:
 
 
 @pytest.mark.parametrize(
-    "game",
+    "system",
     [
-        gan(), gan(Objective(Wasserstein(), GradientPenalty(), critic_steps=5)),
+        gan(), gan(objective=Objective(Wasserstein(), GradientPenalty(), critic_steps=5)),
         conditional_gan(), conditional_gan(Objective(Wasserstein(), GradientPenalty())),
         info_gan(), info_gan(fix_std=False), cycle_gan(), cycle_gan(lambda_identity=0.5),
     ],
 )  # fmt: skip
-def test_every_loss_reaches_its_movers_and_nobody_else(system: System) -> None:
+def test_every_loss_has_gradients_for_the_trained_networks_only(system: System) -> None:
     random.seed(0)
     for turn in system.turns():
         terms = play(system, turn, batch_for(system))
@@ -98,7 +100,7 @@ def test_every_loss_reaches_its_movers_and_nobody_else(system: System) -> None:
                 assert all(g is None for g in grads), name
 
 
-@pytest.mark.parametrize("game", [gan(), conditional_gan(), info_gan(), cycle_gan()])
+@pytest.mark.parametrize("system", [gan(), conditional_gan(), info_gan(), cycle_gan()])
 def test_samples_have_the_shape_of_the_data(system: System) -> None:
     system.eval()
     batch = batch_for(system)
@@ -110,7 +112,7 @@ def test_samples_have_the_shape_of_the_data(system: System) -> None:
 
 
 def test_algorithm_1() -> None:
-    system = gan(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=WarmUp()))
+    system = gan(objective=Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=WarmUp()))
     d, g = system.turns()
     assert (d.trains, d.steps, g.trains, g.steps) == (("discriminator",), 100, ("generator",), 1)
     system.iteration = 30
@@ -121,48 +123,60 @@ def test_algorithm_1() -> None:
     assert max(p.abs().max() for p in system.generator.parameters()) > 0.01
 
 
-def counted(system: GAN) -> list[Tensor]:
-    """What G is given from now on."""
-    seen: list[Tensor] = []
-    system.generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    return seen
+def record_inputs(system: GAN) -> list[Tensor]:
+    """The list of G's inputs from now on."""
+    recorded: list[Tensor] = []
+    system.generator.register_forward_pre_hook(lambda _, inputs: recorded.append(inputs[0]))
+    return recorded
 
 
-@pytest.mark.parametrize("one_fake", [False, True])
-def test_one_fake_for_both_turns(one_fake: bool) -> None:
-    """G's gradient through the kept images is that of drawing the same z again; D's turn gives G none."""
-    system, x = gan(one_fake=one_fake), Images(torch.randn(5, 2, 1, 1))
-    seen = counted(system)
+@pytest.mark.parametrize("share_fakes", [False, True])
+def test_fakes_that_both_turns_share(share_fakes: bool) -> None:
+    """G's gradient through the shared images is that of generating them again from the same z; D's turn gives G none."""
+    system, x = gan(SharedFakesGAN, share_fakes=share_fakes), Images(torch.randn(5, 2, 1, 1))
+    inputs = record_inputs(system)
     d, g = system.turns()
     system.generator.requires_grad_(False)
     sum(d.loss(x).values()).backward()  # type: ignore[union-attr]
     assert all(p.grad is None for p in system.generator.parameters())
     assert not any(p.requires_grad for p in system.generator.parameters())
     with torch.no_grad():
-        system.discriminator.layers[1].weight.add_(0.1)  # D has moved
+        system.discriminator.layers[1].weight.add_(0.1)  # as after D's step
     system.generator.requires_grad_(True)
     sum(g.loss(x).values()).backward()  # type: ignore[union-attr]
-    assert len(seen) == (1 if one_fake else 2)
-    found = [p.grad.clone() for p in system.generator.parameters()]  # type: ignore[union-attr]
+    assert len(inputs) == (1 if share_fakes else 2)
+    gradients = [p.grad.clone() for p in system.generator.parameters()]  # type: ignore[union-attr]
     system.generator.zero_grad()
-    fake = system.generator(seen[-1])
+    fake = system.generator(inputs[-1])
     sum(system.objective.g_loss(system.discriminator, fake, x.image).values()).backward()  # type: ignore[union-attr]
-    for ours, p in zip(found, system.generator.parameters(), strict=True):
-        assert ours.any() or p.dim() == 1
-        torch.testing.assert_close(ours, p.grad)
+    for gradient, p in zip(gradients, system.generator.parameters(), strict=True):
+        assert gradient.any() or p.dim() == 1
+        torch.testing.assert_close(gradient, p.grad)
     g.loss(x)
-    assert len(seen) == (3 if one_fake else 4)  # nothing is left over: a second call draws
+    assert len(inputs) == (3 if share_fakes else 4)  # no images are stored any more: a second call generates
 
 
-def test_one_fake_needs_one_step_of_d() -> None:
-    system, x = gan(Objective(NonSaturating(), critic_steps=2), one_fake=True), Images(torch.randn(5, 2, 1, 1))
-    seen = counted(system)
+def test_algorithm_1_with_several_steps_of_d_shares_no_fakes() -> None:
+    objective, x = Objective(NonSaturating(), critic_steps=2), Images(torch.randn(5, 2, 1, 1))
+    system = gan(SharedFakesGAN, objective)
+    inputs = record_inputs(system)
     for turn in system.turns():
         for _ in range(turn.steps):
             turn.loss(x)
-    assert len(seen) == 3
-    with pytest.raises(ValueError, match="one_fake"):
-        gan(one_fake=True, fakes_per_real=2)
+    assert len(inputs) == 3
+
+
+def test_many_fakes_per_real_in_the_turn_of_g() -> None:
+    """D sees as many fakes as reals, G's turn three times as many."""
+    system, x = gan(ManyFakesGAN, Objective(Wasserstein()), fakes_per_real=3), Images(torch.randn(5, 2, 1, 1))
+    inputs = record_inputs(system)
+    d, g = system.turns()
+    d.loss(x)
+    loss = g.loss(x)["adversarial"]
+    assert [len(z) for z in inputs] == [5, 15]
+    torch.testing.assert_close(loss, -system.discriminator(system.generator(inputs[1])).mean())
+    with pytest.raises(ValueError, match="at least 1"):
+        gan(ManyFakesGAN, fakes_per_real=0)
 
 
 def test_gan_losses_by_hand() -> None:
@@ -345,78 +359,3 @@ def test_infogan_labels_set_the_first_code_and_classify_reads_it() -> None:
 def test_infogan_needs_a_code() -> None:
     with pytest.raises(ValueError, match="at least one code"):
         InfoGAN(*[nn.Identity()] * 4, Objective(NonSaturating()), categorical=[], continuous=0)
-
-
-# CycleGAN
-
-
-class Affine(nn.Module):
-    def __init__(self, scale: float, shift: float = 0.0) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.tensor(scale)), shift
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x + self.shift
-
-
-def by_hand(**options: Any) -> CycleGAN:
-    """G doubles, F adds one, D_X is the image itself, D_Y thrice the image."""
-    return CycleGAN(
-        Affine(2.0), Affine(1.0, 1.0), Affine(1.0), Affine(3.0), Objective(LeastSquares(scale=1.0)), **options
-    )
-
-
-def test_cyclegan_losses_by_hand() -> None:
-    system = by_hand(lambda_identity=0.5)
-    batch = Domains(torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 5.0))
-    terms = {name: term.item() for name, term in system.g_loss(batch).items()}
-    assert terms == {
-        "G_adversarial": (3 * 2.0 - 1) ** 2,      # D_Y(G(x)) = 6, wants 1
-        "F_adversarial": (6.0 - 1) ** 2,          # D_X(F(y)) = 6
-        "cycle_x": 10 * abs(3.0 - 1),             # F(G(x)) = 3
-        "cycle_y": 10 * abs(12.0 - 5),            # G(F(y)) = 12
-        "identity_x": 5 * abs(2.0 - 1),           # F(x) = 2
-        "identity_y": 5 * abs(10.0 - 5),          # G(y) = 10
-    }
-    assert system.d_y_loss(batch)["adversarial"].item() == ((15.0 - 1) ** 2 + 6.0**2) / 2
-    assert system.d_x_loss(batch)["adversarial"].item() == ((1.0 - 1) ** 2 + 6.0**2) / 2
-
-
-def test_no_identity_term_by_default() -> None:
-    system = by_hand()
-    terms = system.g_loss(Domains(torch.ones(1, 1, 2, 2), torch.ones(1, 1, 2, 2)))
-    assert list(terms) == ["G_adversarial", "F_adversarial", "cycle_x", "cycle_y"]
-
-
-def test_cyclegan_turns() -> None:
-    assert [(turn.name, turn.trains) for turn in by_hand().turns()] == [
-        ("G", ("G", "F")), ("D_Y", ("D_Y",)), ("D_X", ("D_X",)),
-    ]  # fmt: skip
-
-
-def test_cyclegan_feeds_each_pool_once_an_iteration() -> None:
-    system = by_hand(pool_size=3)
-    for i in range(2):
-        batch = Domains(torch.full((1, 1, 2, 2), float(i)), torch.full((1, 1, 2, 2), 10.0 + i))
-        for turn in system.turns():
-            turn.loss(batch)
-    assert system.pool_y.images[:, 0, 0, 0].tolist() == [0.0, 2.0]          # G(x)
-    assert system.pool_x.images[:, 0, 0, 0].tolist() == [11.0, 12.0]        # F(y)
-    assert not system.shown_x.requires_grad and not system.shown_y.requires_grad
-
-
-def test_pools_reach_the_checkpoint() -> None:
-    system, other = by_hand(), by_hand()
-    system.g_loss(batch_for(system))
-    other.load_state_dict(system.state_dict())
-    assert len(other.pool_x.images) == 3 and torch.equal(other.pool_y.images, system.pool_y.images)
-
-
-def test_translate() -> None:
-    system, x = by_hand(), torch.ones(1, 1, 2, 2)
-    assert system.directions == ("x2y", "y2x")
-    assert torch.equal(system.translate(x, "x2y"), 2 * x) and torch.equal(system.translate(5 * x, "y2x"), 6 * x)
-    pictures = system.sample(Domains(x, 5 * x))
-    assert {name: picture[0, 0, 0, 0].item() for name, picture in pictures.items()} == {
-        "x": 1, "Gx": 2, "FGx": 3, "y": 5, "Fy": 6, "GFy": 12,
-    }  # fmt: skip
