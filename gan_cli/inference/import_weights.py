@@ -22,7 +22,7 @@ from gan_cli.utils.errors import GanError
 
 Weights = dict[str, Tensor]
 
-MODELS = {"cyclegan": {"G": "x2y", "F": "y2x"}, "pix2pix": {"generator": "x2y"}}
+MODELS = {"cyclegan": {"G": "AtoB", "F": "BtoA"}, "pix2pix": {"generator": "AtoB"}}
 """The networks of each model that can be imported, and the direction in which each translates."""
 UNUSED = ("running_mean", "running_var", "num_batches_tracked")  # both games normalise with the picture's statistics
 

@@ -76,21 +76,21 @@ def test_held_out_samples_are_never_counted_twice() -> None:
 class Swap(nn.Module):
     """Translates by changing the sign, so that the direction can be told."""
 
-    directions = ("x2y", "y2x")
+    directions = ("AtoB", "BtoA")
     device = torch.device("cpu")
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
         return -image
 
 
-@pytest.mark.parametrize(("direction", "source"), [("x2y", 0), ("y2x", 1), (None, 0)])
+@pytest.mark.parametrize(("direction", "source"), [("AtoB", 0), ("BtoA", 1), (None, 0)])
 def test_translations_are_scored_in_the_target_domain(direction: str | None, source: int) -> None:
     data = ShapesStripes(image_size=8, size=30)
     found = samples.from_model(Swap(), data, 20, direction=direction)
     batch = data.test_batch(0, len(found.generated))
     assert torch.equal(found.generated.take().image, -batch[source])
     assert torch.equal(found.test.take().image, batch[1 - source])
-    assert found.generated.split == f"translated {direction or 'x2y'}"
+    assert found.generated.split == f"translated {direction or 'AtoB'}"
     assert found.train.key != found.test.key
 
 

@@ -42,7 +42,7 @@ def test_onnx_of_a_translator(runs: Path) -> None:
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     sheet = export(runs / "cycle", "format=onnx", "network=F")
-    assert sheet["direction"] == "y2x" and sheet["largest_difference_from_the_run"] <= 1e-4
+    assert sheet["direction"] == "BtoA" and sheet["largest_difference_from_the_run"] <= 1e-4
     (image,) = sheet["inputs"]
     assert image["shape"] == ["batch", 3, "height", "width"] and image["range"] == [-1, 1]
     assert "multiples of 4, 8 or more" in image["resize"]
@@ -51,9 +51,9 @@ def test_onnx_of_a_translator(runs: Path) -> None:
     found = torch.from_numpy(session.run(None, {image["name"]: x.numpy()})[0])
     run = TrainedRun(runs / "cycle", device="cpu")
     with run.test_mode(0) as system:
-        expected = system.translate(x, "y2x")  # type: ignore[operator]
+        expected = system.translate(x, "BtoA")  # type: ignore[operator]
         assert torch.allclose(found, expected, atol=1e-4)
-        assert not torch.allclose(found, system.translate(x, "x2y"), atol=1e-4)  # type: ignore[operator]
+        assert not torch.allclose(found, system.translate(x, "AtoB"), atol=1e-4)  # type: ignore[operator]
 
 
 def test_program_of_a_generator(runs: Path) -> None:
@@ -139,7 +139,7 @@ def test_other_noise_inside_is_refused() -> None:
         ("format=tflite", "choose one of onnx, torch, safetensors"),
         ("format=torch network=H", "network=H: CycleGAN has G, F, D_X, D_Y"),
         ("format=torch network=D_X", "network=D_X plays no part in it"),
-        ("format=torch direction=a2b", "choose one of x2y, y2x"),
+        ("format=torch direction=a2b", "choose one of AtoB, BtoA"),
     ],
 )
 def test_what_is_refused(options: str, words: str, runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,10 +72,10 @@ def test_both_translators_of_cyclegan(here: Path) -> None:
     run = TrainedRun(Path("run"), device="cpu")
     assert run.iteration == 0
     with run.test_mode(0) as system:
-        for name, direction in (("G", "x2y"), ("F", "y2x")):
+        for name, direction in (("G", "AtoB"), ("F", "BtoA")):
             assert torch.allclose(system.translate(x, direction), networks[name](x), atol=1e-6)
     facts = json.loads(Path("run/provenance.json").read_text())["imported"]
-    assert facts["directions"] == ["x2y", "y2x"] and facts["files"]["F"]["file"] == "latest_net_G_F.pth"
+    assert facts["directions"] == ["AtoB", "BtoA"] and facts["files"]["F"]["file"] == "latest_net_G_F.pth"
     assert re.fullmatch(r"[0-9a-f]{64}", facts["files"]["G"]["sha256"])
 
 
@@ -92,7 +92,7 @@ def test_older_files(here: Path) -> None:
     assert main.main(["import", "old.pth", "size=24", "out=run"]) == 0
     x = torch.rand(1, 3, 16, 16)
     with TrainedRun(Path("run"), device="cpu").test_mode(0) as system:
-        assert torch.allclose(system.translate(x, "x2y"), network(x), atol=1e-6)
+        assert torch.allclose(system.translate(x, "AtoB"), network(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [32, 128])
@@ -132,14 +132,14 @@ def test_one_direction_translates_and_the_other_is_refused(here: Path, capsys: p
     torch.save(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict()), "horse2zebra.pth")
     assert main.main(["import", "horse2zebra.pth", "size=24"]) == 0
     run = "outputs/imported/horse2zebra"
-    assert "G imported (x2y), random weights in F, D_X, D_Y" in capsys.readouterr().out
+    assert "G imported (AtoB), random weights in F, D_X, D_Y" in capsys.readouterr().out
     Path("photos").mkdir()
     Image.fromarray(np.full((17, 22, 3), 90, dtype=np.uint8)).save("photos/a.png")
     assert main.main(["translate", run, "input=photos", "output=out"]) == 0
     with Image.open("out/a.png") as image:
         assert image.size == (22, 17)
-    assert main.main(["translate", run, "input=photos", "output=back", "direction=y2x"]) == 2
-    assert "direction=y2x: choose one of x2y" in capsys.readouterr().err
+    assert main.main(["translate", run, "input=photos", "output=back", "direction=BtoA"]) == 2
+    assert "direction=BtoA: choose one of AtoB" in capsys.readouterr().err
     state = checkpoint.load(Path(run, "checkpoints/last.pt"))
     assert state["iteration"] == 0 and {"optimizers", "processes", "position"} <= state.keys()
 

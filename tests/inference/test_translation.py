@@ -198,7 +198,7 @@ def test_sizes_and_names_are_kept(runs: Path, photos: Path, capsys: pytest.Captu
     assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 0
     assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png"}
     assert pixels("out/a.png").shape == (20, 24, 3) and pixels("out/b.png").shape == (19, 17, 3)
-    assert "2 of 2 images translated x2y" in (said := capsys.readouterr().out) and f"1 {PADDED}" in said
+    assert "2 of 2 images translated AtoB" in (said := capsys.readouterr().out) and f"1 {PADDED}" in said
     whole_folder = pixels("out/b.png")
     assert main.main(["translate", f"{runs}/cycle", "input=photos/b.png", "output=one", "seed=5"]) == 0  # no noise
     assert np.array_equal(pixels("one/b.png"), whole_folder)
@@ -246,7 +246,7 @@ class Dyed(nn.Module):
     """Takes the mean colour of the style."""
 
     def transfer(self, image: Tensor, style: Tensor, direction: str) -> Tensor:
-        assert style.shape[2:] == (16, 16) and direction == "x2y"
+        assert style.shape[2:] == (16, 16) and direction == "AtoB"
         return style.mean((2, 3), keepdim=True).expand_as(image)
 
 
@@ -273,7 +273,7 @@ def test_a_style_from_each_picture(runs: Path, photos: Path, monkeypatch: pytest
         ("input=photos output=out n=3", "n=3: CycleGAN draws no noise"),
         ("input=photos output=out n=0", "at least one output"),
         ("input=photos output=out style=photos", "takes no style"),
-        ("input=photos output=out direction=x2z", "choose one of x2y, y2x"),
+        ("input=photos output=out direction=AtoC", "choose one of AtoB, BtoA"),
         ("input=photos output=out tile=4", "tile=4"),
     ],
 )

@@ -72,23 +72,23 @@ def test_the_page_needs_nothing_from_elsewhere(client: Any) -> None:
 
 def test_about(client: Any) -> None:
     about = client.get("/about").get_json()
-    assert about["model"] == "CycleGAN" and about["directions"] == ["x2y", "y2x"] and about["size"] == 16
+    assert about["model"] == "CycleGAN" and about["directions"] == ["AtoB", "BtoA"] and about["size"] == 16
     assert about["outputs"] == 1 and about["colors"] is None and about["style"] is False
 
 
 def test_a_picture_is_translated_as_the_run_does(client: Any, run: Path) -> None:
-    found = client.post("/translate", data={"image": png("teal"), "direction": "y2x"}).get_json()
+    found = client.post("/translate", data={"image": png("teal"), "direction": "BtoA"}).get_json()
     (output,) = (decoded(url) for url in found["outputs"])
     x = torch.tensor([0.0, 128.0, 128.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16) / 127.5 - 1
     with TrainedRun(run, device="cpu").test_mode(0) as system:
-        expected = system.translate(x, "y2x")[0].permute(1, 2, 0)  # type: ignore[operator]
+        expected = system.translate(x, "BtoA")[0].permute(1, 2, 0)  # type: ignore[operator]
     assert np.abs(output - (expected.numpy() + 1) * 127.5).max() <= 0.51
     other = client.post("/translate", data={"image": png("teal", (19, 30))}).get_json()
     assert decoded(other["outputs"][0]).shape == (30, 19, 3) and "padded" in other["adaptation"]
 
 
 def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
-    for direction, at in (("x2y", 0), ("y2x", 1)):
+    for direction, at in (("AtoB", 0), ("BtoA", 1)):
         found = decoded(client.get(f"/example?index=2&direction={direction}").get_json()["image"])
         raw = page.run.data.test_batch(2, 1)[at]
         assert raw is not None and np.abs(found - (raw[0].permute(1, 2, 0).numpy() + 1) * 127.5).max() <= 0.51
@@ -101,7 +101,7 @@ def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
         ({"image": (io.BytesIO(b"no picture"), "a.png")}, "image: not an image"),
         ({"image": (io.BytesIO(b""), "a.png")}, "image: empty file"),
         ({"image": png(size=(2049, 1))}, "2048 pixels a side at most"),
-        ({"image": png(), "direction": "x2z"}, "choose one of x2y, y2x"),
+        ({"image": png(), "direction": "AtoC"}, "choose one of AtoB, BtoA"),
         ({"image": png(), "n": "99"}, "1 to 16 outputs"),
         ({"image": png(), "seed": "-1"}, "seed must be a whole number"),
     ],

@@ -546,14 +546,14 @@ def test_conditional_accuracy() -> None:
 
 
 class Translator:
-    directions = ("x2y", "y2x")
+    directions = ("AtoB", "BtoA")
     device = torch.device("cpu")
 
     def __init__(self, offset: float) -> None:
         self.offset = offset
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        return image + self.offset * (1 if direction == "x2y" else -1)
+        return image + self.offset * (1 if direction == "AtoB" else -1)
 
 
 @pytest.mark.parametrize("value_range, factor", [((-1.0, 1.0), 1), ((0.0, 1.0), 2)])
@@ -570,11 +570,11 @@ def test_partner_in_units_of_minus_one_to_one(value_range, factor) -> None:
     system = Translator(0.03)  # .07 are missing, either way
     values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
     assert set(values) == set(PartnerL1.better)
-    assert values["x2y"] == pytest.approx(0.07 * factor, rel=1e-4) == values["y2x"]
+    assert values["AtoB"] == pytest.approx(0.07 * factor, rel=1e-4) == values["BtoA"]
     assert values["identity"] == pytest.approx(0.1 * factor, rel=1e-4)
-    assert values["psnr_x2y"] == pytest.approx(20 * math.log10(2 / (0.07 * factor)), rel=1e-4)
+    assert values["psnr_AtoB"] == pytest.approx(20 * math.log10(2 / (0.07 * factor)), rel=1e-4)
     assert values["psnr_identity"] == pytest.approx(20 * math.log10(2 / (0.1 * factor)), rel=1e-4)
-    assert values["ssim_identity"] < values["ssim_x2y"] < 1
+    assert values["ssim_identity"] < values["ssim_AtoB"] < 1
 
 
 def test_partner_compares_outlines() -> None:
@@ -593,9 +593,9 @@ def test_partner_compares_outlines() -> None:
             return image + 0.25
 
     values = PartnerL1()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
-    assert values["outline_x2y"] == values["outline_identity"] == pytest.approx(2 / 15)
-    assert values["x2y"] == pytest.approx(1.0)
-    assert PartnerL1.better["outline_x2y"] == PartnerL1.better["outline_y2x"] == "lower"
+    assert values["outline_AtoB"] == values["outline_identity"] == pytest.approx(2 / 15)
+    assert values["AtoB"] == pytest.approx(1.0)
+    assert PartnerL1.better["outline_AtoB"] == PartnerL1.better["outline_BtoA"] == "lower"
 
 
 def test_partner_with_the_style_of_the_partner() -> None:
@@ -603,14 +603,14 @@ def test_partner_with_the_style_of_the_partner() -> None:
 
     class Styled(Translator):
         def transfer(self, image: Tensor, style: Tensor, direction: str) -> Tensor:
-            assert direction in ("x2y", "y2x")
+            assert direction in ("AtoB", "BtoA")
             return style
 
     data, system = ShapesStripes(16), Styled(0.03)
     both = [PartnerL1(style=style) for style in (False, True)]
     found = evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data)
     free, given = (metric(found) for metric in both)
-    assert given["x2y"] == given["y2x"] == given["outline_x2y"] == 0 < free["x2y"]
+    assert given["AtoB"] == given["BtoA"] == given["outline_AtoB"] == 0 < free["AtoB"]
     assert given["identity"] == free["identity"] > 0
     both[1].check(system, data)
     with pytest.raises(ValueError, match=r"style=true .* model=drit"):
@@ -630,11 +630,11 @@ def test_partner_of_known_scenes_and_of_paired_data() -> None:
             first = (whole[at] - image[:1]).flatten(1).abs().sum(1).argmin()
             return whole[1 - at][first : first + len(image)]
 
-    for data, directions in ((ShapesStripes(16), ("x2y", "y2x")), (ShapesEdges(16), ("x2y",))):
+    for data, directions in ((ShapesStripes(16), ("AtoB", "BtoA")), (ShapesEdges(16), ("AtoB",))):
         system = Perfect(data, directions)
         PartnerL1().check(system, data)
         values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
-        assert values["x2y"] == 0 and values["ssim_x2y"] == pytest.approx(1) and values["psnr_x2y"] > 100
+        assert values["AtoB"] == 0 and values["ssim_AtoB"] == pytest.approx(1) and values["psnr_AtoB"] > 100
         assert all(values[name] == 0 for name in directions) and set(values) <= set(PartnerL1.better)
         whole = data.test_batch(0, 60)
         assert values["identity"] == pytest.approx(l1(*whole), rel=1e-6) and values["ssim_identity"] < 0.9

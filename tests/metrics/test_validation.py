@@ -379,7 +379,7 @@ class Game(torch.nn.Module):
         self.objective, self.directions = Objective(adversarial or NonSaturating()), directions
 
     def translate(self, image: Tensor, direction: str) -> Tensor:
-        return image * (10 if direction == "x2y" else 0.01)
+        return image * (10 if direction == "AtoB" else 0.01)
 
 
 def points(*values: tuple[float, float]) -> Tensor:
@@ -413,12 +413,12 @@ def test_samples_that_cannot_be_compared_say_nothing() -> None:
 
 
 def test_translations_are_compared_with_the_other_domain() -> None:
-    monitor = Monitor(Game(directions=("x2y", "y2x")))  # type: ignore[arg-type]
+    monitor = Monitor(Game(directions=("AtoB", "BtoA")))  # type: ignore[arg-type]
     batch = Domains(x=points((0, 0), (1, 0)), y=points((0, 0), (0, 5)))
     found = monitor.diversity(batch, {"x": batch.x})
-    assert found == {"monitor/diversity/x2y": pytest.approx(10 / 5), "monitor/diversity/y2x": pytest.approx(0.05 / 1)}
-    found["monitor/diversity/y2x"] = 0.04
-    assert monitor.alike(3, found)[0].startswith("warning: samples of iteration 3 (y2x) look alike: ")
+    assert found == {"monitor/diversity/AtoB": pytest.approx(10 / 5), "monitor/diversity/BtoA": pytest.approx(0.05 / 1)}
+    found["monitor/diversity/BtoA"] = 0.04
+    assert monitor.alike(3, found)[0].startswith("warning: samples of iteration 3 (BtoA) look alike: ")
 
 
 def logged(d_loss: float, norm: float) -> dict[str, float]:

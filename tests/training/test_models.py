@@ -166,7 +166,7 @@ def test_sample_and_translate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Image.new("RGB", (48, 40), "red").save(folder / "a.jpg")
     Image.new("L", (32, 32), 99).save(folder / "grey.png")
     Image.new("RGB", (35, 32)).save(folder / "odd.png")
-    assert main(["translate", "cycle", "input=photos", "output=painted", "direction=y2x"]) == 0
+    assert main(["translate", "cycle", "input=photos", "output=painted", "direction=BtoA"]) == 0
     assert sorted(p.name for p in Path("painted").iterdir()) == ["a.png", "grey.png", "odd.png"]
     for name, size in (("a", (48, 40)), ("odd", (35, 32))):
         with Image.open(f"painted/{name}.png") as image:
