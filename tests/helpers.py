@@ -6,12 +6,19 @@ import struct
 from pathlib import Path
 
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from torch import Tensor
 
+from gan_cli.config.composer import Composer, arguments, without_hydra
+
 TRAIN, TEST = 20, 6
 RAW = Path("MNIST", "raw")
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration of `gan train *overrides`."""
+    return without_hydra(Composer(arguments([])).compose(arguments(overrides).overrides))
 
 
 def idx(values: Tensor) -> bytes:

@@ -54,6 +54,7 @@ MODULES = {
 """Module of version 0.1 -> module today, both below gan_cli."""
 
 CLASSES = {
+    "data.lab.Colours": "data.lab_color.LabToRGB",
     "data.toy.Grid": "data.gaussians.GaussianGrid",
     "divergences.GAN": "losses.divergences.GANDivergence",
     "kernels.Sum": "losses.kernels.SumKernel",
@@ -67,8 +68,22 @@ CLASSES = {
     "metrics.modes.Modes": "metrics.modes.ModeCoverage",
     "metrics.neighbours.NearestNeighbourTest": "metrics.nearest_neighbors.OneNearestNeighborTest",
     "metrics.translation.PartnerL1": "metrics.paired_translation.PairedTranslation",
+    "networks.discogan.PointTranslator": "networks.discogan.PointGenerator",
     "networks.discogan.Translator": "networks.discogan.DiscoGANGenerator",
+    "networks.drit.Concatenating": "networks.drit.ConcatenatingGenerator",
+    "networks.drit.Content": "networks.drit.ContentEncoder",
+    "networks.drit.ContentCritic": "networks.drit.ContentDiscriminator",
+    "networks.drit.Critics": "networks.drit.Discriminator",
+    "networks.drit.DeterministicAttribute": "networks.drit.DeterministicAttributeEncoder",
+    "networks.drit.FeatureWise": "networks.drit.FeatureWiseGenerator",
+    "networks.drit.VariationalAttribute": "networks.drit.VariationalAttributeEncoder",
+    "networks.ebgan.ToyAutoEncoder": "networks.ebgan.PointAutoEncoder",
+    "networks.features.ToyFeatures": "networks.features.PointFeatures",
+    "networks.mlp.ToyDiscriminator": "networks.mlp.PointDiscriminator",
+    "networks.mlp.ToyGenerator": "networks.mlp.PointGenerator",
+    "networks.multiscale.PairCritics": "networks.multiscale.MultiScalePairDiscriminator",
     "networks.resnet.Translator": "networks.resnet.ResNetGenerator",
+    "networks.sngan.ToyDiscriminator": "networks.sngan.PointDiscriminator",
     "networks.unet_noise.UNet": "networks.unet_noise.NoiseUNet",
     "penalties.Sum": "losses.penalties.SumPenalty",
 }
