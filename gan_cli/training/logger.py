@@ -1,8 +1,6 @@
 """Output of a run while it trains: metrics.jsonl, TensorBoard, sample images, progress on the terminal."""
 
 import json
-import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils import images
-from gan_cli.utils.progress import clock
+from gan_cli.utils.progress import Progress
 
 
 class Logger:
@@ -49,14 +47,14 @@ class Logger:
         self.board.close()
 
 
-class TrainingProgress:
-    """Iteration, rate and remaining time: one line that is rewritten on a terminal, plain lines elsewhere."""
+class TrainingProgress(Progress):
+    """Progress of a run of `batch_size` images per iteration, from iteration `begin` to `end`, with its losses."""
 
     def __init__(self, begin: int, end: int, batch_size: int) -> None:
-        self.begin, self.end, self.batch_size = begin, end, batch_size
-        self.start = self.last_time = time.perf_counter()
-        self.last_iteration, self.printed = begin, -60.0
-        self.terminal = sys.stdout.isatty()
+        super().__init__(end, "iterations", done=begin)
+        self.batch_size = batch_size
+        self.last_iteration, self.last_time = begin, self.start
+        self.printed -= 60  # so that the first state is printed at once
 
     def rate(self, iteration: int) -> float:
         """Iterations per second since the last call."""
@@ -66,26 +64,14 @@ class TrainingProgress:
         return rate
 
     def show(self, iteration: int, rate: float, values: Mapping[str, float]) -> None:
-        """Print the state of `iteration`; unless on a terminal, at most every five seconds, and after the last one."""
-        now = time.perf_counter()
-        if not self.terminal and now - self.printed < 5 and iteration < self.end:
-            return
-        self.printed = now
-        average = (iteration - self.begin) / (now - self.start)
-        losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "grad_norm" not in name)
-        text = (
-            f"iteration {iteration}/{self.end}  {rate:.3g} it/s  {rate * self.batch_size:.3g} images/s  "
-            f"left {clock((self.end - iteration) / average)}  {losses}"
-        )
-        if self.terminal:
-            columns = shutil.get_terminal_size().columns
-            print("\r\033[K" + text[: columns - 1], end="" if iteration < self.end else "\n", flush=True)
-        else:
-            print(text, flush=True)
-
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
-        print("\r\033[K" + text if self.terminal else text, flush=True)
+        """Print the state of `iteration`, at its `rate`, from time to time and after the last one."""
+        self.done = iteration
+        if self.is_due() or iteration == self.total:
+            losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if "grad_norm" not in name)
+            self.rewrite(
+                f"iteration {iteration}/{self.total}  {rate:.3g} it/s  {rate * self.batch_size:.3g} images/s  "
+                f"left {self.left()}  {losses}"
+            )
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -93,4 +79,3 @@ class TrainingProgress:
         begin = time.perf_counter()
         yield
         self.last_time += time.perf_counter() - begin
-
