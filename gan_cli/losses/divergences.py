@@ -1,4 +1,4 @@
-"""f-divergences and the adversarial losses that minimise them: f-GAN (Nowozin, Cseke & Tomioka 2016, arXiv 1606.00709).
+"""f-divergences and their variational lower bounds (f-GAN; Nowozin, Cseke & Tomioka 2016, arXiv 1606.00709).
 
 D_f(P||Q) = int q f(p/q) dx for a convex f; P is the data, Q the generator. With the conjugate
 f*(t) = sup_{u >= 0} ut - f(u), any function T of x gives a lower bound (eq. 4),
@@ -27,7 +27,7 @@ class Divergence(Protocol):
 
     @property
     def threshold(self) -> float:
-        """f'(1): x is taken for real where T(x) exceeds it."""
+        """f'(1): x is classified as real where T(x) exceeds it."""
 
     def f(self, u: Tensor) -> Tensor:
         """The generator function at u = p/q > 0; f(1) = 0, but for the GAN divergence, where it is -log 4."""
@@ -43,33 +43,6 @@ class Divergence(Protocol):
 
     def conjugate_at(self, v: Tensor) -> Tensor:
         """f*(g_f(v)) in a form that keeps value and gradients finite in float32 for scores from -50 to 50."""
-
-
-@dataclass(frozen=True)
-class FGAN:
-    """min_theta max_w  F = E_P g_f(V(x)) - E_Q f*(g_f(V(x))),  eq. 6.
-
-    practical: the generator maximises E_Q g_f(V) instead (section 3.2), as the non-saturating loss does; else the
-    game is zero-sum.
-    """
-
-    divergence: Divergence
-    practical: bool = True
-
-    def bound(self, real: Tensor, fake: Tensor) -> Tensor:
-        """F, a lower bound of D_f(P||Q) in expectation, from scores of any shape."""
-        return self.divergence.activation(real).mean() - self.divergence.conjugate_at(fake).mean()
-
-    def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return -self.bound(real, fake)
-
-    def g_loss(self, fake: Tensor) -> Tensor:
-        pull = self.divergence.activation if self.practical else self.divergence.conjugate_at
-        return -pull(fake).mean()
-
-    def says_real(self, scores: Tensor) -> Tensor:
-        """T(x) > f'(1), where T* finds p(x) > q(x) (section 3.2); bool, of the shape of `scores`."""
-        return self.divergence.activation(scores) > self.divergence.threshold
 
 
 def _within(domain: Tensor, value: Tensor) -> Tensor:
@@ -242,7 +215,7 @@ class JensenShannon:
 
 @dataclass(frozen=True)
 class GANDivergence:
-    """int p log(2p/(p+q)) + q log(2q/(p+q)) - log 4: the game of Goodfellow et al. 2014, eq. 1."""
+    """int p log(2p/(p+q)) + q log(2q/(p+q)) - log 4: the value function of Goodfellow et al. 2014, eq. 1."""
 
     threshold = -math.log(2)
 

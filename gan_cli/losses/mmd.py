@@ -1,6 +1,6 @@
-"""Moment matching as a game: losses and penalties of critics whose outputs are compared by a kernel.
+"""Maximum mean discrepancy as an adversarial loss: losses and penalties of critics whose outputs a kernel compares.
 
-A critic's outputs are features (N, d); a single score (N,) counts as one feature, a map as its values in a row.
+A critic's outputs are features (N, d); a single score (N,) counts as one feature, and a map is flattened.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from gan_cli.losses.adversarial import AdversarialLoss
 from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.kernels import (
     Kernel,
@@ -23,14 +24,14 @@ from gan_cli.losses.penalties import Critic, between, input_gradient
 
 
 def rows(h: Tensor) -> Tensor:
-    """One row of features a sample: (N,) -> (N, 1), (N, ...) -> (N, d)."""
+    """One row of features per sample: (N,) -> (N, 1), (N, ...) -> (N, d)."""
     return h.reshape(len(h), -1)
 
 
 @dataclass(frozen=True)
-class MMD:
-    """The critic maximises the discrepancy of its features of real and of generated samples, the generator minimises
-    it: MMD^2, or its square root (Li, Swersky, Zemel 2015, arXiv 1502.02761, prefer the root; so do Li et al. 2017).
+class MMD(AdversarialLoss):
+    """The critic maximizes the discrepancy of its features of real and of generated samples, and the generator
+    minimizes it: MMD^2, or its square root, which Li, Swersky, Zemel 2015 (arXiv 1502.02761) and Li et al. 2017 prefer.
 
     The root is that of max(MMD^2, 0), with gradient 0 at 0. ValueError for a root of the unbiased estimate.
     """
@@ -38,6 +39,7 @@ class MMD:
     kernel: Kernel
     unbiased: bool = False
     root: bool = False
+    needs_real = True
 
     def __post_init__(self) -> None:
         if self.unbiased and self.root:
@@ -65,9 +67,9 @@ class Repulsive(MMD):
     x real, y generated, and L_G = MMD^2. lam: 1 is the repulsive loss, -1 that of MMD-GAN, which pulls real samples
     together, as any lam < 0 does; the paper's range is not known to us. rep_weights in the code is [1 - lam, -lam].
 
-    In L_D the Gaussian k of bandwidth sigma is bounded, so that neither push goes on for ever: a squared distance of
-    samples that are pushed apart counts as at most `upper`, of those pulled together as at least `lower`; between real
-    and generated ones it is as it is. `kernel` is that of L_G.
+    In L_D the Gaussian k of bandwidth sigma is bounded, so that neither term grows without limit: a squared distance
+    of samples that are pushed apart is clamped to at most `upper`, of samples that are pulled together to at least
+    `lower`; between real and generated samples it is not clamped. `kernel` is that of L_G.
     """
 
     sigma: float = 1.0
@@ -114,14 +116,16 @@ class ActivationPenalty:
     """The critic's L2 penalty of Binkowski's code: weight * the sum, over real and generated samples and over the
     critic's layers, of the mean square of a layer's activations; the outputs are those of the last layer.
 
-    watches: the layers. ValueError for a critic that is a function, as that of a conditional game: it shows no layers.
+    watches: types of the layers. ValueError for a critic that is a function, as in a conditional GAN: its layers are
+    not accessible.
     """
 
     weight: float = 1.0
     watches: ClassVar = (nn.ReLU, nn.LeakyReLU)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
-        seen = critic if isinstance(critic, CachedCritic) else CachedCritic(critic, real, fake, watch=self.watches)
-        shares = [len(h) / len(real) for h in seen.activations]  # 2 where both batches were in one pass
-        squares = [share * h.float().square().mean() for share, h in zip(shares, seen.activations, strict=True)]
+        cached = critic if isinstance(critic, CachedCritic) else CachedCritic(critic, real, fake, watch=self.watches)
+        # An activation of both batches, from one joint pass, counts twice.
+        shares = [len(h) / len(real) for h in cached.activations]
+        squares = [share * h.float().square().mean() for share, h in zip(shares, cached.activations, strict=True)]
         return self.weight * torch.stack(squares).sum()

@@ -1,4 +1,4 @@
-"""AC-GAN (Odena, Olah, Shlens 2017, arXiv 1610.09585): D does not see the class, it has to name it."""
+"""AC-GAN (Odena, Olah, Shlens 2017, arXiv 1610.09585): D does not receive the class, but predicts it."""
 
 from collections.abc import Callable
 
@@ -6,22 +6,23 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gan_cli.data.base import Images
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
-from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import Terms
 from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.utils.random import normal
 
 
 class ACGAN(ConditionalGAN):
-    """D maximises L_S + L_C and G maximises L_C - L_S (section 3), where L_S is the game of the objective and
+    """D maximises L_S + L_C and G maximises L_C - L_S (section 3), where L_S is the objective's and
 
         L_C = E log P(C = c | x) + E log P(C = c | G(z, c)).
 
     generator: z (N, latent_dim), c (N,) int64 -> image; discriminator: image -> (scores (N,), logits (N, num_classes)).
-    The fakes take the labels of the batch's real images. lambda_real, lambda_fake: weights of the two halves of L_C
-    in D's loss, lambda_G: of the second in G's; WGAN-GP's CIFAR-10 code has 1, 0 and .1. fakes_per_real: see GAN.
-    ValueError for a discriminator without such logits.
+    The fakes have the labels of the batch's real images. lambda_real, lambda_fake: weights of the two halves of L_C
+    in D's loss; lambda_G: weight of the second half in G's loss. fakes_per_real: generated images per real image in G's
+    turn. WGAN-GP's CIFAR-10 code has the weights 1, 0 and .1, and 2 fakes. ValueError for a discriminator without such
+    logits.
     """
 
     def __init__(
@@ -45,22 +46,21 @@ class ACGAN(ConditionalGAN):
         x, c = batch.image, batch.label
         assert c is not None
         fake = self.generate(len(x), c)
-        (real_scores, real_logits), (fake_scores, fake_logits) = self.judge(x), self.judge(fake)
-        D = self.scorer((x, real_scores), (fake, fake_scores))
+        D = CachedCritic(self.judge, x, fake)  # scores and logits come from one forward pass
         return {
-            **self.objective.d_loss(D, x, fake),
-            "class_real": self.lambda_real * cross_entropy(real_logits, c),
-            "class_fake": self.lambda_fake * cross_entropy(fake_logits, c),
+            **self.objective.d_loss(lambda image: D(image)[0], x, fake),
+            "class_real": self.lambda_real * cross_entropy(D(x)[1], c),
+            "class_fake": self.lambda_fake * cross_entropy(D(fake)[1], c),
         }
 
     def g_loss(self, batch: Images) -> Terms:
         assert batch.label is not None
         c = batch.label.repeat(self.fakes_per_real)
         fake = self.generate(len(c), c)
-        scores, logits = self.judge(fake)
+        D = CachedCritic(self.judge, fake)
         return {
-            **self.objective.g_loss(self.scorer((fake, scores)), fake, batch.image),
-            "class": self.lambda_G * cross_entropy(logits, c),
+            **self.objective.g_loss(lambda image: D(image)[0], fake, batch.image),
+            "class": self.lambda_G * cross_entropy(D(fake)[1], c),
         }
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,17 +69,6 @@ class ACGAN(ConditionalGAN):
         if not isinstance(judgement, tuple) or judgement[1].shape[1:] != (K,):
             raise ValueError(f"AC-GAN's discriminator returns scores and {K} logits: network=acgan_dcgan has one")
         return judgement
-
-    def scorer(self, *known: tuple[Tensor, Tensor]) -> Critic:
-        """x -> scores; those of `known` images are at hand, so that D looks at them once."""
-
-        def D(x: Tensor) -> Tensor:
-            for image, scores in known:
-                if x is image:
-                    return scores
-            return self.judge(x)[0]
-
-        return D
 
     def classify(self, image: Tensor) -> Tensor:
         """argmax_c P(C = c | x), (N,) int64."""

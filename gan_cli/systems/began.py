@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms, Turn
@@ -17,9 +18,10 @@ from gan_cli.utils.random import normal
 class BEGAN(GAN):
     """L_D = L(x) - k_t L(G(z)),  L_G = L(G(z)),  k_{t+1} = k_t + lambda_k (gamma L(x) - L(G(z))) within [0, 1],
 
-    with loss=began; L is the autoencoder's error and minus its score, k_0 = 0. L(x) is that of D's last step, L(G(z))
-    of G's. gamma: the diversity ratio E L(G(z)) / E L(x) that k holds. The gauge M = L(x) + |gamma L(x) - L(G(z))| is
-    the paper's measure of convergence. k is in the checkpoint; of several processes each has its own.
+    with loss=began; L is the autoencoder's error, minus its score, and k_0 = 0. The update takes L(x) from D's last
+    step and L(G(z)) from G's. gamma: the diversity ratio E L(G(z)) / E L(x), which k maintains. lambda_k: learning rate
+    of k. The scalar M = L(x) + |gamma L(x) - L(G(z))| is the paper's measure of convergence. k is part of the
+    checkpoint; with several processes, each has its own. ValueError unless 0 < gamma <= 1 and lambda_k >= 0.
     """
 
     discriminator: AutoEncoder
@@ -45,25 +47,25 @@ class BEGAN(GAN):
         for name in ("k", "L_real", "L_fake"):
             self.register_buffer(name, torch.zeros(()))
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Images]]:
         d, g = super().turns()
         return [d, Turn(g.name, g.trains, g.loss, after_step=self.update_k)]
 
     def d_loss(self, batch: Images) -> Terms:
-        D, x, fake = self.discriminator, batch.image, self.generate(len(batch.image))
-        score = D(x)
-        keep(self.L_real, -score.mean())
-        return self.objective.d_loss(lambda t: score if t is x else self.k * D(t) if t is fake else D(t), x, fake)
+        x, fake = batch.image, self.generate(len(batch.image))
+        D = CachedCritic(self.discriminator, x)
+        assign(self.L_real, -D(x).mean())
+        return self.objective.d_loss(lambda image: self.k * D(image) if image is fake else D(image), x, fake)
 
     def g_loss(self, batch: Images) -> Terms:
-        D, x, fake = self.discriminator, batch.image, self.generate(self.fakes_per_real * len(batch.image))
-        score = D(fake)
-        keep(self.L_fake, -score.mean())
-        return self.objective.g_loss(lambda t: score if t is fake else D(t), fake, x)
+        x, fake = batch.image, self.generate(len(batch.image))
+        D = CachedCritic(self.discriminator, fake)
+        assign(self.L_fake, -D(fake).mean())
+        return self.objective.g_loss(D, fake, x)
 
     def update_k(self) -> None:
-        """k <- k + lambda_k (gamma L(x) - L(G(z))), cut to [0, 1]."""
-        keep(self.k, (self.k + self.lambda_k * (self.gamma * self.L_real - self.L_fake)).clamp(0, 1))
+        """k <- k + lambda_k (gamma L(x) - L(G(z))), clipped to [0, 1]."""
+        assign(self.k, (self.k + self.lambda_k * (self.gamma * self.L_real - self.L_fake)).clamp(0, 1))
 
     def sample(self, batch: Images) -> dict[str, Tensor]:
         return with_reconstructions(self.discriminator, self.generate(len(batch.image)), batch.image)
@@ -77,6 +79,6 @@ class BEGAN(GAN):
 
 
 @torch.no_grad()
-def keep(buffer: Tensor, value: Tensor) -> None:
-    """buffer <- value, without its graph."""
+def assign(buffer: Tensor, value: Tensor) -> None:
+    """Copy `value` without its graph into `buffer`."""
     buffer.copy_(value)

@@ -1,4 +1,4 @@
-"""Conditional GAN (Mirza & Osindero 2014, arXiv 1411.1784): both players see the label y."""
+"""Conditional GAN (Mirza & Osindero 2014, arXiv 1411.1784): G and D receive the label y."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,9 @@ from gan_cli.utils.random import normal, randint
 
 
 class ConditionalGAN(GAN):
-    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y)),  eq. 2; fakes take the labels of the batch's real
-    images.
+    """min_G max_D  E log D(x|y) + E log(1 - D(G(z|y)|y)),  eq. 2; fakes have the labels of the batch's real images.
 
-    generator: z (N, latent_dim), y (N,) int64 -> image; discriminator: image, y -> scores. ValueError
-    without classes.
+    generator: z (N, latent_dim), y (N,) int64 -> image; discriminator: image, y -> scores. ValueError without classes.
     """
 
     needs_labels = True
@@ -50,19 +48,20 @@ class ConditionalGAN(GAN):
         return lambda x: self.discriminator(x, y)
 
     def generate(self, n: int, label: Tensor | None = None) -> Tensor:
-        """n images of the classes `label` (n,), or of uniformly drawn classes."""
+        """n images of the classes `label` (n,), or of uniformly sampled classes."""
         y = randint(n, self.num_classes, device=self.device) if label is None else label
         return self.generator(self.prior(n), y)
 
     def classify(self, image: Tensor) -> Tensor:
-        """argmax_y D(image|y), (N,) int64; in CLS-GAN the y of the least loss, as clsgan.lua's test takes it. The D of
-        eq. 2 compares p(x|y) with G's instead, so its best score need not be the likeliest class.
+        """argmax_y D(image|y), (N,) int64; in CLS-GAN the class of the lowest loss, as in the test of clsgan.lua.
+
+        The D of eq. 2 compares p(x|y) with G's density instead, so its highest score need not be the likeliest class.
         """
         labels = torch.arange(self.num_classes, device=image.device)[:, None].expand(-1, len(image))
         return torch.stack([self.critic(y)(image) for y in labels]).argmax(dim=0)
 
     def sample(self, batch: Images) -> dict[str, Tensor]:
-        """The classes in turn: 0, 1, ..."""
+        """One image per class in the order 0, 1, ..., repeated to the size of the batch."""
         n = len(batch.image)
         return {"generated": self.generate(n, torch.arange(n, device=self.device) % self.num_classes)}
 

@@ -1,5 +1,5 @@
-"""Energy-based GAN (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126): the discriminator is an autoencoder, its error the
-energy.
+"""Energy-based GAN (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126): the discriminator is an autoencoder, and its
+reconstruction error the energy.
 """
 
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
-from gan_cli.losses.penalties import Critic
 from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
@@ -19,8 +19,8 @@ def pulling_away(S: Tensor, eps: float = 1e-8) -> Tensor:
     """f_PT = 1 / (N (N - 1)) sum_i sum_{j != i} (S_i . S_j / (|S_i| |S_j|))^2 of codes S (N, ...), in [0, 1] (section
     2.4): 1 for codes of one direction, 0 for orthogonal ones.
 
-    Norms are clamped by eps, so that a code of 0 gives no infinite gradient. Of several processes each takes its own
-    codes. ValueError for a single code.
+    Norms are clamped by eps, so that a code of 0 gives no infinite gradient. With several processes, the term is over
+    each process's codes. ValueError for a single code.
     """
     N = len(S)
     if N < 2:
@@ -31,16 +31,11 @@ def pulling_away(S: Tensor, eps: float = 1e-8) -> Tensor:
     return (squares.sum() - squares.diagonal().sum()) / (N * (N - 1))
 
 
-def code_cached(D: AutoEncoder, x: Tensor, S: Tensor) -> Critic:
-    """D, with the code S of x at hand: it is not encoded again."""
-    return lambda t: -D.distance(D.decode(S if t is x else D.encode(t)), t)
-
-
 def need_autoencoder(discriminator: nn.Module) -> None:
-    """ValueError if it is none."""
+    """Raise ValueError if `discriminator` is not an autoencoder."""
     if not isinstance(discriminator, AutoEncoder):
         raise ValueError(
-            f"{type(discriminator).__name__} has no energy: the discriminator of this game is an autoencoder, as in "
+            f"{type(discriminator).__name__} has no energy: the discriminator of this model is an autoencoder, as in "
             "network=ebgan_mlp, ebgan_dcgan, began and mlp_points_autoencoder"
         )
 
@@ -51,7 +46,7 @@ def energies(D: AutoEncoder, generated: Tensor, real: Tensor) -> dict[str, Tenso
 
 
 def with_reconstructions(D: AutoEncoder, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
-    """Both batches, each followed by what the autoencoder D makes of it."""
+    """Both batches, each followed by its reconstruction by the autoencoder D."""
     return {
         "generated": generated,
         "generated_reconstructed": D.decode(D.encode(generated)),
@@ -63,8 +58,8 @@ def with_reconstructions(D: AutoEncoder, generated: Tensor, real: Tensor) -> dic
 class EBGAN(GAN):
     """L_D = D(x) + [m - D(G(z))]_+,  L_G = D(G(z)) + lambda_pt f_PT(Enc(G(z))),  with loss=ebgan; eq. 1, 2 and 4.
 
-    discriminator: an autoencoder with encode, decode and distance, image -> scores, minus the energy D(x). lambda_pt:
-    0.1 makes EBGAN-PT; the term is in G's loss alone.
+    discriminator: an autoencoder with encode, decode and distance; image -> scores, which are minus the energy D(x).
+    lambda_pt: weight of the pulling-away term, 0.1 in EBGAN-PT.
     """
 
     discriminator: AutoEncoder
@@ -82,11 +77,6 @@ class EBGAN(GAN):
         need_autoencoder(discriminator)
         self.lambda_pt = lambda_pt
 
-    @property
-    def capturable(self) -> bool:
-        """If the margin stays as it is."""
-        return self.objective.at(self.iteration) == self.objective
-
     def d_loss(self, batch: Images) -> Terms:
         x = batch.image
         return self.objective.at(self.iteration).d_loss(self.discriminator, x, self.generate(len(x)))
@@ -96,8 +86,9 @@ class EBGAN(GAN):
         objective = self.objective.at(self.iteration)
         if self.lambda_pt == 0:
             return objective.g_loss(self.discriminator, fake, x)
-        S = self.discriminator.encode(fake)
-        terms = objective.g_loss(code_cached(self.discriminator, fake, S), fake, x)
+        D, encode = self.discriminator, CachedCritic(self.discriminator.encode, fake)
+        S = encode(fake)  # the energy of the fakes is computed from the same codes
+        terms = objective.g_loss(lambda image: -D.distance(D.decode(encode(image)), image), fake, x)
         return {**terms, "pulling_away": self.lambda_pt * pulling_away(S)}
 
     def sample(self, batch: Images) -> dict[str, Tensor]:

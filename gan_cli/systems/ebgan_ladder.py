@@ -3,24 +3,23 @@
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
-from gan_cli.data.base import SemiSupervised
+from gan_cli.data.base import Images, SemiSupervised
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.ladder import Ladder
 from gan_cli.systems.base import Terms, Turn
-from gan_cli.systems.ladder import LadderGame
+from gan_cli.systems.ladder import LadderClassifier
 from gan_cli.utils.random import normal
 
 
-class EBGANLadder(LadderGame):
+class EBGANLadder(LadderClassifier):
     """L_D = -E log P(y | x + noise) + D(x) + [m - D(G(z))]_+,  L_G = D(G(z)),  with loss=ebgan_ladder.
 
-    Once the margin m has come down to 0, G stays as it is and D goes on as a ladder network alone. generator: z
-    (N, latent_dim) -> image. Differs: the paper does not say whether m bounds the squared distance or, as here, the
-    distance times its weight.
+    Once the margin m has decreased to 0, G is not trained any more, and D is trained as a ladder network without
+    generated images. generator: z (N, latent_dim) -> image. Differs: the paper does not say whether m bounds the
+    squared distance or, as here, the distance times its weight.
     """
 
     sampling_networks = ("generator",)
@@ -36,7 +35,7 @@ class EBGANLadder(LadderGame):
         super().__init__(discriminator, objective)
         self.generator, self.latent_dim, self.noise = generator, latent_dim, noise
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[SemiSupervised]]:
         return [*super().turns(), Turn("g", ("generator",), self.g_loss, steps=int(self.margin > 0))]
 
     @property
@@ -60,15 +59,15 @@ class EBGANLadder(LadderGame):
         return -self.discriminator.energy(x)
 
     def generate(self, n: int, label: Tensor | None = None) -> Tensor:
-        """n images. ValueError for labels: this game has none for them."""
+        """n images. ValueError for a label, as the generator is not conditional."""
         if label is not None:
             raise ValueError("this model is not conditional: it takes no label")
         return self.generator(self.noise(n, self.latent_dim, device=self.device))
 
-    def sample(self, batch: Any) -> dict[str, Tensor]:
+    def sample(self, batch: Images | SemiSupervised) -> dict[str, Tensor]:
         return {"generated": self.generate(len(batch.image)), **super().sample(batch)}
 
-    def histograms(self, batch: Any) -> dict[str, Tensor]:
+    def histograms(self, batch: Images | SemiSupervised) -> dict[str, Tensor]:
         generated = self.generate(len(batch.image))
         return {**super().histograms(batch), "energy/generated": self.discriminator.energy(generated)}
 

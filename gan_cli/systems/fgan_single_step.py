@@ -7,16 +7,16 @@ from gan_cli.utils.autograd import reverse
 
 
 class SingleStepGAN(GAN):
-    """w <- w + eta grad_w F,  theta <- theta - eta grad_theta F:  both players move at the same (theta, w), in one
-    back-propagation; no inner loop.
+    """w <- w + eta grad_w F,  theta <- theta - eta grad_theta F:  both networks are updated from the gradients at the
+    same (theta, w), by one back-propagation, without an inner loop.
 
-    The game is zero-sum in D's adversarial loss, F = -d_loss, whatever the objective's g_loss: a non-saturating or
-    practical one is not used. A penalty is D's alone. ValueError for critic steps other than 1.
+    F = -d_loss is the whole objective, so G's loss is zero-sum: the objective's g_loss, which may be non-saturating or
+    practical, is not used. A penalty contributes to D's gradient only. ValueError for critic steps other than 1.
     """
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Images]]:
         if self.objective.steps_at(self.iteration) != 1:
-            raise ValueError("the players of a single-step game move together: it needs loss.critic_steps=1")
+            raise ValueError("the single-step method trains D and G together: it needs loss.critic_steps=1")
         return [Turn("dg", ("discriminator", "generator"), self.dg_loss, after_step=self.constrain)]
 
     def dg_loss(self, batch: Images) -> Terms:

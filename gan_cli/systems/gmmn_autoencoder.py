@@ -1,4 +1,4 @@
-"""GMMN+AE (Li, Swersky, Zemel 2015, arXiv 1502.02761, section 3): moments are matched in an autoencoder's codes."""
+"""GMMN+AE (Li, Swersky, Zemel 2015, arXiv 1502.02761, section 3): the MMD of an autoencoder's codes."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from gan_cli.utils.random import uniform
 
 
 class GMMNAutoencoder(GMMN):
-    """Phase 1, the first `pretrain` iterations: the autoencoder learns the images. Phase 2: min_G MMD(encoder(x), G(z))
-    with the autoencoder fixed.
+    """Phase 1, the first `pretrain` iterations: the autoencoder is trained on images. Phase 2: min_G MMD(encoder(x),
+    G(z)) with the autoencoder fixed.
 
     encoder: image -> code; decoder: code -> image; generator: z (N, latent_dim) -> code. A sample is decoder(G(z)).
-    reconstruction: (decoder(encoder(x)), x) -> scalar. The encoder's dropout, which makes the decoder robust to codes
-    that are a little off, acts in phase 1 only.
+    reconstruction: (decoder(encoder(x)), x) -> scalar. The encoder's dropout, which makes the decoder robust to small
+    changes of the code, is active in phase 1 only. ValueError for a negative `pretrain`.
     """
 
     sampling_networks = ("generator", "decoder")
@@ -39,7 +39,7 @@ class GMMNAutoencoder(GMMN):
         self.encoder, self.decoder, self.reconstruction = encoder, decoder, reconstruction
         self.pretrain = pretrain
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Images]]:
         pretraining = self.iteration < self.pretrain
         self.encoder.train(pretraining)
         if pretraining:
@@ -54,5 +54,5 @@ class GMMNAutoencoder(GMMN):
         code = self.generator(self.prior(len(batch.image)))
         return {"adversarial": self.mmd.g_loss(code, self.encoder(batch.image))}
 
-    def picture(self, z: Tensor) -> Tensor:
+    def generate_from(self, z: Tensor) -> Tensor:
         return self.decoder(self.generator(z))

@@ -1,5 +1,4 @@
-"""InfoGAN (Chen et al. 2016, arXiv 1606.03657): codes c whose mutual information with G(z, c) is kept high.
-"""
+"""InfoGAN (Chen et al. 2016, arXiv 1606.03657): latent codes c with high mutual information with G(z, c)."""
 
 import math
 from collections.abc import Sequence
@@ -10,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from gan_cli.data.base import Images
+from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
-from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.utils.random import randint, uniform
 
@@ -19,9 +18,7 @@ COLUMNS = 10
 
 
 class Latent(NamedTuple):
-    """z: noise (N, noise_dim) in [-1, 1]; c: class numbers (N, K) int64; u: continuous codes (N, C) in [-1,
-    1].
-    """
+    """z: noise (N, noise_dim) in [-1, 1]; c: class numbers (N, K) int64; u: continuous codes (N, C) in [-1, 1]."""
 
     z: Tensor
     c: Tensor
@@ -34,22 +31,22 @@ def categorical_information(logits: Tensor, c: Tensor) -> Tensor:
 
 
 def continuous_information(mean: Tensor, log_variance: Tensor, u: Tensor) -> Tensor:
-    """L_I of the continuous codes, summed over codes:  E log N(u; mean, variance) + H(u),  H(u) = ln 2
-    each.  All (N, C).
+    """L_I of the continuous codes, summed over codes:  E log N(u; mean, variance) + H(u),  H(u) = ln 2 each; all
+    (N, C).
     """
     log_q = -0.5 * (math.log(2 * math.pi) + log_variance + (u - mean).square() / log_variance.exp())
     return (log_q + math.log(2)).sum(dim=1).mean()
 
 
-class InfoGAN(System):
+class InfoGAN(System[Images]):
     """min_{G,Q} max_D  V(D, G) - lambda L_I(G, Q),  eq. 6; Q(c|x) shares all layers of D but the last ones.
 
-    generator: latent vector (N, noise_dim + sum(categorical) + continuous) -> image; trunk: image ->
-    features; discriminator: features -> scores; posterior: features -> one row of sum(categorical) logits,
-    `continuous` means and `continuous` log variances. categorical: the number of classes of each code.
-    fix_std: Q's standard deviation is 1, as in the authors' MNIST run; otherwise Q learns it. Both turns
-    carry the information term and Q moves in D's turn, as in the authors' infogan_trainer.py. The weights
-    are the paper's lambda for either kind of code.
+    generator: latent vector (N, noise_dim + sum(categorical) + continuous) -> image; trunk: image -> features;
+    discriminator: features -> scores; posterior: features -> a row of sum(categorical) logits, `continuous` means and
+    `continuous` log variances. categorical: number of classes of each code. lambda_categorical, lambda_continuous: the
+    paper's lambda for either kind of code. fix_std: Q's standard deviation is 1, as in the authors' MNIST run;
+    otherwise Q learns it. Both turns have the information term, and Q is trained in D's turn, as in the authors'
+    infogan_trainer.py. ValueError without any code.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class InfoGAN(System):
         self.lambda_categorical, self.lambda_continuous = lambda_categorical, lambda_continuous
         self.fix_std = fix_std
 
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[Turn[Images]]:
         steps = self.objective.steps_at(self.iteration)
         return [
             Turn("d", ("trunk", "discriminator", "posterior"), self.d_loss, steps, self.constrain),
@@ -86,20 +83,22 @@ class InfoGAN(System):
     def d_loss(self, batch: Images) -> Terms:
         latent = self.prior(len(batch.image))
         fake = self.G(latent)
-        features = self.trunk(fake)
-        D = self.critic(fake, features)
-        return {**self.objective.d_loss(D, batch.image, fake), **self.information(features, latent)}
+        trunk = CachedCritic(self.trunk, fake)  # D and Q share one forward pass of the trunk
+        features = trunk(fake)
+        terms = self.objective.d_loss(lambda x: self.discriminator(trunk(x)), batch.image, fake)
+        return {**terms, **self.information(features, latent)}
 
     def g_loss(self, batch: Images) -> Terms:
         latent = self.prior(len(batch.image))
         fake = self.G(latent)
-        features = self.trunk(fake)
-        D = self.critic(fake, features)
-        return {**self.objective.g_loss(D, fake, batch.image), **self.information(features, latent)}
+        trunk = CachedCritic(self.trunk, fake)
+        features = trunk(fake)
+        terms = self.objective.g_loss(lambda x: self.discriminator(trunk(x)), fake, batch.image)
+        return {**terms, **self.information(features, latent)}
 
     def information(self, features: Tensor, latent: Latent) -> Terms:
-        """-lambda L_I of the codes behind the images that the trunk saw as `features`, by kind of code: with lambda 1
-        and Cat(10) it falls to -ln 10.
+        """-lambda L_I by kind of code, of the images that have the trunk's `features` and the codes `latent`. With
+        lambda 1 and Cat(10), its minimum is -ln 10.
         """
         logits, mean, log_variance = self.Q(features)
         terms = {}
@@ -120,10 +119,6 @@ class InfoGAN(System):
         codes = [one_hot(c, k).float() for c, k in zip(latent.c.unbind(1), self.categorical)]
         return self.generator(torch.cat([latent.z, *codes, latent.u], dim=1))
 
-    def critic(self, fake: Tensor, features: Tensor) -> Critic:
-        """D = discriminator(trunk(.)), with the trunk's `features` of `fake` at hand: D and Q look at it once."""
-        return lambda x: self.discriminator(features if x is fake else self.trunk(x))
-
     def Q(self, features: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
         """Features of images -> (logits of each categorical code, means, log variances of the continuous codes)."""
         sizes = [*self.categorical, self.continuous, self.continuous]
@@ -131,7 +126,7 @@ class InfoGAN(System):
         return logits, mean, torch.zeros_like(log_variance) if self.fix_std else log_variance
 
     def prior(self, n: int) -> Latent:
-        """P(c): uniform over the classes, and over [-1, 1]; so is the noise."""
+        """P(c), uniform over the classes and over [-1, 1], and noise that is uniform over [-1, 1]."""
         c = [randint(n, k, device=self.device) for k in self.categorical]
         return Latent(
             z=uniform(n, self.noise_dim, device=self.device, low=-1.0, high=1.0),
@@ -140,9 +135,7 @@ class InfoGAN(System):
         )
 
     def classify(self, image: Tensor) -> Tensor:
-        """argmax_k Q(c1 = k | x), (N,) int64: the first categorical code read off a real image (section
-        7.2).
-        """
+        """argmax_k Q(c1 = k | x), (N,) int64: the first categorical code of real images (section 7.2)."""
         logits, _, _ = self.Q(self.trunk(image))
         return logits[0].argmax(dim=1)
 
@@ -157,11 +150,10 @@ class InfoGAN(System):
         return {"generated": self.generate(len(batch.image))}
 
     def traverse(self, rows: int) -> dict[str, Tensor]:
-        """One table a code, "c1", "c2", ..., categorical codes first (figure 2): the other codes and the
-        noise differ by row.
+        """One table per code, "c1", "c2", ..., categorical codes first (figure 2). Noise and other codes differ by row.
 
-        A categorical code has a column per class; a continuous one goes from -2 to 2 in 10 columns, past
-        its training range, as in the paper.
+        A categorical code has a column per class. A continuous code varies from -2 to 2 in 10 columns, beyond its
+        training range, as in the paper.
         """
         base = self.prior(rows)
         tables = []

@@ -34,7 +34,7 @@ class SharedSample:
         return sample
 
     def pop(self) -> Tensor | None:
-        """The stored batch, once; None if there is none."""
+        """Return the stored batch and forget it; None if there is none."""
         sample, self._sample = self._sample, None
         return sample
 

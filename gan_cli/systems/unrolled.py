@@ -1,4 +1,4 @@
-"""Unrolled GAN (Metz et al. 2017, arXiv 1611.02163): G plays against what D will have learned."""
+"""Unrolled GAN (Metz et al. 2017, arXiv 1611.02163): G is trained against D after K further steps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,18 +9,19 @@ from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.systems.unrolling import Step, plain, steps_of, unroll
+from gan_cli.systems.unrolling import Step, gradient_descent, next_steps, unroll
 from gan_cli.utils.random import normal
 
 
 class UnrolledGAN(GAN):
     """G minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K), where theta_D^K is D after K further steps on the same
-    samples (eq. 6 to 10); the gradient goes through these steps. D itself learns as ever, and K = 0 is the plain game.
+    samples (eq. 6 to 10); the gradient flows through these steps. D itself is trained as usual; K = 0 is the GAN.
 
-    unroll_steps: K. unroll_lr: eta of plain gradient steps, as eq. 7 has them. Without it they are the steps that D's
-    own optimiser will take, from its state of now (Adam's moments and rate), as in the authors' notebook.
-    zero_sum: f is the whole value of the game, minus the loss of D (its penalty left out): as D_K depends on G, its
-    term of real samples does too, and G pays for each mode that it leaves to D. False: the loss's formula for G.
+    unroll_steps: K. unroll_lr: learning rate eta of plain gradient steps, as in eq. 7. If None, the steps are those
+    that D's own optimizer would take from its present state (Adam's moments and learning rate), as in the authors'
+    notebook. zero_sum: f is minus the loss of D without its penalty. As D_K depends on G, so does the term of real
+    samples, which penalizes G for each missing mode. False: f is the objective's loss of G. ValueError for unroll_steps
+    below 0.
     """
 
     def __init__(
@@ -50,5 +51,5 @@ class UnrolledGAN(GAN):
 
     def _step(self) -> Step:
         if self.unroll_lr is not None:
-            return plain(self.unroll_lr)
-        return steps_of(self.optimizers["discriminator"], self.discriminator)
+            return gradient_descent(self.unroll_lr)
+        return next_steps(self.optimizers["discriminator"], self.discriminator)

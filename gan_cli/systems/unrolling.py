@@ -1,4 +1,4 @@
-"""Gradient steps of a network that later gradients can look through."""
+"""Optimizer steps of a network through which gradients can flow."""
 
 import math
 from collections.abc import Callable
@@ -17,19 +17,21 @@ Weights = dict[str, Tensor]
 
 
 class Step(Protocol):
-    """Weights and the loss's gradients to the weights after one step."""
+    """Maps weights and the loss's gradients to the weights after one step."""
 
     def __call__(self, w: Weights, gradients: Weights) -> Weights: ...
 
 
-def plain(lr: float) -> Step:
+def gradient_descent(lr: float) -> Step:
     """w <- w - lr dloss/dw: eq. 7 of Metz et al. 2017 (arXiv 1611.02163)."""
     return lambda w, gradients: {name: w[name] - lr * gradients[name] for name in w}
 
 
 class AdamSteps:
-    """The steps that `optimizer`, which moves `network`, would take next; its own state stays. What is divided by
-    sqrt(v) has no gradient where v = 0, which is where a weight never had one."""
+    """The next steps of `optimizer` on `network`, whose states are not changed.
+
+    The division by sqrt(v) has no gradient where v = 0, that is, for weights that never had a gradient.
+    """
 
     def __init__(self, optimizer: Adam, network: nn.Module) -> None:
         self.group = _only_group(optimizer, refused=("amsgrad", "maximize"))
@@ -60,7 +62,7 @@ class AdamSteps:
 
 
 class SGDSteps:
-    """The steps that `optimizer`, which moves `network`, would take next; its own state stays."""
+    """The next steps of `optimizer` on `network`, whose states are not changed."""
 
     def __init__(self, optimizer: SGD, network: nn.Module) -> None:
         self.group = _only_group(optimizer, refused=("nesterov", "maximize", "dampening"))
@@ -75,15 +77,15 @@ class SGDSteps:
         return {name: w[name] - lr * self.buffers[name] for name in w}
 
 
-def steps_of(optimizer: Optimizer, network: nn.Module) -> Step:
-    """The next steps of `optimizer`. ValueError for one whose steps are not written down here."""
+def next_steps(optimizer: Optimizer, network: nn.Module) -> Step:
+    """The next steps of `optimizer`. ValueError for an optimizer that is not implemented here."""
     if isinstance(optimizer, Adam):
         return AdamSteps(optimizer, network)
     if isinstance(optimizer, SGD):
         return SGDSteps(optimizer, network)
     kind = type(optimizer).__name__
     raise ValueError(
-        f"unrolling looks through steps of Adam, AdamW and SGD, and this network's optimizer is {kind}: "
+        f"unrolling differentiates steps of Adam, AdamW and SGD, and this network's optimizer is {kind}: "
         "optimizer=adam, or model.unroll_lr=0.01 for plain gradient steps"
     )
 
@@ -93,14 +95,14 @@ def _only_group(optimizer: Optimizer, refused: tuple[str, ...]) -> dict[str, Any
     used = [key for key in refused if group.get(key)]
     if used:
         kind = type(optimizer).__name__
-        raise ValueError(f"unrolling looks through plain steps of {kind}, and optimizer.{used[0]} is set: leave it out")
+        raise ValueError(f"unrolling differentiates plain steps of {kind}: remove optimizer.{used[0]}")
     return group
 
 
 def unroll(network: nn.Module, loss: Callable[[Critic], Terms], steps: int, step: Step) -> Critic:
-    """`network` after `steps` steps down `loss`, as a function that is differentiable in all that the loss depends on.
+    """`network` after `steps` steps on `loss`, as a function that is differentiable in all that the loss depends on.
 
-    The network itself keeps its weights and buffers, and gets no gradient.
+    The network's own weights, gradients and buffers do not change.
     """
     w = {name: parameter.detach().clone().requires_grad_() for name, parameter in network.named_parameters()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}

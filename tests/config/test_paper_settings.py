@@ -11,7 +11,7 @@ from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.experiments.paper_results import claims
 from gan_cli.losses.objective import WarmUp
 from gan_cli.metrics.gaussian_fit import GaussianFit
-from gan_cli.systems.gan import GAN
+from gan_cli.systems.shared_fakes import SharedFakesGAN
 from gan_cli.utils import random
 
 
@@ -38,7 +38,7 @@ def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> 
     cfg = composed(f"experiment={experiment}")
     assert cfg.optimizer.lr == lr and dict(cfg.optimizer.networks) == {"discriminator": {"lr": lr / 2}}
     assert cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.NonSaturating"
-    assert cfg.model._target_ == f"{GAN.__module__}.GAN" and cfg.model.one_fake
+    assert cfg.model._target_ == f"{SharedFakesGAN.__module__}.SharedFakesGAN" and cfg.model.share_fakes
     if experiment == "sgan_mnist":  # noise: 'uniform', of variance 1; the CIFAR-10 file leaves the default
         assert cfg.model.noise == {"_target_": f"{random.__name__}.Uniform", "low": -1.7320508, "high": 1.7320508}
     else:
@@ -46,13 +46,13 @@ def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> 
 
 
 def test_who_sees_one_sample() -> None:
-    assert composed("experiment=dcgan_mnist").model.one_fake
-    assert composed("experiment=lsgan_ring").model.one_fake
-    assert variant("ebgan_vs_dcgan", "dcgan").model.one_fake
-    assert not composed("experiment=dragan_mnist").model.one_fake
-    assert "one_fake" not in variant("stacked_small", "unrolled_5").model
+    assert composed("experiment=dcgan_mnist").model.share_fakes
+    assert composed("experiment=lsgan_ring").model.share_fakes
+    assert variant("ebgan_vs_dcgan", "dcgan").model.share_fakes
+    assert not composed("experiment=dragan_mnist").model.share_fakes
+    assert "share_fakes" not in variant("stacked_small", "unrolled_5").model
     for name in ("non_saturating", "pacgan_2"):  # PacGAN's model.py: one feed of z for both steps
-        assert variant("stacked_small", name).model.one_fake
+        assert variant("stacked_small", name).model.share_fakes
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_drit_on_stripes_is_given_the_style() -> None:
     assert cfg.trainer.batch_size // 2 * cfg.model.lambda_attribute == composed("model=drit").model.lambda_attribute
     assert cfg.optimizer.lr / cfg.optimizer.networks.D_content.lr == pytest.approx(2.5)
     assert list(cfg.evaluate.settings) == ["metric.paired.style=true"]
-    assert claim("drit_stripes", "x2y").metric == "paired" and claim("drit_stripes", "best_x2y") is None
+    assert claim("drit_stripes", "AtoB").metric == "paired" and claim("drit_stripes", "best_AtoB") is None
 
 
 def test_networks_of_msgan() -> None:
@@ -143,7 +143,7 @@ def test_claims_say_which_way_is_better() -> None:
     assert claim("fgan_mnist", "kde", "hellinger") is None and claim("fgan_mnist", "kde", "jeffrey") is None
     assert claim("fgan_mnist", "kde", "pearson").paper == 429
     for experiment, paper in (("msgan_facades", 0.0003), ("msgan_maps", 0.0016)):
-        none = claim(experiment, "lpips_x2y", "no_ms")
+        none = claim(experiment, "lpips_AtoB", "no_ms")
         assert none.met(paper) and not none.met(paper + 0.01) and not none.met(0.0)
     for experiment in ("discogan_stripes", "dualgan_stripes"):
-        assert claim(experiment, "x2y") is None and claim(experiment, "outline_x2y").met(0.0731)
+        assert claim(experiment, "AtoB") is None and claim(experiment, "outline_AtoB").met(0.0731)

@@ -11,7 +11,6 @@ from gan_cli.losses.adversarial import (
     AdversarialLoss,
     Hinge,
     LeastSquares,
-    LossSensitive,
     MaximumLikelihood,
     Minimax,
     NonSaturating,
@@ -19,6 +18,7 @@ from gan_cli.losses.adversarial import (
     RelativisticAverage,
     Wasserstein,
 )
+from gan_cli.losses.margin import LossSensitive
 
 LN2, LN3 = math.log(2), math.log(3)
 
@@ -30,7 +30,7 @@ def gradient(loss: Callable[[Tensor], Tensor], score: float) -> float:
     return x.grad.item()
 
 
-@pytest.mark.parametrize("game", [Minimax(), NonSaturating(), MaximumLikelihood()])
+@pytest.mark.parametrize("system", [Minimax(), NonSaturating(), MaximumLikelihood()])
 def test_sigmoid_games_share_d(system: AdversarialLoss) -> None:
     # score ln 3 is D = 3/4: -log D = ln 4 - ln 3, -log(1 - D) = ln 4
     value = system.d_loss(tensor([LN3, 0.0]), tensor([LN3, 0.0]))
@@ -64,7 +64,7 @@ def test_generator_gradients(score: float) -> None:
 GAMES = [Minimax(), NonSaturating(), MaximumLikelihood(), LeastSquares(), LeastSquares(-1, 1, 0), Wasserstein()]
 
 
-@pytest.mark.parametrize("game", GAMES)
+@pytest.mark.parametrize("system", GAMES)
 def test_d_raises_reals_and_lowers_fakes(system: AdversarialLoss) -> None:
     zero = torch.zeros(1, dtype=torch.float64)
     assert gradient(lambda real: system.d_loss(real, zero), 0.25) < 0
@@ -72,7 +72,7 @@ def test_d_raises_reals_and_lowers_fakes(system: AdversarialLoss) -> None:
     assert gradient(system.g_loss, -0.25) < 0
 
 
-@pytest.mark.parametrize("game", [Minimax(), NonSaturating()])
+@pytest.mark.parametrize("system", [Minimax(), NonSaturating()])
 @pytest.mark.parametrize("score", [-1e4, 1e4])
 def test_huge_scores_stay_finite(system: AdversarialLoss, score: float) -> None:
     x = tensor([score])

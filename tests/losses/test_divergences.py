@@ -8,7 +8,6 @@ from torch import Tensor, tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gan_cli.losses.divergences import (
-    FGAN,
     KL,
     Alpha,
     Divergence,
@@ -21,6 +20,7 @@ from gan_cli.losses.divergences import (
     SquaredHellinger,
     TotalVariation,
 )
+from gan_cli.losses.fgan import FGAN
 from gan_cli.utils.autograd import log_w
 
 SMOOTH: list[Divergence] = [
@@ -53,7 +53,7 @@ def sums(p: Tensor, q: Tensor) -> dict[str, Tensor]:
         "SquaredHellinger()": ((p.sqrt() - q.sqrt()) ** 2).sum(),
         "Jeffrey()": ((p - q) * (p / q).log()).sum(),
         "JensenShannon()": jensen_shannon,
-        "GAN()": jensen_shannon - math.log(4),
+        "GANDivergence()": jensen_shannon - math.log(4),
         "TotalVariation()": (p - q).abs().sum() / 2,
         "Alpha(alpha=0.5)": 4 * (1 - (p * q).sqrt().sum()),  # 1/(a(a-1)) (sum q (p/q)^a - 1)
         "Alpha(alpha=-1.0)": ((q**2 / p).sum() - 1) / 2,

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn, tensor
 
-from gan_cli.losses.adversarial import LossSensitive, Relativistic, Wasserstein
+from gan_cli.losses.adversarial import Relativistic, Wasserstein
 from gan_cli.losses.critic import separately
 from gan_cli.losses.kernels import RationalQuadratic
+from gan_cli.losses.margin import L1Margin, LossSensitive, MarginObjective
 from gan_cli.losses.mmd import MMD, ActivationPenalty, WitnessPenalty
-from gan_cli.losses.objective import L1Margin, MarginObjective, Objective, TwoSampleObjective, WarmUp, WeightClip
+from gan_cli.losses.objective import Objective, WarmUp, WeightClip
 from gan_cli.losses.penalties import SumPenalty
 from gan_cli.utils import random
 
@@ -44,7 +45,7 @@ def test_no_term_asks_the_critic_twice() -> None:
     real, fake = torch.randn(5, 3).double(), torch.randn(5, 3).double()
     kernel, activations = RationalQuadratic(), ActivationPenalty(0.5)
     witness = WitnessPenalty(kernel)
-    objective = TwoSampleObjective(MMD(kernel, unbiased=True), SumPenalty([witness, activations]))
+    objective = Objective(MMD(kernel, unbiased=True), SumPenalty([witness, activations]))
     random.seed(0)
     terms = objective.d_loss(network, real, fake)
     assert passes == [10, 5]
@@ -91,7 +92,7 @@ def test_no_constraint() -> None:
 
 def test_the_generator_compares_two_samples() -> None:
     real, fake = tensor([1.0, 3.0]), tensor([0.0, 1.0])
-    terms = TwoSampleObjective(Relativistic()).g_loss(critic, fake, real)
+    terms = Objective(Relativistic()).g_loss(critic, fake, real)
     expected = Relativistic().g_loss(2 * fake, 2 * real)
     torch.testing.assert_close(terms["adversarial"], expected)
 

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gan_cli.data.base import Images
-from gan_cli.losses.adversarial import Hinge, LossSensitive
-from gan_cli.losses.objective import L1Margin, MarginObjective, Objective
+from gan_cli.losses.adversarial import Hinge
+from gan_cli.losses.margin import L1Margin, LossSensitive, MarginObjective
+from gan_cli.losses.objective import Objective
 from gan_cli.metrics.classification_error import ClassificationError
 from gan_cli.networks import cls_gan, conditional, dcgan, projection
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d

@@ -16,8 +16,9 @@ from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Images
 from gan_cli.data.mnist_cifar import Arrays
 from gan_cli.experiments.experiment import variants_of
-from gan_cli.losses.adversarial import EnergyMargin, Wasserstein
-from gan_cli.losses.objective import EnergyObjective, LinearMargin, Objective
+from gan_cli.losses.adversarial import Wasserstein
+from gan_cli.losses.energy import EnergyMargin, LinearMargin
+from gan_cli.losses.objective import Objective
 from gan_cli.networks import began, dcgan, ebgan
 from gan_cli.systems.began import BEGAN
 from gan_cli.systems.ebgan import EBGAN, pulling_away
@@ -72,7 +73,7 @@ def test_the_margin_falls_linearly_to_zero_and_stays() -> None:
     assert [margin(t) for t in (0, 1, 4, 7, 8, 9, 1000)] == [16, 14, 8, 2, 0, 0, 0]
     loss = EnergyMargin(margin)
     assert loss.at(4) == EnergyMargin(8.0) and EnergyMargin(3.0).at(4) == EnergyMargin(3.0)
-    objective = EnergyObjective(loss)
+    objective = Objective(loss)
     assert objective.at(7).adversarial == EnergyMargin(2.0) and objective.scalars(7) == {"energy/margin": 2.0}
 
 
@@ -194,7 +195,7 @@ def ones(n: int, *shape: int, device: object = "cpu") -> Tensor:
 
 
 def system(margin: float | LinearMargin = 10.0, **settings: float) -> EBGAN:
-    return EBGAN(Sheet(), Halve(0.0), EnergyObjective(EnergyMargin(margin)), 1, ones, **settings)
+    return EBGAN(Sheet(), Halve(0.0), Objective(EnergyMargin(margin)), 1, ones, **settings)
 
 
 def began_game(**settings: float) -> BEGAN:
@@ -222,7 +223,7 @@ def test_pulling_away_is_in_the_loss_of_g_alone() -> None:
 def test_the_pulling_away_term_reaches_g_through_its_codes() -> None:
     torch.manual_seed(0)
     G, D = ebgan.GridGenerator(4, 1, latent_dim=3, layers=2, size=8), ebgan.GridAutoEncoder(4, 1, layers=3, size=8)
-    plays = EBGAN(G, D, EnergyObjective(EnergyMargin()), 3, lambda_pt=0.1)
+    plays = EBGAN(G, D, Objective(EnergyMargin()), 3, lambda_pt=0.1)
     with random.fork(0):
         term = plays.g_loss(Images(torch.zeros(4, 1, 4, 4)))["pulling_away"]
     with random.fork(0):
@@ -238,7 +239,7 @@ def test_codes_are_made_once() -> None:
     for lambda_pt in (0.0, 0.1):
         torch.manual_seed(0)
         D = ebgan.GridAutoEncoder(2, 1, layers=3, size=4)
-        EBGAN(Sheet(), D, EnergyObjective(EnergyMargin()), 1, ones, lambda_pt=lambda_pt).g_loss(BATCH)
+        EBGAN(Sheet(), D, Objective(EnergyMargin()), 1, ones, lambda_pt=lambda_pt).g_loss(BATCH)
         norm = next(m for m in D.modules() if isinstance(m, nn.BatchNorm1d))
         assert norm.num_batches_tracked.item() == 1
 
@@ -443,7 +444,7 @@ def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, mon
 def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     points = ["dataset=ring", "network=mlp_points_autoencoder", "trainer.iterations=3", *TINY]
-    falling = "loss.adversarial.margin={_target_: gan_cli.losses.objective.LinearMargin, start: 4, length: 2}"
+    falling = "loss.adversarial.margin={_target_: gan_cli.losses.energy.LinearMargin, start: 4, length: 2}"
     assert main(["train", "model=ebgan", *points, falling, "hydra.run.dir=run"]) == 0
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert [line["energy/margin"] for line in lines] == [4, 2, 0]

@@ -14,6 +14,7 @@ from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Mixture1d
 from gan_cli.losses import divergences as d
 from gan_cli.losses.adversarial import AdversarialLoss, Minimax, NonSaturating, Wasserstein
+from gan_cli.losses.fgan import FGAN
 from gan_cli.losses.objective import Objective, WeightClip
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.metrics.base import EvaluationData, Samples
@@ -64,7 +65,7 @@ def play(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
 
 
 @pytest.mark.parametrize(
-    "adversarial", [d.FGAN(d.KL()), d.FGAN(d.Jeffrey(), practical=False), Minimax(), NonSaturating(), Wasserstein()],
+    "adversarial", [FGAN(d.KL()), FGAN(d.Jeffrey(), practical=False), Minimax(), NonSaturating(), Wasserstein()],
     ids=["kl practical", "jeffrey", "minimax", "non-saturating", "wasserstein"],
 )  # fmt: skip
 def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLoss) -> None:
@@ -90,7 +91,7 @@ def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLo
 
 
 def test_one_forward_of_each_network() -> None:
-    system, seen = play(d.FGAN(d.KL())), {"G": [], "D": []}
+    system, seen = play(FGAN(d.KL())), {"G": [], "D": []}
     system.generator.register_forward_hook(lambda module, x, y: seen["G"].append(y.detach()))
     system.discriminator.register_forward_hook(lambda module, x, y: seen["D"].append(x[0].detach()))
     batch = Double([0.33, 0.67], [-1.0, 2.0], STDS).train_batch(0, 0, 8)
@@ -241,12 +242,12 @@ def evidence(system: object, data: object, **samples: Samples) -> EvaluationData
 def test_the_metric_reads_the_generator_and_the_bound() -> None:
     data, generator = mixture(), GaussianGenerator(mu=0.9, sigma=-1.7)
     line = Line(data, generator.mu.double().detach(), -generator.sigma.double().detach())
-    system = SimpleNamespace(generator=generator, discriminator=Score(line), objective=Objective(d.FGAN(d.KL())))
+    system = SimpleNamespace(generator=generator, discriminator=Score(line), objective=Objective(FGAN(d.KL())))
     values = GaussianFit()(evidence(system, data))
     assert set(values) == set(GaussianFit.better)
     assert values["mu"] == pytest.approx(0.9) and values["sigma"] == pytest.approx(1.7)
     assert values["bound"] == pytest.approx(values["kl"], abs=1e-9) and values["kl"] > 0.28
-    system.objective = Objective(d.FGAN(d.PearsonChi2()))
+    system.objective = Objective(FGAN(d.PearsonChi2()))
     assert GaussianFit()(evidence(system, data))["bound"] < values["pearson"] - 0.01  # T* of another divergence
     system.objective = Objective(Wasserstein())
     assert "bound" not in GaussianFit()(evidence(system, data))
@@ -269,7 +270,7 @@ def test_the_metric_says_what_it_needs() -> None:
 def test_decision_counts_both_kinds_by_the_threshold_in_the_datas_range() -> None:
     """KL's threshold is 1. Pixels in [0, 1] reach D as such, -1, .2 and 1 as 0, .6 and 1; scores are twice that."""
     system = SimpleNamespace(
-        discriminator=lambda x: 2 * x.flatten(1).mean(1), objective=Objective(d.FGAN(d.KL()))
+        discriminator=lambda x: 2 * x.flatten(1).mean(1), objective=Objective(FGAN(d.KL()))
     )
     real = Images(torch.tensor([-1.0, 0.2, 1.0, 1.0]).view(4, 1, 1, 1))
     fake = Images(torch.tensor([-1.0, -1.0, -0.5, 0.2, 1.0]).view(5, 1, 1, 1))
@@ -310,7 +311,7 @@ def test_a_short_run_learns_the_gaussian_and_its_bound() -> None:
     fits = {}
     for name in ("kl", "reverse_kl"):
         torch.manual_seed(0)
-        objective = Objective(d.FGAN(DIVERGENCES[name]))
+        objective = Objective(FGAN(DIVERGENCES[name]))
         system = SingleStepGAN(GaussianGenerator(), TanhDiscriminator(1, 1, [32, 32]), objective, latent_dim=1)
         optimizers = {n: torch.optim.Adam(net.parameters(), 0.02, (0.5, 0.999)) for n, net in system.named_children()}
         trainer = Trainer(

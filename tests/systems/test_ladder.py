@@ -14,18 +14,19 @@ from gan_cli.cli.main import main
 from gan_cli.data.base import Dataset, Images, SemiSupervised, normal, order
 from gan_cli.data.few_labels import FewLabels, FewLabelsMNIST, FewLabelsShapes
 from gan_cli.data.shapes import Shapes
-from gan_cli.losses.adversarial import EnergyMargin, NonSaturating
-from gan_cli.losses.objective import EnergyObjective, LinearMargin, Objective
+from gan_cli.losses.adversarial import NonSaturating
+from gan_cli.losses.energy import EnergyMargin, LinearMargin
+from gan_cli.losses.objective import Objective
 from gan_cli.metrics.classification_error import ClassificationError
 from gan_cli.metrics.code_error import CodeError
 from gan_cli.metrics.samples import from_model
 from gan_cli.networks.ladder import Combinator, Ladder, moments
 from gan_cli.systems.base import System
 from gan_cli.systems.ebgan_ladder import EBGANLadder
-from gan_cli.systems.ladder import LadderGame
+from gan_cli.systems.ladder import LadderClassifier
 from gan_cli.training.trainer import Trainer
 
-ENERGIES = EnergyObjective(EnergyMargin())
+ENERGIES = Objective(EnergyMargin())
 X = torch.tensor([1.0, 3.0], dtype=torch.float64).view(2, 1, 1, 1)
 
 
@@ -211,9 +212,9 @@ def test_wrong_settings_are_one_clear_line() -> None:
     with pytest.raises(ValueError, match="at most 2 layers"):
         Ladder(2, 1, 3, widths=(4,), weights=(1.0,) * 4)
     with pytest.raises(ValueError, match="loss=ebgan"):
-        LadderGame(small(), Objective(NonSaturating()))
+        LadderClassifier(small(), Objective(NonSaturating()))
     with pytest.raises(ValueError, match="Linear is no ladder network"):
-        LadderGame(nn.Linear(2, 2), ENERGIES)  # type: ignore[arg-type]
+        LadderClassifier(nn.Linear(2, 2), ENERGIES)  # type: ignore[arg-type]
 
 
 # the games
@@ -235,7 +236,7 @@ CLASS = math.log1p(math.exp(-2))  # logits (-1, 1) for class 1, (1, -1) for clas
 
 
 def test_the_ladder_game_by_hand() -> None:
-    system = LadderGame(by_hand(), ENERGIES)
+    system = LadderClassifier(by_hand(), ENERGIES)
     (turn,) = system.turns()
     assert turn.name == "d" and turn.trains == ("discriminator",) and turn.steps == 1
     terms = {name: term.item() for name, term in turn.loss(BATCH).items()}
@@ -247,18 +248,18 @@ def test_the_ladder_game_by_hand() -> None:
 
 def test_labelled_images_are_classified_and_the_others_denoised() -> None:
     """Exchanged, the labelled images are wrong by 2 more; what the others are does not matter to the class."""
-    system = LadderGame(by_hand(), ENERGIES)
+    system = LadderClassifier(by_hand(), ENERGIES)
     terms = system.d_loss(BATCH._replace(image=2 * X.flip(0)))
     assert terms["class"].item() == pytest.approx(CLASS)
     assert terms["reconstruction"].item() != pytest.approx(ENERGY.mean().item())
-    terms = system.d_loss(BATCH._replace(labelled=X.flip(0)))
+    terms = system.d_loss(BATCH._replace(labeled=X.flip(0)))
     assert terms["class"].item() == pytest.approx(CLASS + 2)
     assert terms["reconstruction"].item() == pytest.approx(ENERGY.mean().item())
 
 
 def test_ebgan_ladder_by_hand() -> None:
     """A margin of 300 lies 30.9375 above the first fake's energy, and below the second's."""
-    system = EBGANLadder(Fixed(), by_hand(), EnergyObjective(EnergyMargin(300.0)), latent_dim=2)
+    system = EBGANLadder(Fixed(), by_hand(), Objective(EnergyMargin(300.0)), latent_dim=2)
     terms = {name: term.item() for name, term in system.d_loss(BATCH).items()}
     assert terms == pytest.approx({"class": CLASS, "adversarial": ENERGY.mean().item() + 30.9375 / 2})
     assert system.g_loss(BATCH)["adversarial"].item() == pytest.approx(ENERGY.mean().item())
@@ -274,9 +275,9 @@ def test_without_margin_it_is_the_ladder_alone() -> None:
         return system.turns()[0].loss(SemiSupervised(images(), images(), torch.tensor([0, 1, 2, 0, 1, 2])))
 
     generator = nn.Sequential(nn.Linear(2, 4, dtype=torch.float64), nn.Unflatten(1, (1, 2, 2)))
-    objective = EnergyObjective(EnergyMargin(LinearMargin(16.0, 3)))
+    objective = Objective(EnergyMargin(LinearMargin(16.0, 3)))
     within = EBGANLadder(generator, small(), objective, latent_dim=2, noise=lambda *n, device: torch.ones(n).double())
-    alone = terms(LadderGame(small(), ENERGIES))
+    alone = terms(LadderClassifier(small(), ENERGIES))
     assert set(terms(within)) == {"class", "adversarial"}
     within.iteration = 3
     assert {name: term.item() for name, term in terms(within).items()} == {n: t.item() for n, t in alone.items()}
@@ -289,7 +290,7 @@ def data(**changes: int) -> FewLabelsShapes:
 def trainer(decay: int = 4) -> Trainer:
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(3, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
-    objective = EnergyObjective(EnergyMargin(LinearMargin(2000.0, decay)))  # the energies are about 500
+    objective = Objective(EnergyMargin(LinearMargin(2000.0, decay)))  # the energies are about 500
     system = EBGANLadder(generator, Ladder(8, 1, 6, widths=(9, 7)), objective, latent_dim=3)
     optimizers = {name: torch.optim.Adam(net.parameters(), lr=1e-2) for name, net in system.named_children()}
     return Trainer(system, data(), optimizers, batch_size=6, iterations=7, seed=0)
@@ -352,7 +353,7 @@ def test_it_learns_from_four_labels() -> None:
     """One of each class; by the running statistics. Chance is an error of .75."""
     torch.manual_seed(0)
     few = FewLabels(Patterns(), 4)
-    system = LadderGame(Ladder(4, 1, 4, widths=(20,), noise=0.1), ENERGIES)
+    system = LadderClassifier(Ladder(4, 1, 4, widths=(20,), noise=0.1), ENERGIES)
     optimizers = {"discriminator": torch.optim.Adam(system.discriminator.parameters(), lr=5e-3, betas=(0.5, 0.999))}
     played = Trainer(system, few, optimizers, batch_size=20, iterations=120, seed=0)
     first = played.iterate()["d/reconstruction"]
@@ -387,8 +388,8 @@ def test_few_labels_are_balanced_seeded_and_true(tmp_path: Path) -> None:
     assert len(subsets) > 4  # of 2^10
     batch = few.train_batch(3, 0, TRAIN)
     assert sorted(filled(batch.image)) == list(range(TRAIN)) and batch.label is None
-    assert sorted(filled(batch.labelled)) == sorted(2 * filled(few.chosen(3)[0]))  # two epochs of ten
-    assert [number % 10 for number in filled(batch.labelled)] == batch.target.tolist()
+    assert sorted(filled(batch.labeled)) == sorted(2 * filled(few.chosen(3)[0]))  # two epochs of ten
+    assert [number % 10 for number in filled(batch.labeled)] == batch.target.tolist()
     held_out = few.test_batch(0, TEST)
     assert filled(held_out.image) == list(range(100, 106)) and held_out.label.tolist() == list(range(6))
 
@@ -401,9 +402,9 @@ def test_the_stream_is_pure_and_shared_by_processes(tmp_path: Path) -> None:
     for number, column in enumerate(whole):
         assert torch.equal(torch.cat([part[number] for part in parts]), column)
     other = few.train_batch(5, 7, 50)
-    assert not torch.equal(other.labelled, whole.labelled) and not torch.equal(other.image, whole.image)
+    assert not torch.equal(other.labeled, whole.labeled) and not torch.equal(other.image, whole.image)
     few.to(torch.device("cpu"))
-    assert torch.equal(few.train_batch(4, 7, 50).labelled, whole.labelled)
+    assert torch.equal(few.train_batch(4, 7, 50).labeled, whole.labeled)
 
 
 def test_the_fingerprint_tells_the_number_of_labels(tmp_path: Path) -> None:
@@ -458,7 +459,7 @@ def test_error_is_of_games_that_name_classes() -> None:
 
 def test_a_ladder_network_alone_has_no_samples_to_score() -> None:
     few = FewLabels(Patterns(), 4)
-    found = from_model(LadderGame(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
+    found = from_model(LadderClassifier(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
     assert 0 <= ClassificationError()(found)["error"] <= 1 and found.test.used == 20
     assert found.train.take().label is None  # what is not told is not scored
     with pytest.raises(ValueError, match="draws no samples"):

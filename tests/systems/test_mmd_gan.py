@@ -26,7 +26,7 @@ from gan_cli.losses.kernels import (
     witness,
 )
 from gan_cli.losses.mmd import MMD, ActivationPenalty, Repulsive, WitnessPenalty
-from gan_cli.losses.objective import Objective, TwoSampleObjective, WarmUp, WeightClip
+from gan_cli.losses.objective import Objective, WarmUp, WeightClip
 from gan_cli.networks import dcgan, features, gmmn, mlp, mmd_gan
 from gan_cli.systems.base import System, Turn
 from gan_cli.systems.gan import GAN
@@ -308,7 +308,7 @@ def moved(before: dict[str, Tensor], system: System) -> set[str]:
 
 
 def test_gmmn_is_one_turn_of_the_discrepancy() -> None:
-    system = GMMN(nn.Unflatten(1, (2, 1, 1)), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=2)
+    system = GMMN(nn.Unflatten(1, (2, 1, 1)), Objective(MMD(Dot(), root=True)), latent_dim=2)
     system.register_parameter("somewhere", nn.Parameter(torch.zeros(1)))
     assert [(turn.trains, turn.steps) for turn in system.turns()] == [(("generator",), 1)]
     x = torch.tensor([[1.0, 2.0], [3.0, 0.0], [2.0, 4.0]])
@@ -324,8 +324,8 @@ def test_gmmn_is_one_turn_of_the_discrepancy() -> None:
     "objective",
     [
         Objective(Wasserstein()),
-        TwoSampleObjective(MMD(Dot()), penalty=WitnessPenalty(Dot())),
-        TwoSampleObjective(MMD(Dot()), constraint=WeightClip()),
+        Objective(MMD(Dot()), penalty=WitnessPenalty(Dot())),
+        Objective(MMD(Dot()), constraint=WeightClip()),
     ],
 )
 def test_gmmn_refuses_what_needs_a_critic(objective: Objective) -> None:
@@ -338,7 +338,7 @@ def test_gmmn_learns_a_line_of_two_modes() -> None:
     torch.manual_seed(0)
     random.seed(0)
     system = GMMN(gmmn.Generator(1, 1, None, latent_dim=2, widths=[32, 32]),
-                TwoSampleObjective(MMD(RBF([0.1, 0.3, 1.0]), root=True)), latent_dim=2)  # fmt: skip
+                Objective(MMD(RBF([0.1, 0.3, 1.0]), root=True)), latent_dim=2)  # fmt: skip
     optimizer = torch.optim.Adam(system.parameters(), lr=5e-3)
     for _ in range(250):
         side = torch.randint(2, (64, 1, 1, 1)) * 2.0 - 1
@@ -357,7 +357,7 @@ def autoencoder() -> GMMNAutoencoder:
     return GMMNAutoencoder(
         gmmn.CodeGenerator(code_dim=3, latent_dim=2, widths=[8]), gmmn.Encoder(4, 1, code_dim=3, width=8),
         gmmn.Decoder(4, 1, code_dim=3, width=8), nn.functional.binary_cross_entropy,
-        TwoSampleObjective(MMD(RBF(), root=True)), pretrain=2, latent_dim=2,
+        Objective(MMD(RBF(), root=True)), pretrain=2, latent_dim=2,
     )  # fmt: skip
 
 
@@ -411,7 +411,7 @@ def test_rank_hinge_is_one_sided() -> None:
 
 def test_mmd_gan_terms_by_hand() -> None:
     """f doubles, d thrices, G(z) = z + 10: f(x) = 2x, f(y) = 2y, d(f(x)) = 6x."""
-    system = MMDGAN(Scale(1.0, 10.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot(), root=True)), latent_dim=1)
+    system = MMDGAN(Scale(1.0, 10.0), Scale(2.0), Scale(3.0), Objective(MMD(Dot(), root=True)), latent_dim=1)
     x = torch.tensor([[1.0], [3.0]])
     random.seed(2)
     y = random.normal(2, 1) + 10
@@ -427,7 +427,7 @@ def test_mmd_gan_terms_by_hand() -> None:
 
 
 def test_mmd_gan_s_critic_looks_at_each_batch_once() -> None:
-    system = MMDGAN(Scale(1.0), Scale(2.0), Scale(3.0), TwoSampleObjective(MMD(Dot())), latent_dim=1)
+    system = MMDGAN(Scale(1.0), Scale(2.0), Scale(3.0), Objective(MMD(Dot())), latent_dim=1)
     looks = []
     system.discriminator.register_forward_hook(lambda *_: looks.append(1))
     for turn in system.turns():
@@ -441,7 +441,7 @@ def test_mmd_gan_cadence_movers_and_clipping_of_the_encoder_only() -> None:
     system = MMDGAN(
         dcgan.Generator(8, 1, latent_dim=5, width=2), mmd_gan.Encoder(8, 1, code_dim=5, width=2),
         dcgan.Generator(8, 1, latent_dim=5, width=2),
-        TwoSampleObjective(MMD(RBF(), root=True), constraint=WeightClip(0.01), critic_steps=WarmUp()), latent_dim=5,
+        Objective(MMD(RBF(), root=True), constraint=WeightClip(0.01), critic_steps=WarmUp()), latent_dim=5,
     )  # fmt: skip
     steps = []
     for system.iteration in (0, 24, 25, 499, 500, 501):
@@ -462,7 +462,7 @@ def test_features_and_a_penalty_in_the_plain_game() -> None:
     """Binkowski's MMD-GAN is the plain game with another loss: G descends MMD^2 of h(x), h(G(z)) for fixed h."""
     torch.manual_seed(0)
     random.seed(0)
-    objective = TwoSampleObjective(MMD(RationalQuadratic(), unbiased=True), WitnessPenalty(RationalQuadratic()))
+    objective = Objective(MMD(RationalQuadratic(), unbiased=True), WitnessPenalty(RationalQuadratic()))
     system = GAN(mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), features.ToyFeatures(1, 2, widths=[8]), objective, 3)
     batch = Images(torch.rand(4, 2, 1, 1))
     d, g = system.turns()

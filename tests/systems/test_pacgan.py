@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from gan_cli.cli.main import main
 from gan_cli.data.base import Images
-from gan_cli.losses.adversarial import Wasserstein
+from gan_cli.losses.adversarial import Relativistic, Wasserstein
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.pacgan import Discriminator, Generator
 from gan_cli.systems.pacgan import PacGAN
@@ -25,10 +25,10 @@ class Spy(nn.Module):
         return self.w * x.flatten(1).mean(1)
 
 
-def pacgan(packing: int = 3, one_fake: bool = False, **parts: object) -> PacGAN:
+def pacgan(packing: int = 3, share_fakes: bool = False, **parts: object) -> PacGAN:
     generator = nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (2, 1, 1)))
     objective = Objective(Wasserstein(), **parts)  # type: ignore[arg-type]
-    return PacGAN(generator, Spy(), objective, latent_dim=4, one_fake=one_fake, packing=packing)
+    return PacGAN(generator, Spy(), objective, latent_dim=4, share_fakes=share_fakes, packing=packing)
 
 
 def test_a_pack_holds_samples_that_follow_one_another_channel_on_channel() -> None:
@@ -55,13 +55,25 @@ def test_a_pack_is_all_real_or_all_generated() -> None:
 def test_both_turns_see_the_same_packs_if_asked_to() -> None:
     batch = Images(torch.ones(4, 2, 1, 1))
     for shared in (True, False):
-        system = pacgan(2, one_fake=shared)
+        system = pacgan(2, share_fakes=shared)
         system.d_loss(batch)
         g = system.g_loss(batch)
         _, first, second = system.discriminator.seen
         assert torch.equal(first, second) == shared
         g["adversarial"].backward()
         assert system.generator[0].weight.grad.abs().sum() > 0
+
+
+def test_a_loss_of_g_that_compares_sees_packs_of_reals() -> None:
+    """Scores are means of packs, so unpacked reals would give twice as many scores, each of one sample."""
+    generator = nn.Sequential(nn.Linear(4, 2), nn.Unflatten(1, (2, 1, 1)))
+    system = PacGAN(generator, Spy(), Objective(Relativistic()), latent_dim=4, share_fakes=False, packing=2)
+    batch = Images(torch.tensor([0.0, 2.0, 4.0, 8.0]).view(4, 1, 1, 1).expand(4, 2, 1, 1))
+    loss = system.g_loss(batch)["adversarial"]
+    fake, real = system.discriminator.seen
+    assert real.flatten(1).tolist() == [[0, 0, 2, 2], [4, 4, 8, 8]] and fake.shape == real.shape
+    expected = nn.functional.softplus(torch.tensor([1.0, 6.0]) - fake.flatten(1).mean(1)).mean()
+    torch.testing.assert_close(loss, expected)
 
 
 def test_a_penalty_sees_packs() -> None:

@@ -132,7 +132,7 @@ def record_inputs(system: GAN) -> list[Tensor]:
 
 @pytest.mark.parametrize("share_fakes", [False, True])
 def test_fakes_that_both_turns_share(share_fakes: bool) -> None:
-    """G's gradient through the shared images is that of generating them again from the same z; D's turn gives G none."""
+    """G's gradient through the shared images is that of generating them anew from the same z; D's turn gives G none."""
     system, x = gan(SharedFakesGAN, share_fakes=share_fakes), Images(torch.randn(5, 2, 1, 1))
     inputs = record_inputs(system)
     d, g = system.turns()

@@ -7,12 +7,12 @@ from torch import Tensor
 from torch.func import grad_and_value, vmap
 
 from gan_cli.evaluation.charts import STYLES
-from gan_cli.losses.adversarial import AdversarialLoss, MaximumLikelihood, Minimax, NonSaturating
+from gan_cli.losses.adversarial import MaximumLikelihood, Minimax, NonSaturating
 from gan_cli.tools.demos._parts import label, panels, save, write_table
 
 TITLE = "minimax, non-saturating, maximum likelihood: G's loss and its gradient against D(G(z))"
 
-GAMES: dict[str, AdversarialLoss] = {
+GAMES: dict[str, Minimax] = {
     "minimax": Minimax(),
     "non-saturating": NonSaturating(),
     "maximum likelihood": MaximumLikelihood(),
@@ -29,7 +29,7 @@ def run(folder: Path) -> str:
     return write_table(folder / "generator_losses.csv", head, [row.tolist() for row in torch.stack([d, *found], 1)])
 
 
-def losses(loss: AdversarialLoss, d: Tensor) -> tuple[Tensor, Tensor]:
+def losses(loss: Minimax, d: Tensor) -> tuple[Tensor, Tensor]:
     """(J_G, dJ_G/da) of single samples with D(G(z)) = d, each of d's shape (N,)."""
     gradient, value = vmap(grad_and_value(loss.g_loss))(d.logit())
     return value, gradient
