@@ -155,7 +155,7 @@ def _picture(row: Row) -> tuple[Any, str]:
     """The last sample grid as an array, or None and the reason why there is none."""
     if row.run.failure:
         return None, f"failed: {row.run.failure}"
-    file = row.run.picture()
+    file = row.run.last_grid()
     if file is None:
         return None, "no samples"
     try:

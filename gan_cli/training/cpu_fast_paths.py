@@ -1,7 +1,7 @@
-"""CPU kernels: three convolutions that direct ones do slowly, with the same weights, names and results to rounding.
+"""Faster CPU convolutions for three cases that torch's direct convolution is slow at, equal to it up to rounding.
 
-`install` gives layers of torch another class; nothing else changes: no state-dict name, no attribute, no random number.
-Each layer decides by the shapes that it sees, so that a resumed run computes the same bits.
+`install` changes the class of layers and nothing else: no state-dict name, no attribute, no random number. Whether a
+layer takes its fast path depends on the shapes alone, so that a resumed run computes the same bits.
 """
 
 import itertools
@@ -15,14 +15,14 @@ from torch.nn.functional import conv2d, fold, pad, unfold
 POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # half the rounding error of Lavin and Gray's 0, 1, -1, 2, -2
 TILE, KERNEL = 4, 3
 WINDOW = TILE + KERNEL - 1
-CHANNELS = 128  # of a 3x3 layer, from which Winograd pays
-WEIGHTS = 2**18  # of a layer, from which reading them costs more than the products with few pixels
-ROWS = 64  # pixels of a batch up to which a map is tiny
-PIXELS = 2**16  # of a batch in one call: float32 sums of a weight's gradient over more of them lose digits
+CHANNELS = 128  # smallest number of channels of a 3x3 layer for which Winograd saves time
+WEIGHTS = 2**18  # smallest number of weights for which reading them costs more than multiplying them with few pixels
+ROWS = 64  # largest number of output pixels of a batch that counts as tiny
+PIXELS = 2**16  # pixels per call: float32 sums over more of them, in a weight's gradient, lose digits
 
 
 def _polynomial(roots: list[float]) -> list[float]:
-    """The coefficients of prod (x - root), of 1, x, x^2, ..."""
+    """The coefficients of prod (x - root), that of 1 first, then those of x, x^2, ..."""
     coefficients = [1.0]
     for root in roots:
         shifted = [0.0, *coefficients]
@@ -31,8 +31,11 @@ def _polynomial(roots: list[float]) -> list[float]:
 
 
 def winograd_matrices(points: tuple[float, ...] = POINTS) -> tuple[Tensor, Tensor, Tensor]:
-    """A^T (4, 6), G (6, 3), B^T (6, 6) of F(4, 3) with  y = A^T [(G g) * (B^T d)]  (Lavin & Gray 2016, arXiv
-    1509.09308), by interpolation at `points` and infinity (Toom and Cook). float64.
+    """The matrices A^T (4, 6), G (6, 3) and B^T (6, 6) of F(4, 3), float64.
+
+    y = A^T [(G g) * (B^T d)] are the 4 outputs of a kernel g of 3 on 6 inputs d, with 6 products instead of 12
+    (Lavin & Gray 2016, arXiv 1509.09308). They come from interpolation at `points` and infinity (Toom and Cook): the
+    convolution is a product of polynomials, which is computed by its values.
     """
     n = WINDOW
     At, G, Bt = (torch.zeros(shape, dtype=torch.float64) for shape in ((TILE, n), (n, KERNEL), (n, n)))
@@ -46,19 +49,26 @@ def winograd_matrices(points: tuple[float, ...] = POINTS) -> tuple[Tensor, Tenso
     return At, G, Bt
 
 
-_TO_OUTPUT, _TO_WEIGHT, _TO_INPUT = (torch.kron(m, m) for m in winograd_matrices())  # (16, 36), (36, 9), (36, 36)
+# The transform of a 2D window is that of its rows and then of its columns, which is one matrix product with the
+# Kronecker product of the 1D matrix with itself: (16, 36), (36, 9), (36, 36).
+_TO_OUTPUT, _TO_WEIGHT, _TO_INPUT = (torch.kron(m, m) for m in winograd_matrices())
 
 
 class Winograd(torch.autograd.Function):
-    """3x3 convolution of stride 1 without padding, x (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H - 2, W - 2), H - 2
-    and W - 2 multiples of 4. Keeps the transformed windows, 2.25 times the size of x; the transformed kernels, 4 times
-    the weight, are computed again. The gradient's own gradient is that of the direct convolution.
+    """3x3 convolution of stride 1 without padding, by Winograd's F(4x4, 3x3).
+
+    x (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H - 2, W - 2), where H - 2 and W - 2 are multiples of 4. Each output
+    tile of 4x4 pixels comes from a window of 6x6, with 36 products per pair of channels instead of 144. The gradient's
+    own gradient is that of the direct convolution.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         windows = _windows(x)
+        # The transformed windows, 2.25 times the size of x, are kept for the weight's gradient. The transformed
+        # kernels, 4 times the size of the weight, are cheaper to compute again than to keep.
         ctx.save_for_backward(x, weight, windows)
+        # One matrix product over the channels for each of the 36 points.
         products = torch.bmm(_kernels(weight), windows)  # (36, K, tiles)
         tiles = _TO_OUTPUT.to(x.dtype) @ products.flatten(1)
         n, _, height, width = x.shape
@@ -68,12 +78,16 @@ class Winograd(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight, windows = ctx.saved_tensors
         wants_x, wants_weight = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # double backward
-            one, zero = [1, 1], [0, 0]
-            found: list[Tensor | None] = torch.ops.aten.convolution_backward(
-                gradient, x, weight, None, one, zero, one, False, zero, 1, [wants_x, wants_weight, False]
+        # With create_graph=True, as in a gradient penalty, the gradient needs a graph, which torch's own operation has.
+        if torch.is_grad_enabled():
+            stride = dilation = [1, 1]
+            padding = output_padding = [0, 0]
+            wanted = [wants_x, wants_weight, False]
+            gradients: list[Tensor | None] = torch.ops.aten.convolution_backward(
+                gradient, x, weight, None, stride, padding, dilation, False, output_padding, 1, wanted
             )
-            return found[0], found[1]
+            return gradients[0], gradients[1]
+        # All three transforms are linear, so that the gradients pass through their transposes.
         products = (_TO_OUTPUT.to(x.dtype).T @ _tile(gradient)).view(WINDOW**2, len(weight), -1)
         grad_x = grad_weight = None
         if wants_x:
@@ -85,7 +99,7 @@ class Winograd(torch.autograd.Function):
 
 
 def _windows(x: Tensor) -> Tensor:
-    """The transformed 6x6 windows in steps of 4: (N, C, H, W) -> (36, C, N * tiles)."""
+    """Transform the 6x6 windows at steps of 4: (N, C, H, W) -> (36, C, N * tiles)."""
     channels = x.shape[1]
     windows = x.unfold(2, WINDOW, TILE).unfold(3, WINDOW, TILE)  # (N, C, h, w, 6, 6)
     rows = windows.permute(4, 5, 1, 0, 2, 3).reshape(WINDOW**2, -1)
@@ -97,7 +111,9 @@ def _unwindows(spectra: Tensor, shape: torch.Size) -> Tensor:
     n, channels, height, width = shape
     h, w = (height - 2) // TILE, (width - 2) // TILE
     rows = (_TO_INPUT.to(spectra.dtype).T @ spectra.flatten(1)).view(WINDOW, WINDOW, channels, n, h, w)
-    whole = rows.new_zeros(n, channels, h + 1, TILE, w + 1, TILE)  # a window covers a block and the edges of the next
+    # Windows overlap, which a single strided addition cannot do. Each of them covers one block of 4x4 pixels and the
+    # first two rows and columns of the next blocks: four additions of parts that do not overlap among themselves.
+    whole = rows.new_zeros(n, channels, h + 1, TILE, w + 1, TILE)
     parts = (slice(0, TILE), slice(TILE, WINDOW))
     for down, right in itertools.product((0, 1), repeat=2):
         part = rows[parts[down], parts[right]].permute(3, 2, 4, 0, 5, 1)
@@ -107,13 +123,13 @@ def _unwindows(spectra: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _kernels(weight: Tensor) -> Tensor:
-    """The transformed kernels: (K, C, 3, 3) -> (36, K, C)."""
+    """Transform the kernels: (K, C, 3, 3) -> (36, K, C)."""
     k, channels = weight.shape[:2]
     return (_TO_WEIGHT.to(weight.dtype) @ weight.reshape(k * channels, KERNEL**2).T).view(WINDOW**2, k, channels)
 
 
 def _tile(y: Tensor) -> Tensor:
-    """(N, K, 4h, 4w) -> (16, K * N * h * w)."""
+    """Cut into 4x4 tiles, the layout of the matrix products: (N, K, 4h, 4w) -> (16, K * N * h * w)."""
     n, k, height, width = y.shape
     tiles = y.reshape(n, k, height // TILE, TILE, width // TILE, TILE)
     return tiles.permute(3, 5, 1, 0, 2, 4).reshape(TILE**2, -1)
@@ -129,20 +145,23 @@ def _bias(y: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A 3x3 layer with many channels: fewer than half the products where the map is large enough."""
+    """A 3x3 layer with many channels, by Winograd's convolution if the output is a multiple of 4 and large enough."""
 
     def forward(self, x: Tensor) -> Tensor:
         down, right = map(int, self.padding)
         padded = pad(x, (right, right, down, down)) if down or right else x
         height, width = padded.shape[2] - 2, padded.shape[3] - 2
+        # Below 32 tiles the matrix products are too narrow to make up for the transforms.
         if height % TILE or width % TILE or len(x) * height * width < 32 * TILE**2:
             return super().forward(x)
         return _bias(Winograd.apply(padded, self.weight), self.bias)
 
 
 class SplitConv2d(nn.Conv2d):
-    """A square kernel with few outputs, which leave a direct convolution's lanes empty: one column of the kernel makes
-    an output of its own, and the columns' maps are added with a shift of one pixel each.
+    """A large square kernel with few output channels, computed column by column.
+
+    A direct convolution computes several output channels at once, and is mostly idle with 1 or 3 of them. Here each
+    column of the kernel becomes an output channel, and the maps are added with shifts of one pixel.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -159,7 +178,7 @@ class SplitConv2d(nn.Conv2d):
 
 
 class TinyConv2d(nn.Conv2d):
-    """Many weights for few pixels: one matrix product, which reads the weights where they lie."""
+    """A layer with many weights and few output pixels: one matrix product, which does not reorder the weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         padding = tuple(map(int, self.padding))
@@ -176,13 +195,15 @@ class TinyConv2d(nn.Conv2d):
 
 
 class TinyConvTranspose2d(nn.ConvTranspose2d):
-    """The same for a transposed convolution: a matrix product, then the overlapping windows are added."""
+    """The same for a transposed convolution: a matrix product, then the sum of the overlapping windows."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         n, _, height, width = x.shape
         if output_size is not None or n * height * width > ROWS:
             return super().forward(x, output_size)
-        if x.requires_grad:  # the product's gradient comes in channels-last order, which normalisation gets wrong
+        # The product's gradient is in channels-last order, in which torch computes wrong gradients of instance
+        # normalization on a CPU (see build.refuse_shortcuts).
+        if x.requires_grad:
             x = x.view_as(x)
             x.register_hook(Tensor.contiguous)
         rows = x.permute(0, 2, 3, 1).flatten(0, 2) @ self.weight.flatten(1)  # (N * pixels, K * taps)
@@ -198,7 +219,7 @@ class TinyConvTranspose2d(nn.ConvTranspose2d):
 
 
 def install(network: nn.Module) -> nn.Module:
-    """Give the layers of `network` that gain by it their fast class, in place; copies of the network keep it."""
+    """Give the layers of `network` that gain by it a fast class, in place. Copies of the network keep it."""
     for layer in network.modules():
         fast = _fast(layer)
         if fast is not None:
@@ -207,7 +228,9 @@ def install(network: nn.Module) -> nn.Module:
 
 
 def _fast(layer: nn.Module) -> type[nn.Module] | None:
-    if type(layer) not in (nn.Conv2d, nn.ConvTranspose2d):  # such as one whose weight is made anew at each use
+    """The fast class of a layer, or None."""
+    # Subclasses, such as those of parametrizations, which compute the weight at each use, keep their own forward.
+    if type(layer) not in (nn.Conv2d, nn.ConvTranspose2d):
         return None
     assert isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
     if layer.groups != 1 or layer.dilation != (1, 1) or layer.padding_mode != "zeros" or isinstance(layer.padding, str):

@@ -1,4 +1,4 @@
-"""Finding run directories on disk, without importing torch or Hydra."""
+"""Find run directories on disk, without importing torch or Hydra."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def contains_run(folder: Path) -> bool:
 
 
 def is_resumable(folder: Path) -> bool:
-    """Whether the run has begun for good, so that it is resumed and not started."""
+    """Whether the run can be resumed: its directory is complete, which provenance.json is written last to show."""
     return (folder / "provenance.json").exists()
 
 
 def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Run directories at most `depth` levels below a folder, the last names first."""
+    """Run directories at most `depth` levels below a folder, in reverse order of their names."""
     try:
         children = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
     except OSError:
@@ -41,21 +41,21 @@ def _newest_first(folder: Path) -> list[Path]:
 
 
 def existing_run(text: str) -> Path:
-    """The run directory that a user means; raises GanError that names near-by ones when it is none."""
+    """The run directory that a user typed. GanError, which names similar or nearby ones, if it is not one."""
     folder = Path(text)
     if (folder / "checkpoints").is_dir():
         return folder
     above = next((path for path in folder.parents if (path / "checkpoints").is_dir()), None)
     if folder.exists() and above is not None:
         raise GanError(f"{text} is a {'folder of a run' if folder.is_dir() else 'file'}; the run is {above}")
-    what = "holds no run" if folder.is_dir() else "is a file, no run" if folder.exists() else "does not exist"
+    problem = "holds no run" if folder.is_dir() else "is a file, no run" if folder.exists() else "does not exist"
     inside = _newest_first(folder)
     around = inside or _newest_first(Path("outputs"))
-    beside = [] if inside else [*find_runs(folder.parent, 1), *around]
-    near = difflib.get_close_matches(os.path.normpath(text), map(str, beside), n=1, cutoff=0.7)
-    if near:
-        raise GanError(f"{text} {what}; did you mean '{near[0]}'?")
+    similar = [] if inside else [*find_runs(folder.parent, 1), *around]
+    nearest = difflib.get_close_matches(os.path.normpath(text), map(str, similar), n=1, cutoff=0.7)
+    if nearest:
+        raise GanError(f"{text} {problem}; did you mean '{nearest[0]}'?")
     if around:
-        where = "in it" if inside else "near by"
-        raise GanError(f"{text} {what}; runs {where}: {', '.join(map(str, around[:3]))}")
-    raise GanError(f"{text} {what}; `gan train` makes a run")
+        where = "in it" if inside else "nearby"
+        raise GanError(f"{text} {problem}; runs {where}: {', '.join(map(str, around[:3]))}")
+    raise GanError(f"{text} {problem}; `gan train` makes a run")

@@ -1,7 +1,7 @@
-"""Lower precision, network by network.
+"""Lower precision for single networks.
 
-A network's forward runs under autocast and its result comes back as float32, so losses, penalties and the double
-backward of a gradient penalty never see half precision.
+The forward pass of a network runs under autocast and returns float32, so that losses, penalties and the double backward
+of a gradient penalty are computed in float32.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def lower(network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Make `network(...)` compute in `dtype` (torch.bfloat16) and return float32. Weights stay float32."""
+    """Let `network` compute in `dtype` (torch.bfloat16), in place, and return float32. Weights stay float32."""
     forward = network.forward
 
     def lowered(*inputs: Any, **named: Any) -> Any:
@@ -32,9 +32,10 @@ def _float(value: Any) -> Any:
 
 
 def slow_bfloat16(device: torch.device) -> bool:
-    """True where bfloat16 is emulated: a CPU without its units computes a convolution some 270 times slower."""
+    """Whether bfloat16 is emulated, as on a CPU without units for it: a convolution is then some 270 times slower."""
     if device.type != "cpu":
         return False
+    # Private functions, which older versions of torch lack: without an answer the CPU is taken for a slow one.
     cpu = getattr(torch, "cpu", None)
     checks = [getattr(cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     try:

@@ -1,4 +1,4 @@
-"""What a run directory tells without building anything: settings, curves, scores, failure."""
+"""Read a run directory without building the model: settings, curves, scores, failure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from gan_cli.config import migrations
 from gan_cli.training.find_runs import DEPTH, contains_run, existing_run, find_runs
 from gan_cli.utils.errors import GanError, one_line
 
-FAILURE = "failure.json"  # of a sweep's member, written by sweep.py
-EVALUATIONS = "evaluation.jsonl"
-SCORE = "metric/"  # how the names of scores taken during training begin in metrics.jsonl
+FAILURE = "failure.json"  # written by a sweep for a run that failed
+EVALUATIONS = "evaluation.jsonl"  # written by `gan evaluate`
+SCORE = "metric/"  # prefix, in metrics.jsonl, of the scores taken during training
 
 
 @dataclass(frozen=True)
 class Run:
-    """settings: the resolved config, `{"optimizer.lr": 2e-4}`; choices: the config groups, `{"loss": "wgan"}`.
+    """The record of one run.
 
-    overrides: as typed. done: iterations that have been logged. curves: name -> (iteration, value), finite and not.
-    records: the lines of evaluation.jsonl, in order. failure: why a sweep's member ended, if it failed.
+    settings: the resolved config, `{"optimizer.lr": 2e-4}`. choices: the config groups, `{"loss": "wgan"}`. overrides:
+    as typed. done: number of the last logged iteration. curves: name -> (iteration, value), including values that are
+    not finite. records: the lines of evaluation.jsonl, in order. failure: why the run failed, if a sweep recorded it.
     """
 
     path: Path
@@ -39,26 +40,26 @@ class Run:
 
     @property
     def iterations(self) -> int | None:
-        """How many the run was to have."""
+        """The length that the run was given."""
         return self.settings.get("trainer.iterations")
 
-    def picture(self) -> Path | None:
-        """The last sample grid."""
+    def last_grid(self) -> Path | None:
+        """The file of the newest sample grid, if there is one."""
         return max((self.path / "samples").glob("*.png"), default=None)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether it is a run or a sweep's member that failed before it became one."""
+    """Whether the folder is a run, or one of a sweep that failed before its training began."""
     return contains_run(folder) or (folder / FAILURE).exists()
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The run that `folder` is, or those in it, by number and name. GanError when there are none."""
+    """The run in `folder` itself, or the runs below it, sorted by number and name. GanError if there are none."""
     if is_run(folder):
         return [folder]
-    failed = {note.parent for depth in range(1, DEPTH + 1) for note in folder.glob("*/" * depth + FAILURE)}
-    found = failed | set(find_runs(folder))
-    return sorted(found, key=lambda run: (run.parent, by_number(run.name))) or [existing_run(str(folder))]
+    failed = {file.parent for depth in range(1, DEPTH + 1) for file in folder.glob("*/" * depth + FAILURE)}
+    runs = failed | set(find_runs(folder))
+    return sorted(runs, key=lambda run: (run.parent, by_number(run.name))) or [existing_run(str(folder))]
 
 
 def schema_version(folder: Path) -> int:
@@ -67,7 +68,7 @@ def schema_version(folder: Path) -> int:
 
 
 def config(folder: Path) -> DictConfig:
-    """A run's config.yaml, in today's words. GanError where it cannot be read."""
+    """The config.yaml of a run, in today's form. GanError if it cannot be read."""
     file, version = folder / "config.yaml", schema_version(folder)
     try:
         plain = OmegaConf.to_container(OmegaConf.load(file))
@@ -79,33 +80,33 @@ def config(folder: Path) -> DictConfig:
 
 
 def read(folder: Path) -> Run:
-    """GanError when the folder does not say what was run there."""
-    note = failure(folder)
+    """The record of the run in `folder`. GanError if its config cannot be read."""
+    failed = failure(folder)
     facts = _json(folder / "provenance.json")
     try:
         settings = flat(OmegaConf.to_container(config(folder)))
     except GanError:
-        if not note:
+        if not failed:  # a run that failed early has no config
             raise
         settings = {}
     lines = list(json_lines(folder / "metrics.jsonl"))
     return Run(
         folder, settings, _choices(folder),
-        overrides=migrations.overrides(map(str, (facts or note).get("overrides", []))),
+        overrides=migrations.overrides(map(str, (facts or failed).get("overrides", []))),
         done=max((line["iteration"] for line in lines if isinstance(line.get("iteration"), int)), default=0),
         curves=_curves(lines),
         records=_records(folder),
-        failure=str(note.get("error", "no reason given")) if note else None,
+        failure=str(failed.get("error", "no reason given")) if failed else None,
     )  # fmt: skip
 
 
 def failure(folder: Path) -> dict[str, Any]:
-    """What failure.json says: status, error, overrides, traceback; empty for a run that has not failed."""
+    """The content of failure.json: status, error, overrides, traceback; empty for a run that has not failed."""
     return _json(folder / FAILURE)
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a .jsonl file; what a killed process left half-written is passed over."""
+    """The objects of a .jsonl file, without lines that a killed process left half-written."""
     if not path.exists():
         return
     try:
@@ -122,17 +123,17 @@ def json_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}; lists stay whole, and so does an empty mapping."""
+    """Flatten nested mappings: {"a": {"b": 1}} -> {"a.b": 1}. Lists and empty mappings are values."""
     if not isinstance(node, dict) or not (node or not path):
         return {path: node}
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, child in node.items():
-        found |= flat(child, f"{path}.{key}" if path else str(key))
-    return found
+        flattened |= flat(child, f"{path}.{key}" if path else str(key))
+    return flattened
 
 
 def training_seconds(folder: Path, batch_size: int) -> float | None:
-    """The time that the iterations took, from the speeds in metrics.jsonl; None where they are not logged."""
+    """The time that the iterations took, from the speeds in metrics.jsonl; None if none is logged."""
     total, before = 0.0, 0
     for line in json_lines(folder / "metrics.jsonl"):
         speed = line.get("images_per_second")
@@ -143,19 +144,20 @@ def training_seconds(folder: Path, batch_size: int) -> float | None:
 
 
 def base_name(value: str) -> str:
-    """`FID[classifier:mnist:ab12]` -> `FID`."""
+    """The name of a value without its extractor: `FID[classifier:mnist:ab12]` -> `FID`."""
     return value.partition("[")[0]
 
 
 def weights(record: dict[str, Any]) -> str:
+    """Which weights a record evaluates: ema, raw, or "" if it does not tell."""
     return str(record.get("protocol", {}).get("weights", ""))
 
 
 def samples(record: dict[str, Any]) -> int | None:
-    """The largest number of samples of one kind that a score was taken on."""
+    """The largest number of samples of one kind that a score was computed from."""
     protocol = record.get("protocol", {})
-    known = ("seed", "iteration")
-    counts = [v for key, v in protocol.items() if isinstance(v, int) and key not in known]
+    other = ("seed", "iteration")
+    counts = [v for key, v in protocol.items() if isinstance(v, int) and key not in other]
     return max(counts, default=None)
 
 
@@ -177,7 +179,7 @@ def _records(folder: Path) -> list[dict[str, Any]]:
 
 
 def _choices(folder: Path) -> dict[str, str]:
-    """The config groups that Hydra composed the run from, in today's words; empty where it has not kept them."""
+    """The choices of config groups, in today's words; empty for a run that Hydra did not start."""
     try:
         choices = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
     except Exception:  # absent, cut short, or of another Hydra
@@ -195,7 +197,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def by_number(name: str) -> tuple[float, str]:
-    """Members of a sweep are called 0-..., 1-..., 10-..."""
+    """Sort key for the runs of a sweep, which are called 0-..., 1-..., 10-..."""
     head = name.partition("-")[0]
     return (int(head) if head.isdigit() else math.inf, name)
 

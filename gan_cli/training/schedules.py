@@ -1,4 +1,4 @@
-"""Schedules of the optimisers: pure functions of the iteration, so there is nothing to save."""
+"""Schedules of learning rate and momentum: pure functions of the iteration, so that checkpoints need not hold them."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,15 +6,16 @@ from typing import Protocol
 
 class Schedule(Protocol):
     def __call__(self, iteration: int, iterations: int) -> float:
-        """At `iteration` (0-based) of `iterations`: a factor on every learning rate, or the momentum itself."""
+        """The factor on every learning rate, or the momentum, at `iteration` (0-based) of `iterations`."""
 
 
 @dataclass(frozen=True)
 class LinearDecay:
-    """Constant until the fraction `begin` of the run, then linearly to zero at its end.
+    """Constant until the fraction `begin` of the run, then linear to zero at its end.
 
-    begin 0.5 is CycleGAN's rule (Zhu et al. 2017, section 4: 100 epochs constant, 100 epochs to zero), taken by
-    iteration rather than by epoch; begin 0 is WGAN-GP's for its CIFAR-10 ResNet.
+    begin 0.5 is CycleGAN's rule (Zhu et al. 2017, section 4: 100 epochs constant, 100 epochs to zero), applied per
+    iteration rather than per epoch; begin 0 is WGAN-GP's for its CIFAR-10 ResNet. Raises ValueError unless begin is in
+    [0, 1).
     """
 
     begin: float = 0.5
@@ -30,11 +31,10 @@ class LinearDecay:
 
 @dataclass(frozen=True)
 class ExponentialDecay:
-    """max(factor^-t, floor) at iteration t: the learning rate is divided by `factor` after each, down to `floor` times
-    its first value.
+    """max(factor^-t, floor) at iteration t: the learning rate is divided by `factor` after each iteration.
 
     Goodfellow et al. 2014 (mnist.yaml): .1 / 1.000004^t, not below 1e-6, which is floor 1e-5. Mirza & Osindero 2014:
-    1.00004. ValueError for a rate that would grow, or a floor outside [0, 1].
+    1.00004. Raises ValueError for a rate that would grow, or a floor outside [0, 1].
     """
 
     factor: float = 1.000004
@@ -50,10 +50,10 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class MomentumRamp:
-    """The momentum rises linearly from `start` to `end` in the first `length` iterations, and stays there.
+    """A momentum that rises linearly from `start` to `end` in the first `length` iterations and stays there.
 
-    Goodfellow et al. 2014 (mnist.yaml): .5 in epoch 1, .7 from epoch 250 on: 249 epochs of 500 updates. That code
-    takes a step after each epoch. ValueError for a momentum outside (0, 1).
+    Goodfellow et al. 2014 (mnist.yaml): .5 in epoch 1, .7 from epoch 250 on, that is 249 epochs of 500 updates; their
+    code raises it once per epoch. Raises ValueError for a momentum outside (0, 1).
     """
 
     start: float = 0.5
@@ -72,12 +72,12 @@ class MomentumRamp:
 
 @dataclass(frozen=True)
 class EpochDecay:
-    """1 - max(0, k - start) / length in epoch k = 1 .. epochs of the run: constant, then a step down after each epoch.
+    """1 - max(0, k - start) / length in epoch k = 1 .. epochs of the run: constant, then one step down per epoch.
 
-    The two codes of CycleGAN, for 100 + 100 epochs: pytorch-CycleGAN-and-pix2pix steps its scheduler at the start of
-    an epoch and has start 99, length 101, so that epoch 100 is lower already and epoch 200 learns at rate 0; the Torch
-    code (and pix2pixHD) has start 101, length 100, so that epoch 200 learns at .01. ValueError unless epochs and length
-    are 1 or more and start is 0 or more.
+    The two implementations of CycleGAN differ, for 100 + 100 epochs: pytorch-CycleGAN-and-pix2pix steps its scheduler
+    at the start of an epoch and has start 99, length 101, so that the factor is below 1 in epoch 100 already and 0 in
+    epoch 200; the Torch code (and pix2pixHD) has start 101, length 100, so that it is .01 in epoch 200. Raises
+    ValueError unless epochs and length are 1 or more and start is 0 or more.
     """
 
     epochs: int = 200
@@ -98,8 +98,10 @@ class EpochDecay:
 
 @dataclass(frozen=True)
 class Stages:
-    """`first` in the iterations 0 .. length - 1, as if they were a run, then `second` in the others: pix2pixHD trains
-    its enhancer after its global generator, and lets the rate fall in each. ValueError unless length is 1 or more.
+    """Two schedules in sequence: `first` in the iterations 0 .. length - 1, then `second`, each as if it were a run.
+
+    pix2pixHD trains its enhancer after its global generator, and lets the rate fall in each stage. Raises ValueError
+    unless length is 1 or more.
     """
 
     first: Schedule

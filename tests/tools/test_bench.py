@@ -148,7 +148,7 @@ def test_start_of_another_command() -> None:
     assert 0.2 < found["first_iteration"] < 30 and found["peak_mb"] > 1
     with pytest.raises(GanError, match="ended without 'second'; its last line: a"):
         start._other(f"{sys.executable} -c \"print('a')\"", "second")
-    with pytest.raises(GanError, match="against=/no/such"):
+    with pytest.raises(GanError, match="versus=/no/such"):
         start._other("/no/such", "x")
     with pytest.raises(GanError, match="go together"):
         start.measure([], Path(), rounds=1, against="x", until=None)
@@ -228,7 +228,7 @@ def test_children_answer(examples: Path) -> None:
     child.process.wait()
     with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
         assert os.getsid(child.process.pid) == child.process.pid  # Ctrl-C does not reach it
-    with pytest.raises(GanError, match="plays GAN, and this model is CycleGAN"):
+    with pytest.raises(GanError, match="plays SharedFakesGAN, and this model is CycleGAN"):
         side.player({**base, "words": ["model=cyclegan", "model.G.width=2", "model.F.width=2"], "side": "peer"})
 
 
@@ -236,7 +236,7 @@ def test_operations_by_hand() -> None:
     """G: 5 -> 6 -> 7 -> 64 and D: 64 -> 3 -> 1, batch 4: a layer's product is 2 n a b, each of its gradients as much;
     what is frozen gets none for its weights, the first layer none for its input."""
     words = ["model=sgan", "network=mlp", "dataset.image_size=8", "dataset.channels=1", "trainer.batch_size=4"]
-    words += ["model.one_fake=false", "model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
+    words += ["model.share_fakes=false", "model.latent_dim=5", "trainer.device=cpu", "model.generator.widths=[6,7]"]
     critic_node = "{_target_: gan_cli.networks.mlp.ReLUDiscriminator, image_size: 8, channels: 1, widths: [3]}"
     words += ["~model.discriminator", f"+model.discriminator={critic_node}"]
     found = flops.count(Workload(words))
@@ -270,7 +270,7 @@ def test_a_side_ends_quietly_when_nobody_listens() -> None:
 
 def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(data, "MADE", 6)
-    bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], rounds=1, out=str(tmp_path / "out"))
+    bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], repeats=1, out=str(tmp_path / "out"))
     records = [json.loads(line) for line in (tmp_path / "out/data.jsonl").read_text().splitlines()]
     assert [r["path"].partition(" ")[0].rstrip(",") for r in records] == ["PIL", "first", "mapped", "in", "in", "tar"]
     assert all(r["images"] == 6 and r["rate"] > 0 for r in records)
@@ -287,9 +287,9 @@ def test_mistakes(tmp_path: Path) -> None:
         (["bench", "data", f"out={tmp_path}/file"], "file is a file; name a folder"),
         (["bench"], "needs what to measure"),
         (["bench", "stap"], "did you mean 'step'"),
-        (["bench", "step", "rounds=0"], "rounds must be at least 1"),
-        (["bench", "step", "sides=peer,mine"], "no side 'mine'"),
-        (["bench", "step", "sides=foo"], "no_kernels+malloc, ours"),
+        (["bench", "step", "repeats=0"], "repeats must be at least 1"),
+        (["bench", "step", "variants=peer,mine"], "no side 'mine'"),
+        (["bench", "step", "variants=foo"], "no_kernels+malloc, ours"),
         (["bench", "scaling", "trainer.batch_size=3"], "cannot be divided among 2"),
     ):
         done = _refused(words)
@@ -306,34 +306,6 @@ def _refused(words: list[str]) -> str:
     with contextlib.redirect_stderr(said):
         assert main(words) == 2
     return said.getvalue()
-
-
-def test_optimisers_leave_the_compiler_alone_until_it_is_asked_for() -> None:
-    """A process of its own: made, stepped and saved without torch._dynamo, which then compiles as ever."""
-    program = """
-import sys, torch
-from gan_cli.start import without_dynamo
-layer = torch.nn.Linear(2, 1)
-with without_dynamo():
-    adam = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
-before = layer.weight.detach().clone()
-for _ in range(2):
-    layer(torch.ones(1, 2)).sum().backward()
-    with without_dynamo():
-        adam.step()
-        adam.zero_grad()
-        adam.load_state_dict(adam.state_dict())
-assert torch.allclose(layer.weight, before - 0.2, atol=1e-5), (layer.weight, before)
-assert not [name for name in sys.modules if name.startswith("torch._dynamo")]
-import torch._dynamo.config
-assert torch._dynamo.config is sys.modules["torch._dynamo.config"] and torch._dynamo.reset
-with without_dynamo():
-    assert sys.modules["torch._dynamo"].reset
-assert torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(1)).item() == 2
-adam.step()
-"""
-    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

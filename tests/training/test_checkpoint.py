@@ -74,6 +74,18 @@ def test_bad_checkpoints_are_refused(
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_checkpoint_of_version_0_1_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Its generators were called "draw"; written again, it is a checkpoint of today's format."""
+    path, generator = tmp_path / "last.pt", {"cpu": torch.arange(3)}
+    torch.save({"format": 1, "iteration": 5, "processes": [{"draw": generator, "torch": torch.arange(2)}]}, path)
+    for _ in range(2):
+        state = checkpoint.load(path)
+        (process,) = state["processes"]
+        assert process.keys() == {"random", "torch"} and torch.equal(process["random"]["cpu"], generator["cpu"])
+        checkpoint.save(path, state)
+    assert torch.load(path, weights_only=True)["format"] == checkpoint.FORMAT == 2
+
+
 def test_keep_newest(tmp_path: Path) -> None:
     for name in ("000100.pt", "000200.pt", "001000.pt", "last.pt", "best.pt"):
         (tmp_path / name).touch()

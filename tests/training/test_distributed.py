@@ -1,4 +1,4 @@
-"""Two processes play the game that one plays."""
+"""Two processes train as one does."""
 
 import os
 import subprocess
@@ -77,9 +77,10 @@ def test_gradients_are_averaged(rank: int, tmp_path: Path) -> None:
     script = tmp_path / "average.py"
     script.write_text(
         "import torch\n"
-        "from gan_cli import distributed as d\n"
+        "from gan_cli.utils import distributed as d\n"
         "d.BUCKET = 40\n"
-        "d.start(torch.device('cpu'))\n"
+        "group = d.group(torch.device('cpu'))\n"
+        "group.__enter__()\n"
         "ps = [torch.nn.Parameter(torch.zeros(n)) for n in (3, 20, 1, 7)]\n"
         f"for i, p in enumerate(ps):\n"
         f"    if not (i == 2 and d.rank() == {rank}): p.grad = torch.full_like(p, 10. * i + d.rank())\n"
@@ -87,7 +88,8 @@ def test_gradients_are_averaged(rank: int, tmp_path: Path) -> None:
         f"want = [.5, 10.5, (20 + {1 - rank}) / 2, 30.5]\n"
         "assert [p.grad.unique().tolist() for p in ps] == [[w] for w in want], [p.grad for p in ps]\n"
         "assert d.largest(d.rank() * 5) == 5 and d.gather(d.rank()) == [0, 1] and d.from_first(d.rank()) == 0\n"
-        "d.stop()\n"
+        "group.__exit__(None, None, None)\n"
+        "assert not torch.distributed.is_initialized()\n"
     )
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)],

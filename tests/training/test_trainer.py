@@ -228,6 +228,22 @@ def test_ema_by_hand() -> None:
     assert system.generator is raw
 
 
+def test_ema_copies_batch_statistics() -> None:
+    """The averaged network normalizes with the current running statistics; those of its initialization are wrong."""
+    system = gan()
+    system.generator = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2), nn.Unflatten(1, (2, 1, 1)))
+    train = trainer(system, ema_decay=0.9)
+    assert train.ema is not None
+    for _ in range(2):
+        train.iterate()
+    network, average = system.generator[1], train.ema.copies["generator"][1]  # type: ignore[index]
+    assert float(network.running_mean.abs().sum()) > 0 and int(network.num_batches_tracked) > 0
+    assert torch.equal(average.running_mean, network.running_mean)
+    assert torch.equal(average.running_var, network.running_var)
+    assert torch.equal(average.num_batches_tracked, network.num_batches_tracked)
+    assert not torch.equal(average.weight, network.weight)
+
+
 def test_state_dict_continues_to_the_bit() -> None:
     def fresh() -> Trainer:
         return trainer(gan(Objective(Wasserstein(), critic_steps=2)), ema_decay=0.9)

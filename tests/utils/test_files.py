@@ -1,0 +1,69 @@
+"""Files that are replaced atomically, and the lock between processes."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gan_cli.utils import files
+from gan_cli.utils.locks import hold
+
+
+def test_replacing_shows_the_new_file_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with files.replacing(path) as temporary:
+        assert temporary.parent == tmp_path and temporary.name.endswith(files.PART) and temporary.read_text() == ""
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_replacing_leaves_the_old_file_after_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="broken"), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ValueError("broken")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    with files.replacing(path, suffix=".png") as first, files.replacing(path, suffix=".png") as second:
+        assert first != second and first.suffix == second.suffix == ".png"
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # whose block ended last
+
+
+def test_replacing_respects_the_umask_and_syncs_file_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(stat.S_ISDIR(os.fstat(handle).st_mode)))
+    before = os.umask(0o027)
+    try:
+        with files.replacing(tmp_path / "file", sync=True) as temporary:
+            temporary.write_text("text")
+    finally:
+        os.umask(before)
+    assert synced == [False, True] and stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_lock_excludes_other_processes_until_its_own_is_killed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from gan_cli.utils.locks import hold\n"
+        "lock = hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None and child.stdout.readline() == "held\n"
+    with pytest.raises(BlockingIOError):
+        hold(tmp_path / "lock")
+    child.kill()
+    child.wait()
+    child.stdout.close()
+    hold(tmp_path / "lock", wait=True).close()
