@@ -1,4 +1,4 @@
-"""`gan list`: what the config groups offer, read from the first lines of their files."""
+"""`gan list`: the choices that the config groups offer, described by the first lines of their files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, suggest
 
-FIRST = ("model", "loss", "dataset", "optimizer", "experiment")  # those that people name most
+FIRST = ("model", "loss", "dataset", "optimizer", "experiment")  # the groups that users name most
 
 
 def groups() -> dict[str, list[Path]]:
@@ -24,17 +24,21 @@ def groups() -> dict[str, list[Path]]:
 
 def lines(group: str | None = None) -> Iterator[str]:
     """The lines that `gan list [GROUP]` prints. Raises GanError for a group that does not exist."""
-    found = groups()
-    if group is None:
-        width = max(map(len, found))
-        for name, files in found.items():
-            yield f"{name:<{width}}  {' '.join(file.stem for file in files)}"
-        yield "\n`gan list GROUP` says what each one is; `gan train GROUP=NAME` uses it."
+    if group is not None:
+        yield from _table(descriptions(group))
         return
-    described = descriptions(group)
-    width = max(map(len, described))
-    for name, text in described.items():
-        yield f"{name:<{width}}  {text}".rstrip()
+    yield "Models and their papers:"
+    yield from _table(descriptions("model"), indent="  ")
+    yield "\nOther groups:"
+    others = {name: " ".join(file.stem for file in files) for name, files in groups().items() if name != "model"}
+    yield from _table(others, indent="  ")
+    yield "\n`gan list GROUP` describes each choice of a group; `gan train GROUP=NAME` uses it."
+
+
+def _table(rows: dict[str, str], indent: str = "") -> Iterator[str]:
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        yield f"{indent}{name:<{width}}  {text}".rstrip()
 
 
 def descriptions(group: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from gan_cli.config.migrations.v1_to_v2 import CHOICES, GONE, KEYS
+from gan_cli.config.migrations.names_of_0_1 import CHOICES, DIRECTIONS, GONE, KEYS
 from gan_cli.utils.errors import GanError
 
 VERBS = {"edit": "web"}
@@ -26,8 +26,6 @@ OPTIONS = {
     },
 }
 """Verb -> its options."""
-DIRECTIONS = {"x2y": "AtoB", "y2x": "BtoA"}
-"""Values of direction=."""
 
 
 def refuse(verb: str, words: Iterable[str]) -> None:

@@ -113,6 +113,24 @@ def test_a_checkpoint_of_0_1() -> None:
     assert old["processes"] == [{"draw": numbers, "data": 2}] and migrations.checkpoint(old, 2) is old
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"one_fake": True, "fakes_per_real": 1}, {"_target_": "shared_fakes.SharedFakesGAN", "share_fakes": True}),
+        ({"one_fake": False, "fakes_per_real": 2}, {"_target_": "many_fakes.ManyFakesGAN", "fakes_per_real": 2}),
+        ({"fakes_per_real": 1}, {"_target_": "gan.GAN"}),
+        ({"_target_": "pacgan.PacGAN"}, {"_target_": "pacgan.PacGAN", "share_fakes": False}),
+        ({"_target_": "pacgan.PacGAN", "one_fake": True}, {"_target_": "pacgan.PacGAN", "share_fakes": True}),
+        ({"_target_": "acgan.ACGAN", "fakes_per_real": 1}, {"_target_": "acgan.ACGAN", "fakes_per_real": 1}),
+    ],
+)
+def test_samples_of_the_generators_turn(old: dict[str, Any], new: dict[str, Any]) -> None:
+    def system(node: dict[str, Any]) -> dict[str, Any]:
+        return {**node, "_target_": f"gan_cli.systems.{node.get('_target_', 'gan.GAN')}"}
+
+    assert migrations.config({"model": system(old)}, 1) == {"model": system(new)}
+
+
 def test_records_and_values_of_0_1() -> None:
     old = {"metric": "partner", "values": {"x2y": 1.0, "psnr_y2x": 2, "lpips_x2y[alex]": 3}, "better": {"x2y": "lower"},
            "protocol": {"direction": "y2x", "seed": 0}}  # fmt: skip

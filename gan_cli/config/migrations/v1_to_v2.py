@@ -8,143 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-MODULES = {
-    "data.cache": "data.decoded_cache",
-    "data.derived": "data.derived_pairs",
-    "data.domains": "data.point_domains",
-    "data.drawn": "data.lazy_images",
-    "data.images": "data.image_files",
-    "data.lab": "data.lab_color",
-    "data.labelmaps": "data.label_maps",
-    "data.labels": "data.few_labels",
-    "data.mirror": "data.url_cache",
-    "data.shards": "data.tar_shards",
-    "data.stacked": "data.stacked_mnist",
-    "data.standard": "data.mnist_cifar",
-    "data.streams": "data.webdataset",
-    "data.tables": "data.huggingface",
-    "data.toy": "data.gaussians",
-    "data.unpaired": "data.discogan_domains",
-    "divergences": "losses.divergences",
-    "draw": "utils.random",
-    "kernels": "losses.kernels",
-    "losses": "losses.adversarial",
-    "metrics.bins": "metrics.ndb",
-    "metrics.codes": "metrics.code_error",
-    "metrics.decision": "metrics.discriminator_accuracy",
-    "metrics.error": "metrics.classification_error",
-    "metrics.features": "metrics.feature_checks",
-    "metrics.frechet": "metrics.fid",
-    "metrics.kernel": "metrics.kid",
-    "metrics.labels": "metrics.conditional",
-    "metrics.memory": "metrics.memorization",
-    "metrics.neighbours": "metrics.nearest_neighbors",
-    "metrics.stacked": "metrics.stacked_modes",
-    "metrics.store": "metrics.feature_cache",
-    "metrics.translation": "metrics.paired_translation",
-    "mmd": "losses.mmd",
-    "objective": "losses.objective",
-    "penalties": "losses.penalties",
-    "pool": "systems.image_pool",
-    "regularizers": "losses.regularizers",
-    "schedules": "training.schedules",
-    "systems.single_step": "systems.fgan_single_step",
-    "systems.sums": "systems.terms",
-}
-"""Module of version 0.1 -> module today, both below gan_cli."""
-
-CLASSES = {
-    "data.lab.Colours": "data.lab_color.LabToRGB",
-    "data.toy.Grid": "data.gaussians.GaussianGrid",
-    "divergences.GAN": "losses.divergences.GANDivergence",
-    "kernels.Sum": "losses.kernels.SumKernel",
-    "metrics.bins.Bins": "metrics.ndb.StatisticallyDifferentBins",
-    "metrics.decision.Decision": "metrics.discriminator_accuracy.DiscriminatorAccuracy",
-    "metrics.frechet.FrechetDistance": "metrics.fid.FrechetInceptionDistance",
-    "metrics.kernel.KernelDistance": "metrics.kid.KernelInceptionDistance",
-    "metrics.kernel.MMD": "metrics.kid.MMDMetric",
-    "metrics.labels.OneNearestNeighbour": "metrics.conditional.OneNearestNeighborError",
-    "metrics.memory.NearestTraining": "metrics.memorization.Memorization",
-    "metrics.modes.Modes": "metrics.modes.ModeCoverage",
-    "metrics.neighbours.NearestNeighbourTest": "metrics.nearest_neighbors.OneNearestNeighborTest",
-    "metrics.translation.PartnerL1": "metrics.paired_translation.PairedTranslation",
-    "networks.discogan.PointTranslator": "networks.discogan.PointGenerator",
-    "networks.discogan.Translator": "networks.discogan.DiscoGANGenerator",
-    "networks.drit.Concatenating": "networks.drit.ConcatenatingGenerator",
-    "networks.drit.Content": "networks.drit.ContentEncoder",
-    "networks.drit.ContentCritic": "networks.drit.ContentDiscriminator",
-    "networks.drit.Critics": "networks.drit.Discriminator",
-    "networks.drit.DeterministicAttribute": "networks.drit.DeterministicAttributeEncoder",
-    "networks.drit.FeatureWise": "networks.drit.FeatureWiseGenerator",
-    "networks.drit.VariationalAttribute": "networks.drit.VariationalAttributeEncoder",
-    "networks.ebgan.ToyAutoEncoder": "networks.ebgan.PointAutoEncoder",
-    "networks.features.ToyFeatures": "networks.features.PointFeatures",
-    "networks.mlp.ToyDiscriminator": "networks.mlp.PointDiscriminator",
-    "networks.mlp.ToyGenerator": "networks.mlp.PointGenerator",
-    "networks.multiscale.PairCritics": "networks.multiscale.MultiScalePairDiscriminator",
-    "networks.resnet.Translator": "networks.resnet.ResNetGenerator",
-    "networks.sngan.ToyDiscriminator": "networks.sngan.PointDiscriminator",
-    "networks.unet_noise.UNet": "networks.unet_noise.NoiseUNet",
-    "penalties.Sum": "losses.penalties.SumPenalty",
-}
-"""Classes and functions of version 0.1 that have another name today, both below gan_cli."""
-
-CHOICES = {
-    "metric": {
-        "codes": "infogan_codes",
-        "decision": "discriminator_accuracy",
-        "error": "classification_error",
-        "iprime": "modified_is",
-        "memorisation": "memorization",
-        "partner": "paired",
-    },
-    "network": {
-        "toy": "mlp_points",
-        "toy_energy": "mlp_points_autoencoder",
-        "toy_features": "mlp_points_features",
-        "toy_spectral": "mlp_points_sn",
-    },
-    "hydra/launcher": {"slots": "local"},
-    "hydra/sweeper": {"cells": "grid"},
-}
-"""Config group -> file of version 0.1 -> file today."""
-
-KEYS = {
-    "trainer.best_by": "trainer.best_metric",
-    "trainer.momentum": "trainer.momentum_schedule",
-    "trainer.cpu_kernels": "trainer.cpu_fast_paths",
-    "model.one_fake": "model.share_fakes",
-    "sweep.draw": "sweep.sample",
-    "sweep.slots": "sweep.workers",
-}
-"""Keys that have another name today."""
-
-GONE = ("trainer.cuda_graphs",)
-"""Keys without a successor."""
-
-STATE = {"bank.seen": "bank.counts"}
-"""Keys of the system's state in a checkpoint that have another name today."""
-
-DIRECTIONS = {"x2y": "AtoB", "y2x": "BtoA"}
-"""Directions of a translation, by themselves and at the end of the names of metrics' values."""
-
-LATER = {
-    "keep_every": 0,
-    "evaluate_every": 1000,
-    "evaluate_count": 5000,
-    "best_metric": None,
-    "momentum_schedule": None,
-    "cpu_fast_paths": True,
-    "prefetch": None,
-    "channels_last": False,
-    "compile": False,
-}
-"""Keys of the trainer that the first runs of version 0.1 did not write, with the values that they had."""
+from gan_cli.config.migrations.names_of_0_1 import CHOICES, CLASSES, DIRECTIONS, GONE, KEYS, LATER, MODULES, STATE
 
 
 def config(old: dict[str, Any]) -> dict[str, Any]:
     """A run's config.yaml. Idempotent, because a process may be killed between writing the config and its version."""
     found = _renamed_keys(_node(old))
+    if isinstance(found.get("model"), dict):
+        found["model"] = _fakes(found["model"])
     if isinstance(found.get("trainer"), dict):
         found["trainer"] = {**found["trainer"], **{k: v for k, v in LATER.items() if k not in found["trainer"]}}
         found["extractor"] = found.get("extractor") or {"_target_": "gan_cli.metrics.extractors.Auto"}
@@ -240,6 +111,22 @@ def _node(value: Any) -> Any:
     found = {key: _node(item) for key, item in value.items()}
     if isinstance(found.get("_target_"), str):
         found["_target_"] = moved(found["_target_"])
+    return found
+
+
+def _fakes(model: dict[str, Any]) -> dict[str, Any]:
+    """A system by the way in which its generator's turn gets its samples, which has classes of its own now."""
+    target, found = model.get("_target_"), dict(model)
+    if target == "gan_cli.systems.gan.GAN":
+        if found.get("fakes_per_real", 1) > 1:
+            found["_target_"] = "gan_cli.systems.many_fakes.ManyFakesGAN"
+            found.pop("share_fakes", None)
+            return found
+        found.pop("fakes_per_real", None)
+        if "share_fakes" in found:
+            found["_target_"] = "gan_cli.systems.shared_fakes.SharedFakesGAN"
+    if target == "gan_cli.systems.pacgan.PacGAN":
+        found.setdefault("share_fakes", False)
     return found
 
 

@@ -19,7 +19,7 @@ from gan_cli.utils import random
 TITLE = "EBGAN's energy: low on the data, high off them; on the ring and on pictures"
 
 GAMES = {  # name -> margin, and the other settings
-    "ring": (0.3, ["dataset=ring", "network=mlp_points_autoencoder", "optimizer=adam_toy", "model.lambda_pt=0"]),
+    "ring": (0.3, ["dataset=ring", "network=mlp_points_autoencoder", "optimizer=adam_mlp", "model.lambda_pt=0"]),
     "shapes": (
         3.0,
         ["dataset=shapes", "dataset.image_size=16", "dataset.channels=1", "network=ebgan_mlp", "optimizer.lr=1e-3"]
