@@ -15,8 +15,6 @@ from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 
-GENERATORS = {"AtoB": "G_AB", "BtoA": "G_BA"}
-
 
 @dataclass(frozen=True)
 class Curriculum:
@@ -114,7 +112,7 @@ class OneWayGAN(System[Domains]):
 
     def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
         """G_AB(image) for AtoB, G_BA(image) for BtoA."""
-        return self.get_submodule(GENERATORS[direction])(image)
+        return self.get_submodule({"AtoB": "G_AB", "BtoA": "G_BA"}[direction])(image)
 
     def sample(self, batch: Domains) -> dict[str, Tensor]:
         """x_AB = G_AB(x_A) and its source x_A. The translation comes first: of points only the first batch is shown."""
@@ -148,10 +146,8 @@ class ReconGAN(OneWayGAN):
         x_A, x_B = batch
         r = self.rate(self.iteration)
         x_AB = self.G_AB(x_A)
-        return {
-            **self.generator_terms(self.D_B, x_AB, x_B, "B", 1 - r),
-            "A_reconstruction": r * mse_loss(self.G_BA(x_AB), x_A),
-        }
+        terms = self.generator_terms(self.D_B, x_AB, x_B, "B", 1 - r)
+        return {**terms, "A_reconstruction": r * mse_loss(self.G_BA(x_AB), x_A)}
 
     def scalars(self) -> dict[str, float]:
         """r."""
@@ -194,10 +190,8 @@ class DiscoGAN(OneWayGAN):
 
     def d_loss(self, batch: Domains) -> Terms:
         x_A, x_B = batch
-        return {
-            **self.discriminator_terms(self.D_A, x_A, self.G_BA(x_B), "A"),
-            **self.discriminator_terms(self.D_B, x_B, self.G_AB(x_A), "B"),
-        }
+        terms_A = self.discriminator_terms(self.D_A, x_A, self.G_BA(x_B), "A")
+        return terms_A | self.discriminator_terms(self.D_B, x_B, self.G_AB(x_A), "B")
 
     def g_loss(self, batch: Domains) -> Terms:
         x_A, x_B = batch
