@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -91,6 +91,68 @@ class Dataset(ABC):
     def to(self, device: torch.device) -> "Dataset":
         """Move what lies in memory to `device`; batches come out there."""
         return self
+
+
+@runtime_checkable
+class HasModes(Protocol):
+    """A data set of points from an even mixture of Gaussians."""
+
+    modes: Tensor
+    """Centers of the modes, (K, d)."""
+    std: float
+    """Standard deviation of each mode."""
+    quality_radius: float
+    """Points within this many standard deviations of a mode are of high quality."""
+
+
+@runtime_checkable
+class HasDomainModes(Protocol):
+    """Two domains of points, each from an even mixture of Gaussians."""
+
+    modes_x: Tensor
+    modes_y: Tensor
+    """Centers of the modes of each domain, (K, d)."""
+    std: float
+
+    def test_modes(self, start: int, count: int) -> Tensor:
+        """The mode of x that each held-out point x was sampled from, int64 (count,)."""
+
+
+@runtime_checkable
+class HasLogDensity(Protocol):
+    """A data set on the real line whose density is known: a mixture of Gaussians."""
+
+    means: Tensor
+    stds: Tensor
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """log p(x), elementwise."""
+
+
+@runtime_checkable
+class HasDigits(Protocol):
+    """A data set whose color channels show single digits of another data set."""
+
+    digits: Dataset
+
+
+@runtime_checkable
+class HasTestPairs(Protocol):
+    """An unpaired data set that knows the true counterpart of each held-out image."""
+
+    def test_pairs(self, start: int, count: int) -> Pairs:
+        """Held-out samples start .. start + count - 1, each image of x beside its counterpart in y."""
+
+
+@runtime_checkable
+class Segments(Protocol):
+    """A data set of label maps that can recover the map from an image."""
+
+    label_nc: int
+    """Number of classes."""
+
+    def segment(self, image: Tensor) -> Tensor:
+        """The class of each pixel, (N, C, H, W) -> int64 (N, H, W)."""
 
 
 def order(seed: int, start: int, count: int, size: int) -> Tensor:

@@ -18,7 +18,7 @@ from gan_cli.config.resume_overrides import change
 from gan_cli.evaluation import image_sources
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.metrics.base import EvaluationData, Extractor, Metric
-from gan_cli.metrics.feature_cache import Store
+from gan_cli.metrics.feature_cache import FeatureCache
 from gan_cli.metrics.samples import from_model
 from gan_cli.training import build
 from gan_cli.training.run_dir import now, provenance
@@ -70,7 +70,7 @@ def evaluate(
         _check(name, one, run.system, run.data)
     folder = run_dir / "evaluation"
     evidence = from_model(
-        run.system, run.data, n, seed=seed, direction=direction, extractor=through, store=Store(), folder=folder
+        run.system, run.data, n, seed=seed, direction=direction, extractor=through, store=FeatureCache(), folder=folder
     )
     facts = {"iteration": run.iteration, "checkpoint": checkpoint, "weights": run.weights,
              "data": run.data.fingerprint()}  # fmt: skip
@@ -106,7 +106,7 @@ def evaluate_sources(
     try:
         evidence = image_sources.of_sources(
             real, fake, n=n, changes=dataset_changes, seed=seed, image_size=image_size,
-            device=build.device(device), extractor=through, store=Store(), folder=record.parent / "evaluation",
+            device=build.device(device), extractor=through, store=FeatureCache(), folder=record.parent / "evaluation",
         )  # fmt: skip
     except ValueError as error:
         raise GanError(str(error)) from error

@@ -1,24 +1,29 @@
-"""What a metric looks at: samples of a generator beside real ones, and what a network sees in both."""
+"""What metrics compare: generated and real samples, and their features as a network computes them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Images
+from gan_cli.data.base import Dataset, Images
+from gan_cli.systems.base import System
+
+Better: TypeAlias = Mapping[str, Literal["higher", "lower"] | None]
+"""Name of a value (without `[extractor]`) -> the better direction, None for a value that has none."""
 
 
 class Samples:
     """`size` samples in batches, the same ones at each pass.
 
-    split: `generated`, `train`, `test` or where they come from; part of every printed protocol. key: names real
-    samples in the cache of their features; None: they are not kept. Images are float32 in [-1, 1], (N, C, H, W), on
-    the device; points are (N, d, 1, 1) as they are. `used`: the largest number that a metric has looked at.
+    split: `generated`, `train`, `test` or another source; part of every printed protocol. key: identifies real samples
+    in the feature cache; None: their features are not cached. Images are float32 in [-1, 1], (N, C, H, W), on the
+    device; points are (N, d, 1, 1) with their own coordinates. `used`: the largest number of samples that a metric has
+    read.
     """
 
     def __init__(
@@ -31,14 +36,14 @@ class Samples:
         return self.size
 
     def __iter__(self) -> Iterator[Images]:
-        seen = 0
+        count = 0
         for batch in self._batches():
-            seen += len(batch.image)
-            self.used = max(self.used, seen)
+            count += len(batch.image)
+            self.used = max(self.used, count)
             yield batch
 
     def take(self, count: int | None = None) -> Images:
-        """The first `count` (all, if left out) as one batch on the CPU. ValueError when there are fewer."""
+        """The first `count` samples (all, if omitted) as one batch on the CPU. ValueError if there are fewer."""
         count = self.size if count is None else count
         if count > self.size:
             raise ValueError(f"{count} {self.split} samples are asked for, and there are {self.size}; see n=")
@@ -55,8 +60,11 @@ class Samples:
 
 
 class Features(NamedTuple):
-    """values: float32 (N, d); logits: float32 (N, K) of a classifier, or None; label: int64 (N,) of the samples, if
-    they have one. On the CPU."""
+    """Features of N samples, on the CPU.
+
+    values: float32 (N, d). logits: float32 (N, K) if the extractor is a classifier. label: int64 (N,) if the samples
+    have labels.
+    """
 
     values: Tensor
     logits: Tensor | None = None
@@ -64,24 +72,26 @@ class Features(NamedTuple):
 
 
 class Extractor(Protocol):
-    """A network that turns images in [-1, 1] into features.
+    """A network that computes features of images in [-1, 1].
 
-    name: such as `inception` or `classifier:mnist`. hash: hexadecimal, of weights and preprocessing (resize too).
+    name: such as `inception` or `classifier:mnist`. hash: hexadecimal, of the weights and the preprocessing.
     """
 
     name: str
     hash: str
 
-    def prepare(self, data: Any, device: torch.device) -> None:
-        """Make ready for samples of the data set `data` (None: folders): load, fetch or train the network.
-        Sets `name` and `hash`. ValueError, naming the remedy, when that is not possible."""
+    def prepare(self, data: Dataset | None, device: torch.device) -> None:
+        """Load, download or train the network for samples of `data` (None: folders of images).
+
+        Sets `name` and `hash`. ValueError, which names the remedy, if that is not possible.
+        """
 
     def __call__(self, images: Tensor) -> Features:
         """(N, C, H, W) in [-1, 1] -> features on the CPU."""
 
 
 class FeatureStore(Protocol):
-    """Features kept from one evaluation to the next (metrics/store.py)."""
+    """Features that one evaluation computes and later ones reuse; see metrics/feature_cache.py."""
 
     def get(self, key: str) -> Features | None: ...
 
@@ -89,10 +99,10 @@ class FeatureStore(Protocol):
 
 
 class EvaluationData:
-    """All that metrics may ask for. `game` and `data` are None when two folders are compared.
+    """What a metric can use. `system` and `data` are None if two folders of images are compared.
 
-    generated: the samples to score. train, test: real ones; test are held out. extractor: prepared at first use.
-    folder: where a metric may leave pictures.
+    generated: the samples to score. train, test: real samples, those of `test` held out. extractor: prepared at its
+    first use. store: where features of real samples are cached. folder: where a metric may write images.
     """
 
     def __init__(
@@ -104,8 +114,8 @@ class EvaluationData:
         extractor: Extractor | None = None,
         store: FeatureStore | None = None,
         device: torch.device | None = None,
-        system: Any = None,
-        data: Any = None,
+        system: System | None = None,
+        data: Dataset | None = None,
         seed: int = 0,
         folder: Path | None = None,
     ) -> None:
@@ -113,13 +123,13 @@ class EvaluationData:
         self.system, self.data, self.seed, self.folder = system, data, seed, folder
         self.device = device or torch.device("cpu")
         self._extractor, self._store, self._prepared = extractor, store, False
-        self._memory: dict[Samples, Features] = {}
+        self._features: dict[Samples, Features] = {}
 
     @property
     def extractor(self) -> Extractor:
-        """The feature extractor, ready. ValueError when there is none for these samples."""
+        """The feature extractor, prepared. ValueError if these samples have none."""
         if self._extractor is None:
-            raise ValueError("this metric looks at images through a network, and no extractor was chosen")
+            raise ValueError("this metric compares features of images, and no extractor was chosen")
         if not self._prepared:
             self._extractor.prepare(self.data, self.device)
             self._prepared = True
@@ -127,25 +137,26 @@ class EvaluationData:
 
     @property
     def extractor_used(self) -> Extractor | None:
-        """The extractor, if a metric has looked through it."""
+        """The extractor, if a metric has used it."""
         return self._extractor if self._prepared else None
 
     def features(self, samples: Samples) -> Features:
-        """What the extractor sees in all of `samples`; computed once, and for real ones kept on disk."""
+        """Features of all `samples`, computed once; those of real samples are cached on disk."""
         extractor = self.extractor
-        if samples not in self._memory:
+        if samples not in self._features:
+            # Only real samples have a key: generated ones are never the same again.
             key = samples.key and f"{samples.key}-{samples.size}-{extractor.hash}"
-            found = self._store.get(key) if key and self._store is not None else None
-            if found is None:
-                found = _extract(extractor, samples)
+            features = self._store.get(key) if key and self._store is not None else None
+            if features is None:
+                features = _extract(extractor, samples)
                 if key and self._store is not None:
-                    self._store.put(key, found)
-            samples.used = max(samples.used, len(found.values))
-            self._memory[samples] = found
-        return self._memory[samples]
+                    self._store.put(key, features)
+            samples.used = max(samples.used, len(features.values))
+            self._features[samples] = features
+        return self._features[samples]
 
     def named(self, name: str) -> str:
-        """`FID` through the Inception network; through any other extractor `FID[classifier:mnist:ab12]`."""
+        """`FID` for the Inception network, `FID[classifier:mnist:ab12]` for any other extractor."""
         extractor = self.extractor
         return name if extractor.name == "inception" else f"{name}[{extractor.name}:{extractor.hash[:4]}]"
 
@@ -156,27 +167,36 @@ def _extract(extractor: Extractor, samples: Samples) -> Features:
         raise ValueError(f"there are no {samples.split} samples to score; see n=")
     logits = [part.logits for part in parts if part.logits is not None]
     labels = [part.label.cpu() for part in parts if part.label is not None]
-    values = torch.cat([part.values for part in parts])
-    if not values.isfinite().all():
-        raise ValueError(f"the {samples.split} samples hold NaN or infinite values: there is nothing to score")
+    values = finite(torch.cat([part.values for part in parts]), samples.split)
     return Features(values, torch.cat(logits) if logits else None, torch.cat(labels) if labels else None)
 
 
-class Metric(ABC):
-    """Scores evidence. Subclasses are dataclasses whose fields are the protocol's settings. Called without gradients,
-    the game in evaluation mode and its random numbers from the evaluation's seed.
+def finite(values: Tensor, split: str) -> Tensor:
+    """`values` themselves. ValueError, which names the samples `split`, if one of them is NaN or infinite."""
+    if not values.isfinite().all():
+        raise ValueError(f"the {split} samples hold NaN or infinite values: there is nothing to score")
+    return values
 
-    better: the names of its values (without `[extractor]`), the main one first, and which way is good; a value that
-    is neither is None.
+
+class Metric(ABC):
+    """A score of generated samples. Subclasses are dataclasses whose fields are the settings of the protocol.
+
+    Metrics are called without gradients, with the system in evaluation mode and random numbers from the evaluation's
+    seed. better: the metric's values, the main one first.
     """
 
-    better: ClassVar[Mapping[str, Literal["higher", "lower"] | None]]
+    better: ClassVar[Better]
 
-    def check(self, system: Any, data: Any) -> None:
-        """ValueError, naming the remedy, if `game` and `data` (None: folders) cannot be scored. Cheap."""
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        """Cheap check before any work: ValueError, which names the remedy, if these cannot be scored.
+
+        Both are None if folders of images are compared.
+        """
         return
 
     @abstractmethod
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        """Named values, `evidence.named(name)` where they depend on the extractor. ValueError when the samples do
-        not suffice."""
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        """Named values, with `evaluation.named(name)` where they depend on the extractor.
+
+        ValueError if the samples do not suffice.
+        """

@@ -1,36 +1,40 @@
-"""How often a game that names classes is wrong about held-out images."""
+"""Classification error of a model that predicts classes."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 
-from gan_cli.metrics.base import EvaluationData, Metric
+from gan_cli.data.base import Dataset
+from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.pixels import held_out
+from gan_cli.systems.base import Classifies, System
+from gan_cli.systems.infogan import InfoGAN
 
 BATCH = 500
 
 
 @dataclass
 class ClassificationError(Metric):
-    """The share of the first n held-out images that `game.classify` takes for another class than their own."""
+    """The share of the held-out images, 0 .. 1, for which `system.classify` predicts another class than their label."""
 
-    better: ClassVar = {"error": "lower"}
+    better: ClassVar[Better] = {"error": "lower"}
 
-    def check(self, system: Any, data: Any) -> None:
-        if not hasattr(system, "classify") or hasattr(system, "categorical"):
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        # InfoGAN classifies too, but its classes are codes without names.
+        if not isinstance(system, Classifies) or isinstance(system, InfoGAN):
             raise ValueError(
-                "classification_error needs a game that names classes: model=ladder, ebgan_ladder, acgan or cls_gan "
-                "(InfoGAN's codes have no names: metric=infogan_codes)"
+                "classification_error needs a model that predicts classes: model=ladder, ebgan_ladder, acgan or "
+                "cls_gan (for InfoGAN's codes there is metric=infogan_codes)"
             )
-        if data.num_classes is None:
+        if data is None or data.num_classes is None:
             raise ValueError("classification_error needs a labelled data set, such as dataset=mnist or mnist_labels")
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        system, data, n = evidence.system, evidence.data, evidence.test.size
-        evidence.test.used = n
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        system = evaluation.system
+        assert isinstance(system, Classifies)
         wrong = 0
-        for start in range(0, n, BATCH):
-            batch = data.test_batch(start, min(BATCH, n - start))
-            predicted = system.classify(batch.image.to(evidence.device)).cpu()
-            wrong += int(torch.count_nonzero(predicted != batch.label.cpu()))
-        return {"error": wrong / n}
+        for image, label in held_out(evaluation, BATCH):
+            predicted = system.classify(image.to(evaluation.device)).cpu()
+            wrong += int(torch.count_nonzero(predicted != label.cpu()))
+        return {"error": wrong / evaluation.test.size}

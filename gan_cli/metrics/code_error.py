@@ -1,13 +1,20 @@
-"""What a categorical code of InfoGAN has learned (Chen et al. 2016, section 7.2), without labels in training."""
+"""How well a categorical code of InfoGAN agrees with the classes (Chen et al. 2016, arXiv 1606.03657, section 7.2)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import EvaluationData, Metric
+from gan_cli.data.base import Dataset
+from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.pixels import held_out, in_batches
+from gan_cli.systems.base import System
+from gan_cli.systems.infogan import InfoGAN
+
+BATCH = 500
 
 
 def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
@@ -19,47 +26,52 @@ def majority(codes: Tensor, labels: Tensor, n_codes: int) -> Tensor:
 
 @dataclass
 class CodeError(Metric):
-    """Classification error of the first categorical code: each code is named by its majority label on `fit` training
-    samples, then scored on held-out ones. Chance on ten classes is about 0.9. Also the bound L_I on the mutual
-    information of that code and the image, in nats, over as many generated images (at most log K)."""
+    """Classification error, 0 .. 1, of InfoGAN's first categorical code, which was trained without labels.
+
+    Each code stands for its majority label among `fit` training samples, and is scored on held-out ones; chance on ten
+    classes is about 0.9. digits_named: number of labels that a code stands for. L_I: the bound on the mutual
+    information of that code and the image, in nats, over as many generated images; at most H = log K.
+    """
 
     fit: int = 10_000
 
-    better: ClassVar = {"error": "lower", "digits_named": "higher", "L_I": "higher", "H": None}
+    better: ClassVar[Better] = {"error": "lower", "digits_named": "higher", "L_I": "higher", "H": None}
 
-    def check(self, system: Any, data: Any) -> None:
-        if not hasattr(system, "categorical"):
-            raise ValueError("infogan_codes needs a game with latent codes: model=infogan")
-        if data.num_classes is None:
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        if not isinstance(system, InfoGAN):
+            raise ValueError("infogan_codes needs a model with latent codes: model=infogan")
+        if data is None or data.num_classes is None:
             raise ValueError("infogan_codes needs a labelled data set, such as dataset=mnist")
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        system, data = evidence.system, evidence.data
-        n = evidence.test.used = evidence.test.size
-        train = [data.train_batch(0, start, min(500, self.fit - start)) for start in range(0, self.fit, 500)]
-        test = [data.test_batch(start, min(500, n - start)) for start in range(0, n, 500)]
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        system, data = evaluation.system, evaluation.data
+        assert isinstance(system, InfoGAN) and data is not None
         n_codes = system.categorical[0]
-        codes, labels = _predict(system, train)
-        names = majority(codes, labels, n_codes)
-        codes, labels = _predict(system, test)
+        fit = in_batches(lambda start, count: data.train_batch(0, start, count), self.fit, BATCH)
+        names = majority(*_predict(system, fit), n_codes)
+        codes, labels = _predict(system, held_out(evaluation, BATCH))
         return {
             "error": float((names[codes] != labels).float().mean()),
             "digits_named": float(len(names.unique())),
-            "L_I": information(system, evidence.generated.size),
+            "L_I": information(system, evaluation.generated.size),
             "H": math.log(n_codes),
         }
 
 
-def information(system: Any, n: int) -> float:
-    """L_I = E log Q(c1|G(z,c)) + H(c1) over n generated images, in nats: the paper's figure 1."""
+def information(system: InfoGAN, n: int) -> float:
+    """L_I = E log Q(c1|G(z, c)) + H(c1), eq. 5, over n generated images, in nats; shown in the paper's figure 1."""
     total = 0.0
-    for start in range(0, n, 500):
-        latent = system.prior(min(500, n - start))
+    for start in range(0, n, BATCH):
+        latent = system.prior(min(BATCH, n - start))
         logits, _, _ = system.Q(system.trunk(system.G(latent)))
         total += float(logits[0].log_softmax(1).gather(1, latent.c[:, :1]).sum())
     return total / n + math.log(system.categorical[0])
 
 
-def _predict(system: Any, batches: list[Any]) -> tuple[Tensor, Tensor]:
-    codes = torch.cat([system.classify(batch.image.to(system.device)).cpu() for batch in batches])
-    return codes, torch.cat([batch.label.cpu() for batch in batches])
+def _predict(system: InfoGAN, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The first code and the label of each image, (N,) int64 on the CPU."""
+    codes, labels = [], []
+    for image, label in batches:
+        codes.append(system.classify(image.to(system.device)).cpu())
+        labels.append(label.cpu())
+    return torch.cat(codes), torch.cat(labels)

@@ -1,6 +1,4 @@
-"""What the metrics on features share: which samples they look at, and the checks before they count."""
-
-from typing import Any
+"""Shared parts of the metrics on features: which samples they compare, and checks of settings and features."""
 
 from torch import Tensor
 
@@ -9,43 +7,44 @@ from gan_cli.metrics.base import EvaluationData, Samples
 REFERENCES = ("train", "test")
 
 
-def positive(metric: Any, *fields: str) -> None:
-    """ValueError if one of the metric's whole-number `fields` is below 1."""
-    for field in fields:
-        if getattr(metric, field) < 1:
-            raise ValueError(f"{field} must be at least 1, not {getattr(metric, field)}")
+def positive(**settings: int) -> None:
+    """ValueError if one of the whole numbers is below 1."""
+    for name, value in settings.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, not {value}")
 
 
 def known_reference(reference: str) -> None:
+    """ValueError unless `reference` names real samples."""
     if reference not in REFERENCES:
         raise ValueError(f"reference must be one of {', '.join(REFERENCES)}, not {reference!r}")
 
 
-def real(evidence: EvaluationData, reference: str) -> Samples:
+def reference_samples(evaluation: EvaluationData, reference: str) -> Samples:
     """The real samples `train` or `test` (held out)."""
-    return evidence.train if reference == "train" else evidence.test
+    return evaluation.train if reference == "train" else evaluation.test
 
 
-def values(evidence: EvaluationData, samples: Samples) -> Tensor:
-    """Features of all `samples`, (N, d). ValueError when there are none."""
-    _not_empty(samples)
-    return evidence.features(samples).values
+def real_and_generated(evaluation: EvaluationData, reference: str) -> tuple[Tensor, Tensor]:
+    """Features of all `reference` samples, (N, d), and of all generated ones, (M, d). ValueError if there are none."""
+    both = (reference_samples(evaluation, reference), evaluation.generated)
+    real, generated = (evaluation.features(_not_empty(samples)).values for samples in both)
+    return real, generated
 
 
-def logits(evidence: EvaluationData, samples: Samples) -> Tensor:
-    """Class scores of all `samples`, (N, K). ValueError when the extractor is no classifier."""
-    _not_empty(samples)
-    found = evidence.features(samples).logits
-    if found is None:
+def class_logits(evaluation: EvaluationData, samples: Samples) -> Tensor:
+    """Class scores of all `samples`, (N, K). ValueError if the extractor is not a classifier."""
+    logits = evaluation.features(_not_empty(samples)).logits
+    if logits is None:
         raise ValueError(
-            f"this score needs class probabilities, and the extractor '{evidence.extractor.name}' gives none: "
+            f"this score needs class probabilities, and the extractor '{evaluation.extractor.name}' gives none: "
             "choose extractor=classifier or extractor=inception"
         )
-    return found
+    return logits
 
 
-def checked(x: Tensor, what: str, least: int = 1) -> Tensor:
-    """`x` itself, a table (N, d) with at least `least` rows of finite numbers; ValueError otherwise."""
+def check_table(x: Tensor, what: str, least: int = 1) -> Tensor:
+    """`x` itself, if it is a table (N, d) with at least `least` rows of finite numbers; ValueError otherwise."""
     if x.ndim != 2:
         raise ValueError(f"the {what} must be a table (N, d), not {tuple(x.shape)}")
     if len(x) < least:
@@ -55,10 +54,10 @@ def checked(x: Tensor, what: str, least: int = 1) -> Tensor:
     return x
 
 
-def both(real: Tensor, fake: Tensor, least: int = 1) -> tuple[Tensor, Tensor]:
-    """Real (N, d) and generated (M, d) features, checked."""
-    checked(real, "real features", least)
-    checked(fake, "generated features", least)
+def check_tables(real: Tensor, fake: Tensor, least: int = 1) -> tuple[Tensor, Tensor]:
+    """Real (N, d) and generated (M, d) features themselves; ValueError if `check_table` refuses one, or d differs."""
+    check_table(real, "real features", least)
+    check_table(fake, "generated features", least)
     if real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"real samples have {real.shape[1]} features and generated ones {fake.shape[1]}: "
@@ -67,6 +66,7 @@ def both(real: Tensor, fake: Tensor, least: int = 1) -> tuple[Tensor, Tensor]:
     return real, fake
 
 
-def _not_empty(samples: Samples) -> None:
+def _not_empty(samples: Samples) -> Samples:
     if not len(samples):
         raise ValueError(f"there are no {samples.split} samples to score; see n=")
+    return samples

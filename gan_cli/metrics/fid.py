@@ -1,4 +1,4 @@
-"""Fréchet distance of two Gaussians fitted to features: FID (Heusel et al. 2017, arXiv 1706.08500, eq. 6)."""
+"""FID: the Fréchet distance of two Gaussians fitted to features (Heusel et al. 2017, arXiv 1706.08500, eq. 6)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,16 +6,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import EvaluationData, Metric
-from gan_cli.metrics.feature_checks import both, checked, known_reference, real, values
+from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.feature_checks import check_table, check_tables, known_reference, real_and_generated
 
-CHUNK = 1000  # rows that are held in float64 at a time
+CHUNK = 1000  # rows that are in memory in float64 at a time
 
 
 class Moments:
-    """Mean and covariance of rows (., d) that pass by, in float64; no row is kept.
+    """Running mean and covariance of rows (., d), in float64.
 
-    Batches are joined by the pairwise update of Chan, Golub and LeVeque 1979, which takes no difference of large sums.
+    Batches are combined by the pairwise update of Chan, Golub and LeVeque 1979, which subtracts no large sums and so
+    loses no digits.
     """
 
     def __init__(self, d: int) -> None:
@@ -24,7 +25,8 @@ class Moments:
         self._scatter = torch.zeros(d, d, dtype=torch.float64)
 
     def update(self, rows: Tensor) -> None:
-        rows = checked(rows, "features").double()
+        """Add the rows (n, d)."""
+        rows = check_table(rows, "features").double()
         mean = rows.mean(0)
         delta = mean - self.mean
         total = self.n + len(rows)
@@ -41,20 +43,20 @@ class Moments:
 
 
 def moments(features: Tensor) -> Moments:
-    """Of features (N, d)."""
-    found = Moments(features.shape[1])
+    """Mean and covariance of features (N, d)."""
+    result = Moments(features.shape[1])
     for chunk in features.split(CHUNK):
-        found.update(chunk)
-    return found
+        result.update(chunk)
+    return result
 
 
 def trace_sqrt(S: Tensor, T: Tensor) -> float:
     """Tr (S T)^(1/2) of covariances (d, d), float64.
 
-    With S = C C^T, S T has the eigenvalues of the symmetric C^T T C (and of S^(1/2) T S^(1/2)): real, not negative.
-    What rounding makes negative is 0. C is Cholesky's factor, three times faster than an eigendecomposition of S,
-    which takes its place where S is singular.
+    With S = C C^T, S T has the eigenvalues of the symmetric C^T T C (and of S^(1/2) T S^(1/2)): real and not negative.
+    Eigenvalues that rounding makes negative count as 0.
     """
+    # Cholesky is three times as fast as an eigendecomposition of S, but exists only if S is not singular.
     C, singular = torch.linalg.cholesky_ex(S)
     if singular:
         L, U = torch.linalg.eigh(S)
@@ -64,15 +66,17 @@ def trace_sqrt(S: Tensor, T: Tensor) -> float:
 
 
 def frechet(mu_r: Tensor, S_r: Tensor, mu_g: Tensor, S_g: Tensor) -> float:
-    """|mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)): means (d,), covariances (d, d), float64. Never negative."""
+    """|mu_r - mu_g|^2 + Tr(S_r + S_g - 2 (S_r S_g)^(1/2)) of means (d,) and covariances (d, d), float64; at least 0."""
     trace = float(S_r.trace() + S_g.trace()) - 2 * trace_sqrt(S_r, S_g)
     return max(0.0, float((mu_r - mu_g).square().sum()) + trace)
 
 
 def fid(real: Tensor, fake: Tensor, allow_singular: bool = False) -> float:
-    """Of features (N, d), (M, d). ValueError when N or M <= d, which leaves a covariance of deficient rank, unless
-    `allow_singular`."""
-    both(real, fake, least=2)
+    """FID of features (N, d), (M, d).
+
+    ValueError if N or M <= d, which gives a covariance of deficient rank, unless `allow_singular`.
+    """
+    check_tables(real, fake, least=2)
     d = real.shape[1]
     for what, features in (("real", real), ("generated", fake)):
         if len(features) <= d and not allow_singular:
@@ -85,17 +89,17 @@ def fid(real: Tensor, fake: Tensor, allow_singular: bool = False) -> float:
 
 
 @dataclass
-class FrechetDistance(Metric):
-    """FID to the `reference` samples. Biased upwards in n: compare at equal counts only."""
+class FrechetInceptionDistance(Metric):
+    """FID between generated and `reference` samples. It falls with n: compare values of equal counts only."""
 
     reference: str = "train"
     allow_singular: bool = False
 
-    better: ClassVar = {"FID": "lower"}
+    better: ClassVar[Better] = {"FID": "lower"}
 
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        target, fake = values(evidence, real(evidence, self.reference)), values(evidence, evidence.generated)
-        return {evidence.named("FID"): fid(target, fake, self.allow_singular)}
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        real, fake = real_and_generated(evaluation, self.reference)
+        return {evaluation.named("FID"): fid(real, fake, self.allow_singular)}

@@ -1,7 +1,7 @@
-"""Scores of a classifier's opinion: the Inception Score, the Mode Score and EBGAN's I'. Natural logarithms.
+"""Scores of a classifier's predictions: the Inception Score, the Mode Score and EBGAN's I'. Natural logarithms.
 
-All take logits (N, K) and work on log p(y|x) in float64. The marginal log p(y) is a logsumexp over the samples, so it
-is finite for any finite logits: one class alone scores exp(0) = 1, not NaN.
+All take logits (N, K) and work on log p(y|x) in float64. The marginal log p(y) is a logsumexp over the samples and so
+finite for any finite logits: samples of a single class score exp(0) = 1, not NaN.
 """
 
 import math
@@ -11,16 +11,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import EvaluationData, Metric
-from gan_cli.metrics.feature_checks import checked, known_reference, logits, positive, real
+from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.feature_checks import check_table, class_logits, known_reference, positive, reference_samples
 
-FLOOR = 1e-8  # of p(y|x) in I'; ours, the paper names none
+FLOOR = 1e-8  # lower bound of p(y|x) in I'; our choice, the paper states none
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """Mean and population standard deviation over `splits` parts, in order, of exp E_x KL(p(y|x) || p(y)).
+    """Inception Score, exp E_x KL(p(y|x) || p(y)), 1 .. K (Salimans et al. 2016, arXiv 1606.03498, section 4).
 
-    Salimans et al. 2016 (arXiv 1606.03498), section 4. Between 1 and K; log IS = H(y) - E H(y|x).
+    Mean and population standard deviation over `splits` consecutive parts. log IS = H(y) - E H(y|x).
     """
     log_p = _log_softmax(logits, "generated logits", least=splits)
     n = len(log_p)
@@ -30,11 +30,11 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
 
 
 def mode_score(fake: Tensor, real: Tensor) -> float:
-    """exp( E_x KL(p(y|x) || p(y)) - KL(p(y) || p*(y)) ), p*(y) the mean of p(y|x) over real samples. At most K.
+    """Mode Score, exp( E_x KL(p(y|x) || p(y)) - KL(p(y) || p*(y)) ), with p*(y) that of real samples; at most K.
 
-    Che et al. 2017 (arXiv 1612.02136), in the variant of Xu et al. 2018 (arXiv 1806.07755; GAN-Metrics, metric.py):
-    IS / exp KL(p || p*). With p* in place of p in the first term as well the difference is E KL(p(y|x) || p(y)) again,
-    whatever p* is: that variant is the Inception Score under another name.
+    Che et al. 2017 (arXiv 1612.02136), in the form of Xu et al. 2018 (arXiv 1806.07755; GAN-Metrics, metric.py):
+    IS / exp KL(p || p*). With p* instead of p in the first term too, p* would cancel, and the score would be the
+    Inception Score.
     """
     log_p = _log_softmax(fake, "generated logits")
     log_marginal, log_real = _marginal(log_p), _marginal(_log_softmax(real, "real logits"))
@@ -42,10 +42,10 @@ def mode_score(fake: Tensor, real: Tensor) -> float:
 
 
 def i_prime(logits: Tensor) -> float:
-    """E_x KL(p(y) || p(y|x))^2: Zhao et al. 2017 (EBGAN, arXiv 1609.03126). 0 for one class alone.
+    """EBGAN's modified score I' = E_x KL(p(y) || p(y|x))^2 (Zhao et al. 2017, arXiv 1609.03126); 0 for a single class.
 
-    The distributions are swapped against the Inception Score, so the KL grows without bound as a classifier gets
-    confident. p(y|x) is clipped from below at FLOOR, and values compare through one and the same classifier only.
+    The arguments of the KL are swapped compared with the Inception Score, so that it grows without bound as the
+    classifier gets more confident. p(y|x) is bounded below by FLOOR. Compare values of the same classifier only.
     """
     log_p = _log_softmax(logits, "logits")
     divergence = _kl(_marginal(log_p), log_p.clamp(min=math.log(FLOOR)))
@@ -53,7 +53,7 @@ def i_prime(logits: Tensor) -> float:
 
 
 def _log_softmax(logits: Tensor, what: str, least: int = 1) -> Tensor:
-    return checked(logits, what, least).double().log_softmax(1)
+    return check_table(logits, what, least).double().log_softmax(1)
 
 
 def _marginal(log_p: Tensor) -> Tensor:
@@ -73,55 +73,59 @@ def _information(log_p: Tensor) -> float:
 
 @dataclass
 class InceptionScore(Metric):
-    """Over `splits` parts of the generated samples, which are shuffled first: folders are often sorted by class."""
+    """Inception Score of generated samples, mean and standard deviation over `splits` parts."""
 
     splits: int = 10
 
-    better: ClassVar = {"IS": "higher", "IS_std": None}
+    better: ClassVar[Better] = {"IS": "higher", "IS_std": None}
 
     def __post_init__(self) -> None:
-        positive(self, "splits")
+        positive(splits=self.splits)
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        found = logits(evidence, evidence.generated)
-        order = torch.randperm(len(found), generator=torch.Generator().manual_seed(evidence.seed))
-        mean, std = inception_score(found[order], self.splits)
-        return {evidence.named("IS"): mean, evidence.named("IS_std"): std}
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        logits = class_logits(evaluation, evaluation.generated)
+        # Shuffled, because the images of a folder are often sorted by class.
+        order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(evaluation.seed))
+        mean, std = inception_score(logits[order], self.splits)
+        return {evaluation.named("IS"): mean, evaluation.named("IS_std"): std}
 
 
 @dataclass
 class ModeScore(Metric):
-    """p*(y) is what the same classifier sees in the `reference` samples, so no labels are needed."""
+    """Mode Score of generated samples; p*(y) is the classifier's mean prediction for the `reference` samples."""
 
     reference: str = "train"
 
-    better: ClassVar = {"mode_score": "higher"}
+    better: ClassVar[Better] = {"mode_score": "higher"}
 
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        fake = logits(evidence, evidence.generated)
-        score = mode_score(fake, logits(evidence, real(evidence, self.reference)))
-        return {evidence.named("mode_score"): score}
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        fake = class_logits(evaluation, evaluation.generated)
+        score = mode_score(fake, class_logits(evaluation, reference_samples(evaluation, self.reference)))
+        return {evaluation.named("mode_score"): score}
 
 
 @dataclass
 class ModifiedInceptionScore(Metric):
-    """I' beside its yardstick, the `reference` samples' own I' through the same classifier, and the Inception Score
-    of all generated samples in one part."""
+    """EBGAN's I' of generated samples and, for comparison, of the `reference` samples with the same classifier.
+
+    IS_1split: the Inception Score of all generated samples in one part.
+    """
 
     reference: str = "test"
 
-    better: ClassVar = {"I_prime": "higher", "I_prime_real": None, "IS_1split": "higher"}
+    better: ClassVar[Better] = {"I_prime": "higher", "I_prime_real": None, "IS_1split": "higher"}
 
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        fake = logits(evidence, evidence.generated)
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        fake = class_logits(evaluation, evaluation.generated)
+        real = class_logits(evaluation, reference_samples(evaluation, self.reference))
         return {
-            evidence.named("I_prime"): i_prime(fake),
-            evidence.named("I_prime_real"): i_prime(logits(evidence, real(evidence, self.reference))),
-            evidence.named("IS_1split"): inception_score(fake, splits=1)[0],
+            evaluation.named("I_prime"): i_prime(fake),
+            evaluation.named("I_prime_real"): i_prime(real),
+            evaluation.named("IS_1split"): inception_score(fake, splits=1)[0],
         }

@@ -12,11 +12,12 @@ RELU = (1, 4, 7, 9, 11)  # layers of torchvision's AlexNet whose outputs are com
 
 
 class LPIPS(nn.Module):
-    """d(a, b) = sum_l mean_hw sum_c w_lc (a_lc - b_lc)^2, where a_l, b_l are AlexNet's activations after ReLU l, of
-    unit length in the channels (eq. 1).
+    """LPIPS distance, eq. 1:  d(a, b) = sum_l mean_hw sum_c w_lc (a_lc - b_lc)^2.
 
-    alexnet: a file of torchvision's weights. Images (N, 1|3, H, W) in [-1, 1], 64 pixels or more.
-    ValueError, naming the remedy, when weights are missing or of something else.
+    a_l, b_l are AlexNet's activations after ReLU l, normalized to unit length over the channels.
+
+    alexnet: file of torchvision's weights. Images (N, 1|3, H, W) in [-1, 1], 64 pixels or more.
+    ValueError, which names the remedy, if a file of weights is missing or holds something else.
     """
 
     least: ClassVar = 64  # pixels
@@ -29,7 +30,7 @@ class LPIPS(nn.Module):
 
         files = self.files(alexnet)
         backbone, linear = map(_read, files)
-        with torch.device("meta"):  # without numbers, which the file brings
+        with torch.device("meta"):  # no initial values: the file has them
             self.layers = build().features
         try:
             inner = {key.removeprefix("features."): x for key, x in backbone.items() if key.startswith("features.")}
@@ -44,32 +45,33 @@ class LPIPS(nn.Module):
 
     @staticmethod
     def files(alexnet: str | None) -> tuple[Path, Path]:
-        """AlexNet's file and that of the linear weights; ValueError when one is not there."""
-        found = importlib.util.find_spec("lpips")
-        if found is None or not found.submodule_search_locations:
+        """The files of AlexNet's weights and of the linear ones. ValueError if one of them is missing."""
+        package = importlib.util.find_spec("lpips")
+        if package is None or not package.submodule_search_locations:
             raise ValueError("LPIPS needs the linear weights of a package: pip install lpips, or metric=diversity")
         if alexnet is None:
             raise ValueError(
                 "LPIPS needs torchvision's AlexNet: metric.lpips.alexnet=FILE (alexnet-owt-7be5be79.pth), "
                 "or metric=diversity"
             )
-        files = Path(alexnet).expanduser(), Path(found.submodule_search_locations[0], "weights", "v0.1", "alex.pth")
+        files = Path(alexnet).expanduser(), Path(package.submodule_search_locations[0], "weights", "v0.1", "alex.pth")
         for file in files:
             if not file.is_file():
                 raise ValueError(f"LPIPS needs {file}, which is not there; metric=diversity needs no weights")
         return files
 
     def activations(self, images: Tensor) -> list[Tensor]:
+        """The normalized activations after each ReLU, (N, c, h, w)."""
         x = (images.expand(-1, 3, -1, -1) - self.shift) / self.scale
-        found = []
+        outputs = []
         for number, layer in enumerate(self.layers):
             x = layer(x)
             if number in RELU:
-                found.append(normalize(x, dim=1, eps=1e-10))
-        return found
+                outputs.append(normalize(x, dim=1, eps=1e-10))
+        return outputs
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """(N,)."""
+        """The distance of each pair of images, (N,)."""
         if min(a.shape[-2:]) < self.least:
             raise ValueError(f"LPIPS needs images of {self.least} pixels or more, not {min(a.shape[-2:])}")
         layers = zip(self.activations(a), self.activations(b), strict=True)
@@ -82,7 +84,7 @@ class LPIPS(nn.Module):
 def _read(file: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no pickle, or a broken one, fails in its own way each time
+    except Exception as error:  # torch.load raises many types of errors for a file that is not a pickle
         raise ValueError(f"{file} is not a file of weights") from error
     if not isinstance(state, dict):
         raise ValueError(f"{file} is not a file of weights")

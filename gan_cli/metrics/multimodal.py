@@ -1,18 +1,20 @@
-"""Translations of one image, several times over: how they differ among themselves, and what they keep of it."""
+"""Diversity of several translations of one image, and how much of the image they keep."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import EvaluationData, Metric
+from gan_cli.data.base import Dataset
+from gan_cli.metrics.base import Better, EvaluationData, Metric, finite
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
-from gan_cli.metrics.paired_translation import outlines, partners
-from gan_cli.metrics.pixels import finite, symmetric
+from gan_cli.metrics.paired_translation import outlines, test_pairs
+from gan_cli.metrics.pixels import held_out, symmetric
+from gan_cli.systems.base import System, Translates
 
 BATCH = 25
 Distance = Callable[[Tensor, Tensor], Tensor]  # (N, ...) twice -> (N,)
@@ -25,67 +27,73 @@ def l1_each(a: Tensor, b: Tensor) -> Tensor:
 
 def mean_pairwise(outputs: Tensor, distance: Distance) -> Tensor:
     """(k, N, ...), k outputs for each of N inputs -> their mean distance over the k (k - 1) / 2 pairs, (N,)."""
-    found = [distance(outputs[i], outputs[j]) for i, j in combinations(range(len(outputs)), 2)]
-    return torch.stack(found).mean(0)
+    distances = [distance(outputs[i], outputs[j]) for i, j in combinations(range(len(outputs)), 2)]
+    return torch.stack(distances).mean(0)
 
 
 @dataclass
 class TranslationDiversity(Metric):
-    """`outputs` translations of each held-out image, in each direction, and means over images of
+    """How `outputs` translations of each held-out image differ, in each direction; means over images.
 
-    pixels: mean L1 between two outputs for the same input; features: the same of unit-length features of the
-    extractor (squared); lpips, where `alexnet` is given (torchvision's file) and images have 64 pixels.
-    best: L1 of the nearest output to the true partner, and first: of one output, where the data set knows partners.
-    outline: mean L1 between the outlines of output and input; outline_true: of the partner's and the input's.
-    Noise differs too: read diversity beside `best` and FID.
+    pixels: L1 of two outputs for the same input, in units of the range [-1, 1]. features: squared distance of their
+    unit-length features. lpips: LPIPS, if `alexnet` names torchvision's file; 64 pixels or more. If the data set knows
+    the true counterparts: best: L1 of the nearest output to the counterpart; first: that of the first output.
+    outline: L1 between the outlines of output and input; outline_true: those of counterpart and input. Noise is
+    diverse too: read diversity together with `best` and FID.
     """
 
     outputs: int = 5
     alexnet: str | None = None
 
-    better: ClassVar = {
-        "pixels_x2y": "higher", "features_x2y": "higher", "lpips_x2y": "higher", "best_x2y": "lower",
-        "pixels_y2x": "higher", "features_y2x": "higher", "lpips_y2x": "higher", "best_y2x": "lower",
-        "first_x2y": None, "outline_x2y": None, "outline_true_x2y": None,
-        "first_y2x": None, "outline_y2x": None, "outline_true_y2x": None,
+    better: ClassVar[Better] = {
+        "pixels_AtoB": "higher", "features_AtoB": "higher", "lpips_AtoB": "higher", "best_AtoB": "lower",
+        "pixels_BtoA": "higher", "features_BtoA": "higher", "lpips_BtoA": "higher", "best_BtoA": "lower",
+        "first_AtoB": None, "outline_AtoB": None, "outline_true_AtoB": None,
+        "first_BtoA": None, "outline_BtoA": None, "outline_true_BtoA": None,
     }  # fmt: skip
 
-    def check(self, system: Any, data: Any) -> None:
-        if not getattr(system, "multimodal", False):
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        if system is None or not system.multimodal:
             raise ValueError(
-                "translation_diversity needs a game with many outputs for one image: model=pix2pix_noise or drit"
+                "translation_diversity needs a model with many outputs for one image: model=pix2pix_noise or drit"
             )
         if self.outputs < 2:
             raise ValueError(f"outputs={self.outputs}: a distance between outputs needs two")
         if self.alexnet is not None:
             LPIPS.files(self.alexnet)
-            if data.image_size < LPIPS.least:
+            if data is not None and data.image_size < LPIPS.least:
                 raise ValueError(f"LPIPS needs images of {LPIPS.least} pixels, not {data.image_size}: alexnet=null")
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-        n = evidence.test.used = evidence.test.size
-        lpips = None if self.alexnet is None else LPIPS(self.alexnet).to(evidence.device)
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        assert evaluation.system is not None and evaluation.data is not None
+        lpips = None if self.alexnet is None else LPIPS(self.alexnet).to(evaluation.device)
+        counterparts = test_pairs(evaluation.data)
         totals: dict[str, float] = {}
-        for start in range(0, n, BATCH):
-            for direction in evidence.system.directions:
-                for name, each in self._scores(evidence, lpips, direction, start, min(BATCH, n - start)).items():
+        for batch in held_out(evaluation, BATCH, counterparts):
+            for direction in evaluation.system.directions:
+                scores = self._scores(evaluation, lpips, direction, batch, counterparts is not None)
+                for name, score in scores.items():
                     key = f"{name}_{direction}"
-                    key = evidence.named(key) if name == "features" else key
-                    totals[key] = totals.get(key, 0.0) + float(each.sum())
-        return {name: total / n for name, total in totals.items()}
+                    key = evaluation.named(key) if name == "features" else key
+                    totals[key] = totals.get(key, 0.0) + float(score.sum())
+        return {name: total / evaluation.test.size for name, total in totals.items()}
 
     def _scores(
-        self, evidence: EvaluationData, lpips: Distance | None, direction: str, start: int, count: int
+        self,
+        evaluation: EvaluationData,
+        lpips: Distance | None,
+        direction: str,
+        batch: tuple[Tensor, Tensor],
+        paired: bool,
     ) -> dict[str, Tensor]:
-        """Each (N,)."""
-        system, data = evidence.system, evidence.data
-        at = system.directions.index(direction)
-        known = partners(data)
-        batch = known(start, count) if known is not None else data.test_batch(start, count)
-        raw = batch[at].to(system.device)
-        drawn = [symmetric(system.translate(raw, direction), data.value_range) for _ in range(self.outputs)]
-        outputs = finite(torch.stack(drawn), f"translated {direction}")
-        features = torch.stack([evidence.extractor(output).values for output in outputs])
+        """Scores of each image, (N,). paired: the two parts of `batch` are counterparts."""
+        system, data = evaluation.system, evaluation.data
+        assert isinstance(system, Translates) and data is not None
+        source = system.directions.index(direction)
+        raw = batch[source].to(system.device)
+        samples = [symmetric(system.translate(raw, direction), data.value_range) for _ in range(self.outputs)]
+        outputs = finite(torch.stack(samples), f"translated {direction}")
+        features = torch.stack([evaluation.extractor(output).values for output in outputs])
         lines = outlines(symmetric(raw, data.value_range))
         scores = {
             "pixels": mean_pairwise(outputs, l1_each),
@@ -94,8 +102,8 @@ class TranslationDiversity(Metric):
         }
         if lpips is not None:
             scores["lpips"] = mean_pairwise(outputs, lpips)
-        if known is not None:
-            target = symmetric(batch[1 - at].to(system.device), data.value_range)
+        if paired:
+            target = symmetric(batch[1 - source].to(system.device), data.value_range)
             errors = torch.stack([l1_each(output, target) for output in outputs])
             scores |= {"best": errors.min(0).values, "first": errors[0]}
             scores["outline_true"] = l1_each(outlines(target), lines)

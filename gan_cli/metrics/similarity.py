@@ -1,6 +1,6 @@
-"""How alike two images are: PSNR, SSIM (Wang et al. 2004) and MS-SSIM (Wang, Simoncelli, Bovik 2003).
+"""Similarity of two images: PSNR, SSIM (Wang et al. 2004) and MS-SSIM (Wang, Simoncelli, Bovik 2003).
 
-Images (N, C, H, W) in [-1, 1]. PSNR has a data range of 2. SSIM compares intensities, so it maps to [0, 1], L = 1.
+Images (N, C, H, W) in [-1, 1]. PSNR has a data range of 2; SSIM compares intensities, mapped to [0, 1], L = 1.
 """
 
 import torch
@@ -15,13 +15,15 @@ FLOOR = 1e-10  # of the squared error: equal images have a PSNR of 106 dB
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """(N,) in dB: 10 log10(range^2 / MSE) of each image."""
+    """Peak signal-to-noise ratio of each image, 10 log10(range^2 / MSE), in dB: (N,), float64."""
     error = (a.double() - b.double()).square().flatten(1).mean(1)
     return 10 * (4 / error.clamp(min=FLOOR)).log10()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """(N,) float64: mean over channels and over the positions where the whole 11 x 11 Gaussian window lies inside.
+    """Structural similarity of each image, (N,), float64, -1 .. 1.
+
+    The mean over channels and over the positions where the whole 11 x 11 Gaussian window lies inside the image.
 
     ValueError for images of fewer than 11 pixels a side.
     """
@@ -29,8 +31,10 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def scales(size: int) -> int:
-    """How many of the five scales an image of `size` pixels has: each halves it, and the window must fit the last.
-    ValueError if fewer than two, below 22 pixels."""
+    """How many of the five scales an image of `size` pixels has.
+
+    Each scale halves the image, and the window must fit into the last. ValueError below 22 pixels: fewer than two.
+    """
     count = next((m for m in range(len(WEIGHTS), 1, -1) if size >> (m - 1) >= WINDOW), 0)
     if not count:
         raise ValueError(f"MS-SSIM needs images of at least {2 * WINDOW} pixels a side for two scales, not {size}")
@@ -38,7 +42,9 @@ def scales(size: int) -> int:
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """(N,) float64 in [0, 1]: l_M^w_M prod_j (cs_j)^w_j over the scales that fit, their weights made to sum to 1.
+    """Multi-scale SSIM of each image, l_M^w_M prod_j (cs_j)^w_j over the scales that fit: (N,), float64, 0 .. 1.
+
+    The weights are scaled to sum to 1.
 
     Only images of 176 pixels or more have the paper's five. A negative cs (anticorrelated images) counts as 0.
     """
@@ -54,7 +60,7 @@ def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """[0, 1] float64 -> means over positions (N, C) of l cs, and of cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2)."""
+    """Means over positions (N, C) of l cs, and of cs = (2 s_ab + C2) / (s_a^2 + s_b^2 + C2); images in [0, 1]."""
     if min(a.shape[-2:]) < WINDOW:
         raise ValueError(f"SSIM needs images of at least {WINDOW} pixels a side, not {min(a.shape[-2:])}")
     mean_a, mean_b = _blur(a), _blur(b)
@@ -66,10 +72,10 @@ def _terms(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Mean under the Gaussian window, where it fits: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
-    at = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
-    line = torch.exp(-(at**2) / (2 * SIGMA**2))
-    line = line / line.sum()
+    """Mean under the Gaussian window, at the positions where it fits: (N, C, H, W) -> (N, C, H - 10, W - 10)."""
+    offset = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
+    weights = torch.exp(-(offset**2) / (2 * SIGMA**2))
+    weights = weights / weights.sum()
     flat = x.flatten(0, 1)[:, None]
-    blurred = conv2d(conv2d(flat, line[None, None, :, None]), line[None, None, None, :])
+    blurred = conv2d(conv2d(flat, weights[None, None, :, None]), weights[None, None, None, :])
     return blurred.unflatten(0, x.shape[:2])[:, :, 0]

@@ -76,6 +76,13 @@ def test_a_picture_is_padded_to_the_next_multiple_and_cropped_back() -> None:
     assert pad_or_resize(network, torch.rand(1, 3, 8, 24), native_size=32)[1] is None and network.seen[-1] == (8, 24)
 
 
+def test_a_network_that_returns_another_size_gets_the_picture_padded() -> None:
+    """Some networks do not refuse a size but lose the rows and columns beyond a multiple of 8."""
+    image = torch.rand(1, 3, 13, 16)
+    result, adaptation = pad_or_resize(lambda x: x[..., : x.shape[2] // 8 * 8, : x.shape[3] // 8 * 8], image, 32)
+    assert adaptation == PADDED and torch.equal(result, image)
+
+
 def test_the_padding_reflects() -> None:
     seen = []
 

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from gan_cli.config.paths import conf_dir
 from gan_cli.data.gaussians import Ring
-from gan_cli.data.mnist_cifar import Arrays
+from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.shapes import Shapes, ShapesStripes
 from gan_cli.metrics import classifier as module
 from gan_cli.metrics import extractors, feature_cache
 from gan_cli.metrics.base import EvaluationData, Features, Images, Samples
-from gan_cli.metrics.classifier import Classifier, ConvNet, labelled, learn, shifted
+from gan_cli.metrics.classifier import Classifier, ConvNet, labelled, shifted, train
 from gan_cli.metrics.extractors import Auto, Inception, Pixels, RandomFeatures, Torchvision
-from gan_cli.metrics.feature_cache import Store, cache_dir
+from gan_cli.metrics.feature_cache import FeatureCache, cache_dir
 
 CPU = torch.device("cpu")
 REAL_CACHE, REAL_DATA = cache_dir("extractors"), Path(os.environ.get("GAN_DATA") or "~/.cache/gan").expanduser()
@@ -39,7 +39,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-class Corners(Arrays):
+class Corners(InMemoryImages):
     """8 x 8 images with one of four corners bright: what the label says."""
 
     def __init__(self, num_classes: int | None = 4, value_range: tuple[float, float] = (-1, 1), kinds: int = 4) -> None:
@@ -63,7 +63,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(module, "learn", refuse)
+    monkeypatch.setattr(module, "train", refuse)
 
 
 # --- the classifier
@@ -75,7 +75,7 @@ def test_classifier_learns_once_and_is_kept(
     first = prepared(Corners())
     assert first.name == "classifier:corners" and len(first.hash) == 16
     assert first.record["accuracy"] == 1.0
-    assert "images/s" in capsys.readouterr().out
+    assert "training on 1,920 images" in capsys.readouterr().out
     seen = first(Corners().test_batch(0, 20).image)
     assert seen.values.shape == (20, 128) and seen.logits is not None and seen.logits.shape == (20, 4)
     assert seen.logits.argmax(1).tolist() == [k % 4 for k in range(20)]
@@ -147,13 +147,13 @@ def test_two_at_once_train_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted(*args: Any) -> None:
         count.append(1)
-        learn(*args)
+        train(*args)
 
     def work() -> None:
         start.wait()
         results.append(prepared(Corners()).hash)
 
-    monkeypatch.setattr(module, "learn", counted)
+    monkeypatch.setattr(module, "train", counted)
     results: list[str] = []
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -169,7 +169,7 @@ def test_cache_that_cannot_be_written(
     (tmp_path / "file").touch()
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "file"))
     assert prepared(Corners()).record["accuracy"] == 1.0
-    assert "the classifier is not kept" in capsys.readouterr().out
+    assert "the classifier is not cached" in capsys.readouterr().out
 
 
 def test_disk_that_fills_after_training(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,7 +179,7 @@ def test_disk_that_fills_after_training(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(module, "save_whole", full)
     assert prepared(Corners()).record["accuracy"] == 1.0
     out = capsys.readouterr().out
-    assert out.count("held-out images named rightly") == 1 and "No space left" in out
+    assert out.count("held-out images") == 1 and "No space left" in out
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_nan_images_train_nothing(cache: Path) -> None:
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 16, 16)])
 def test_other_images_are_refused(shape: tuple[int, ...]) -> None:
     ready = prepared(Corners())
-    with pytest.raises(ValueError, match="has learned 1 x 8 x 8 images"):
+    with pytest.raises(ValueError, match="was trained on 1 x 8 x 8 images"):
         ready(torch.zeros(shape))
 
 
@@ -261,7 +261,7 @@ def test_mnist_classifier_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     from gan_cli.data.mnist_cifar import MNIST
 
     monkeypatch.setenv("GAN_CACHE", str(REAL_CACHE.parent))
-    monkeypatch.setattr(module, "learn", lambda *args: pytest.skip("only classifiers of other recipes are kept"))
+    monkeypatch.setattr(module, "train", lambda *args: pytest.skip("only classifiers of other recipes are kept"))
     data = MNIST(str(REAL_DATA))
     ready = prepared(data)
     images, labels = data.test_batch(0, data.test_size)
@@ -334,7 +334,7 @@ def test_inception_without_a_network(fidelity: Path, monkeypatch: pytest.MonkeyP
         raise URLError("no route")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    with pytest.raises(ValueError, match=r"cannot be fetched.*no route.*extractor\.weights=FILE"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded.*no route.*extractor\.weights=FILE"):
         Inception().prepare(None, CPU)
 
 
@@ -419,12 +419,12 @@ def test_torchvision_features_are_what_the_last_layer_sees(weights: Path) -> Non
 
 
 def test_torchvision_normalises_as_imagenet() -> None:
-    seen = Torchvision._seen(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 400, 400))
+    seen = Torchvision._preprocess(torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 400, 400))
     assert seen.shape == (2, 3, 224, 224)
     black, white = [-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225], [0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225]
     torch.testing.assert_close(seen[:, :, 100, 7], torch.tensor([black, white]))
     stripes = torch.tensor([1.0, -1.0, -1.0]).repeat(224).expand(1, 1, 672, 672)  # every pixel's centre is black
-    inner = Torchvision._seen(stripes)[0, 0, 100, 4:-4]
+    inner = Torchvision._preprocess(stripes)[0, 0, 100, 4:-4]
     torch.testing.assert_close(inner, torch.full((216,), (1 / 3 - 0.485) / 0.229))  # antialiased: their mean
 
 
@@ -438,7 +438,7 @@ def test_torchvision_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         raise URLError("no route")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(ValueError, match=r"cannot be fetched.*no route.*extractor\.weights=FILE"):
+    with pytest.raises(ValueError, match=r"cannot be downloaded.*no route.*extractor\.weights=FILE"):
         Torchvision("shufflenet_v2_x0_5").prepare(None, CPU)
 
 
@@ -520,11 +520,11 @@ FEATURES = Features(torch.randn(50, 6), torch.randn(50, 3), torch.arange(50))
 
 
 def test_store_gives_back_what_was_put() -> None:
-    kept = Store()
+    kept = FeatureCache()
     assert kept.get("a") is None
     kept.put("a", FEATURES)
     kept.put("b", Features(FEATURES.values))
-    found, plain = Store().get("a"), Store().get("b")
+    found, plain = FeatureCache().get("a"), FeatureCache().get("b")
     assert found is not None and all(torch.equal(x, y) for x, y in zip(found, FEATURES, strict=True))
     assert plain is not None and torch.equal(plain.values, FEATURES.values) and plain.logits is plain.label is None
     assert {path.suffix for path in cache_dir("features").iterdir()} == {".pt"}
@@ -532,7 +532,7 @@ def test_store_gives_back_what_was_put() -> None:
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "text", "evil", "other key", "other kind"])
 def test_broken_features_are_deleted(harm: str, tmp_path: Path) -> None:
-    kept = Store()
+    kept = FeatureCache()
     kept.put("a", FEATURES)
     path = kept.path("a")
     data = path.read_bytes()
@@ -555,17 +555,17 @@ def test_broken_features_are_deleted(harm: str, tmp_path: Path) -> None:
 
 def test_large_features_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_cache, "LARGEST", 50 * (6 * 4 + 3 * 4 + 8))
-    Store().put("a", FEATURES)
-    assert Store().get("a") is not None
+    FeatureCache().put("a", FEATURES)
+    assert FeatureCache().get("a") is not None
     monkeypatch.setattr(feature_cache, "LARGEST", feature_cache.LARGEST - 1)
-    Store().put("b", FEATURES)
-    assert Store().get("b") is None
+    FeatureCache().put("b", FEATURES)
+    assert FeatureCache().get("b") is None
 
 
 def test_store_without_a_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
-    Store(tmp_path / "file").put("a", FEATURES)
-    assert "features are not kept" in capsys.readouterr().out
+    FeatureCache(tmp_path / "file").put("a", FEATURES)
+    assert "features are not cached" in capsys.readouterr().out
 
 
 def test_real_features_are_computed_once() -> None:
@@ -580,8 +580,8 @@ def test_real_features_are_computed_once() -> None:
         return Samples(split, 2, lambda: iter([Images(torch.ones(2, 1, 2, 2), torch.tensor([3, 4]))]), key)
 
     for _ in range(2):
-        evidence = EvaluationData(samples("generated", None), samples("train", "d"), samples("test", "d-test"),
-                            extractor=Counting(), store=Store())
-        found = evidence.features(evidence.train)
+        evaluation = EvaluationData(samples("generated", None), samples("train", "d"), samples("test", "d-test"),
+                            extractor=Counting(), store=FeatureCache())
+        found = evaluation.features(evaluation.train)
         assert found.values.shape == (2, 4) and found.label is not None and found.label.tolist() == [3, 4]
     assert Counting.calls == 1

@@ -15,7 +15,7 @@ from gan_cli.data.base import Images
 from gan_cli.metrics import kid as kid_module
 from gan_cli.metrics import nearest_neighbors
 from gan_cli.metrics.base import EvaluationData, Features, Metric, Samples
-from gan_cli.metrics.fid import FrechetDistance, Moments, fid, frechet, moments, trace_sqrt
+from gan_cli.metrics.fid import FrechetInceptionDistance, Moments, fid, frechet, moments, trace_sqrt
 from gan_cli.metrics.inception_score import (
     FLOOR,
     InceptionScore,
@@ -25,8 +25,8 @@ from gan_cli.metrics.inception_score import (
     inception_score,
     mode_score,
 )
-from gan_cli.metrics.kid import KernelDistance, MMDMetric, kid, median_distance, polynomial_mmd2, rbf_mmd2
-from gan_cli.metrics.nearest_neighbors import NearestNeighbourTest, one_nn
+from gan_cli.metrics.kid import KernelInceptionDistance, MMDMetric, kid, median_distance, polynomial_mmd2, rbf_mmd2
+from gan_cli.metrics.nearest_neighbors import OneNearestNeighborTest, one_nn
 from gan_cli.metrics.prdc import PRDC, prdc
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
@@ -438,10 +438,10 @@ METRICS: dict[str, type[Metric]] = {
     "is": InceptionScore,
     "mode_score": ModeScore,
     "modified_is": ModifiedInceptionScore,
-    "fid": FrechetDistance,
-    "kid": KernelDistance,
+    "fid": FrechetInceptionDistance,
+    "kid": KernelInceptionDistance,
     "prdc": PRDC,
-    "one_nn": NearestNeighbourTest,
+    "one_nn": OneNearestNeighborTest,
     "mmd": MMDMetric,
 }
 WITH_REFERENCE = [name for name in METRICS if name != "is"]
@@ -492,17 +492,17 @@ def test_a_generator_that_is_off_scores_worse(name: str) -> None:
 
 
 def test_kid_takes_the_evaluation_s_seed() -> None:
-    found = KernelDistance(subsets=3, size=50)(evidence(extractor=Linear("inception")))
+    found = KernelInceptionDistance(subsets=3, size=50)(evidence(extractor=Linear("inception")))
     mean, std = kid(normal(130, 8, 1).float(), normal(120, 8).float(), subsets=3, size=50, seed=5)
     assert found == {"KID": mean, "KID_std": std}
 
 
 def test_nearest_neighbour_test_says_how_far_from_one_half() -> None:
-    apart = NearestNeighbourTest()(evidence(normal(120, 8) + 50, extractor=Linear("inception")))
+    apart = OneNearestNeighborTest()(evidence(normal(120, 8) + 50, extractor=Linear("inception")))
     assert apart == {"one_nn": 1, "one_nn_gap": 0.5, "one_nn_real": 1, "one_nn_fake": 1}
-    copies = NearestNeighbourTest()(evidence(normal(130, 8, 1), extractor=Linear("inception")))
+    copies = OneNearestNeighborTest()(evidence(normal(130, 8, 1), extractor=Linear("inception")))
     assert copies == {"one_nn": 0, "one_nn_gap": 0.5, "one_nn_real": 0, "one_nn_fake": 0}
-    fair = NearestNeighbourTest()(evidence(extractor=Linear("inception")))
+    fair = OneNearestNeighborTest()(evidence(extractor=Linear("inception")))
     assert fair["one_nn_gap"] == abs(fair["one_nn"] - 0.5) < 0.15
     assert fair["one_nn"] == (fair["one_nn_real"] + fair["one_nn_fake"]) / 2
 
@@ -538,8 +538,8 @@ def test_nothing_and_nan_to_score(name: str) -> None:
 def test_fid_metric_needs_more_samples_than_features() -> None:
     few = normal(8, 8)
     with pytest.raises(ValueError, match="8 generated samples give no covariance of full rank"):
-        FrechetDistance()(evidence(few))
-    assert FrechetDistance(allow_singular=True)(evidence(few, extractor=Linear("inception")))["FID"] > 0
+        FrechetInceptionDistance()(evidence(few))
+    assert FrechetInceptionDistance(allow_singular=True)(evidence(few, extractor=Linear("inception")))["FID"] > 0
 
 
 def test_mmd_unit_depends_on_real_samples_only() -> None:
@@ -554,8 +554,8 @@ def test_mmd_unit_depends_on_real_samples_only() -> None:
     ("build", "message"),
     [
         (lambda: InceptionScore(splits=0), "splits must be at least 1"),
-        (lambda: KernelDistance(subsets=0), "subsets must be at least 1"),
-        (lambda: KernelDistance(size=1), "size must be at least 2"),
+        (lambda: KernelInceptionDistance(subsets=0), "subsets must be at least 1"),
+        (lambda: KernelInceptionDistance(size=1), "size must be at least 2"),
         (lambda: PRDC(k=0), "k must be at least 1"),
         (lambda: MMDMetric(bandwidths=[]), "positive numbers"),
         (lambda: MMDMetric(bandwidths=[1.0, -1.0]), "positive numbers"),

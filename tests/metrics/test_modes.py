@@ -4,10 +4,16 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from gan_cli.metrics.code_error import majority
+from gan_cli.data.base import Images
+from gan_cli.losses.adversarial import Minimax
+from gan_cli.losses.objective import Objective
+from gan_cli.metrics.base import EvaluationData, Samples
+from gan_cli.metrics.code_error import CodeError, majority
 from gan_cli.metrics.modes import coverage
 from gan_cli.metrics.paired_translation import l1
+from gan_cli.systems.infogan import InfoGAN
 
 MODES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
 
@@ -41,6 +47,46 @@ def test_majority_names_codes() -> None:
     codes = torch.tensor([0, 0, 0, 1, 1, 3])
     labels = torch.tensor([7, 7, 2, 5, 5, 1])
     assert majority(codes, labels, 4).tolist() == [7, 5, 0, 1]
+
+
+class Coded:
+    """Images that are a latent vector: one noise number and a one-hot code; labels as given."""
+
+    num_classes, test_size = 10, 4
+
+    def batch(self, codes: list[int], labels: list[int]) -> Images:
+        image = torch.cat([torch.zeros(len(codes), 1), nn.functional.one_hot(torch.tensor(codes), 3).float()], 1)
+        return Images(image, torch.tensor(labels))
+
+    def train_batch(self, seed: int, start: int, count: int) -> Images:
+        return Images(*(part[start : start + count] for part in self.batch([0, 0, 0, 1, 2], [7, 7, 2, 5, 7])))
+
+    def test_batch(self, start: int, count: int) -> Images:
+        return Images(*(part[start : start + count] for part in self.batch([0, 0, 1, 2], [7, 2, 5, 5])))
+
+
+def test_code_error_and_information_by_hand() -> None:
+    """Codes 0 and 2 stand for 7, code 1 for 5. Q gives probability .8 to the true code of three."""
+    posterior = nn.Linear(4, 3)
+    posterior.weight.data = math.log(8) * torch.eye(4)[1:]  # 8 / (8 + 1 + 1)
+    posterior.bias.data.zero_()
+    one = nn.Identity()
+    system = InfoGAN(one, one, one, posterior, Objective(Minimax()), noise_dim=1, categorical=(3,), continuous=0)
+    data, empty = Coded(), Samples("train", 0, lambda: iter(()))
+    evaluation = EvaluationData(
+        Samples("generated", 1100, lambda: iter(())), empty, Samples("test", 4, lambda: iter(())),
+        system=system, data=data,  # type: ignore[arg-type]
+    )  # fmt: skip
+    metric = CodeError(fit=5)
+    metric.check(system, data)  # type: ignore[arg-type]
+    with torch.no_grad():
+        assert metric(evaluation) == {
+            "error": 0.5, "digits_named": 2.0, "H": math.log(3),
+            "L_I": pytest.approx(math.log(0.8) + math.log(3), abs=1e-6),
+        }  # fmt: skip
+    assert evaluation.test.used == 4
+    with pytest.raises(ValueError, match="model=infogan"):
+        metric.check(None, data)  # type: ignore[arg-type]
 
 
 def test_l1_is_a_mean_over_everything() -> None:

@@ -16,7 +16,7 @@ from gan_cli.data.gaussians import Gaussians1200, Ring
 from gan_cli.data.shapes import ShapesEdges, ShapesStripes
 from gan_cli.metrics import ndb, parzen
 from gan_cli.metrics.base import EvaluationData, Features, Samples
-from gan_cli.metrics.conditional import ConditionalAccuracy, OneNearestNeighbour, class_accuracy, one_nn_error
+from gan_cli.metrics.conditional import ConditionalAccuracy, OneNearestNeighborError, class_accuracy, one_nn_error
 from gan_cli.metrics.diversity import (
     FeatureDiversity,
     MultiScaleSimilarity,
@@ -25,10 +25,10 @@ from gan_cli.metrics.diversity import (
     within_classes,
 )
 from gan_cli.metrics.lpips import LPIPS
-from gan_cli.metrics.memorization import NearestTraining
-from gan_cli.metrics.modes import Modes, coverage
-from gan_cli.metrics.ndb import Bins, assign, different, jensen_shannon, z_scores
-from gan_cli.metrics.paired_translation import PartnerL1, l1
+from gan_cli.metrics.memorization import Memorization
+from gan_cli.metrics.modes import ModeCoverage, coverage
+from gan_cli.metrics.ndb import StatisticallyDifferentBins, assign, different, jensen_shannon, z_scores
+from gan_cli.metrics.paired_translation import PairedTranslation, l1
 from gan_cli.metrics.parzen import KernelDensity, Parzen, cross_validated, log_density
 from gan_cli.metrics.pixels import labelled, nearest, pairs, pick, symmetric
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, psnr, scales, ssim
@@ -224,23 +224,26 @@ def test_ndb_of_equal_halves_and_of_half_the_modes() -> None:
     draw = Ring().train_batch(0, 0, 9000).image
     train, same, test = draw.split(3000)
     half = same[same[:, 0, 0, 0] > 0]
-    good = Bins(bins=40)(evidence(same, train, test))
-    bad = Bins(bins=40)(evidence(half, train, test))
+    good = StatisticallyDifferentBins(bins=40)(evidence(same, train, test))
+    bad = StatisticallyDifferentBins(bins=40)(evidence(half, train, test))
     assert good["NDB"] <= 8 and good["JSD"] < 0.02 and good["NDB_share"] == good["NDB"] / 40
     assert good["NDB_test"] <= 8 and bad["NDB_test"] == good["NDB_test"]
     assert bad["NDB"] >= 30 and bad["JSD"] > 0.15
-    own = Bins(bins=40)(evidence(train, train, test))
+    own = StatisticallyDifferentBins(bins=40)(evidence(train, train, test))
     assert own["NDB"] == 0 and own["JSD"] == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="1000 training samples, and there are 999"):
-        Bins()(evidence(same, train[:999]))
+        StatisticallyDifferentBins()(evidence(same, train[:999]))
 
 
 def test_whitening_takes_the_scale_away() -> None:
     train, generated = torch.randn(2, 600, 3, 1, 1)
     generated[:, 1] += 0.5
     scale = torch.tensor([1.0, 1e-3, 1.0])[:, None, None]
-    plain, scaled = (Bins(20, whiten=w)(evidence(generated * scale, train * scale)) for w in (False, True))
-    reference = Bins(20, whiten=True)(evidence(generated, train))
+    plain, scaled = (
+        StatisticallyDifferentBins(20, whiten=whiten)(evidence(generated * scale, train * scale))
+        for whiten in (False, True)
+    )
+    reference = StatisticallyDifferentBins(20, whiten=True)(evidence(generated, train))
     assert scaled["JSD"] == pytest.approx(reference["JSD"], abs=1e-3)
     assert plain["JSD"] < scaled["JSD"] / 2  # what differs was too small to matter
 
@@ -249,8 +252,8 @@ def test_large_images_are_binned_by_a_sixth_of_their_pixels(monkeypatch) -> None
     seen: list[Tensor] = []
     monkeypatch.setattr(ndb, "kmeans", lambda data, k, seed: seen.append(data) or kmeans(data, k, seed))
     large, middling = torch.randn(200, 3, 20, 20), torch.randn(200, 1, 25, 40)
-    assert Bins(10)(evidence(large, large))["NDB"] == 0
-    Bins(10)(evidence(middling, middling))
+    assert StatisticallyDifferentBins(10)(evidence(large, large))["NDB"] == 0
+    StatisticallyDifferentBins(10)(evidence(middling, middling))
     assert [data.shape for data in seen] == [(200, 200), (200, 1000)]
     columns = torch.cdist(seen[0].T, large.flatten(1).T).argmin(1)
     assert len(columns.unique()) == 200 and torch.equal(large.flatten(1)[:, columns], seen[0])
@@ -331,7 +334,7 @@ def test_scales_that_fit() -> None:
 # diversity
 
 
-class Game:
+class Bars:
     """Images of one of three classes, `wrong` of them of the class after; the class is a bright third of the rows."""
 
     needs_labels, directions = True, ()
@@ -349,11 +352,11 @@ class Game:
 
 def real(n: int, noise: float) -> tuple[Tensor, Tensor]:
     label = torch.randint(3, (n,))
-    return Game(noise).generate(n, label), label
+    return Bars(noise).generate(n, label), label
 
 
 def conditional(
-    system: Game, n: int = 60, noise: float = 0.3, value_range: tuple = (-1.0, 1.0), **more
+    system: Bars, n: int = 60, noise: float = 0.3, value_range: tuple = (-1.0, 1.0), **more
 ) -> EvaluationData:
     data = SimpleNamespace(value_range=value_range, num_classes=3, image_size=24)
     unconditional = samples("generated", system.generate(n, torch.randint(3, (n,))))
@@ -374,9 +377,9 @@ def test_ms_ssim_sees_collapse_and_pairs_by_class() -> None:
     train = 2 * torch.rand(100, 1, 24, 24) - 1
     collapsed = MultiScaleSimilarity(50)(evidence(train[:1].repeat(40, 1, 1, 1), train, data=PICTURES))
     assert collapsed["MS-SSIM[2 scales]"] == pytest.approx(1) and collapsed["MS-SSIM_real[2 scales]"] < 0.3
-    by_class = MultiScaleSimilarity(50)(conditional(Game()))
+    by_class = MultiScaleSimilarity(50)(conditional(Bars()))
     assert by_class["MS-SSIM[2 scales]"] == pytest.approx(1)  # classes differ, images of a class do not
-    system = Game()
+    system = Bars()
     system.needs_labels = False
     assert MultiScaleSimilarity(50)(conditional(system))["MS-SSIM[2 scales]"] < 0.9
     large = 2 * torch.rand(4, 1, 176, 176) - 1
@@ -499,29 +502,29 @@ def test_one_nn_on_separable_points() -> None:
     assert one_nn_error(iter(third), test, label) == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize("game, value_range", [(Game(), (-1.0, 1.0)), (Game(low=0.0), (0.0, 1.0))])
+@pytest.mark.parametrize("system, value_range", [(Bars(), (-1.0, 1.0)), (Bars(low=0.0), (0.0, 1.0))])
 def test_labelled_samples_take_the_classes_in_turn_and_lie_in_the_common_range(system, value_range) -> None:
     there = conditional(system, value_range=value_range)
     image, label = (torch.cat(column) for column in zip(*labelled(there, 400)))
     assert label.tolist() == [number % 3 for number in range(400)] and there.generated.used == 400
-    assert torch.equal(image, Game().generate(400, label))
+    assert torch.equal(image, Bars().generate(400, label))
     with pytest.raises(ValueError, match="generated samples hold NaN"):
-        list(labelled(conditional(Game(math.nan)), 3))
+        list(labelled(conditional(Bars(math.nan)), 3))
 
 
 def test_one_nn_classifier_on_generated_samples() -> None:
-    assert OneNearestNeighbour()(conditional(Game(0.1))) == {"one_nn_error": 0, "one_nn_error_real": 0}
+    assert OneNearestNeighborError()(conditional(Bars(0.1))) == {"one_nn_error": 0, "one_nn_error_real": 0}
 
 
 def test_one_nn_classifier_tells_wrong_classes() -> None:
-    values = OneNearestNeighbour()(conditional(Game(0.1, wrong=2)))  # images of class 2 are those of class 0
+    values = OneNearestNeighborError()(conditional(Bars(0.1, wrong=2)))  # images of class 2 are those of class 0
     assert 0.2 < values["one_nn_error"] <= 1 and values["one_nn_error_real"] == 0
-    for metric in (OneNearestNeighbour(), ConditionalAccuracy()):
+    for metric in (OneNearestNeighborError(), ConditionalAccuracy()):
         with pytest.raises(ValueError, match="model=cgan"):
             metric.check(SimpleNamespace(needs_labels=False), PICTURES)
         with pytest.raises(ValueError, match="labelled data set"):
-            metric.check(Game(), POINTS)
-        metric.check(Game(), PICTURES)
+            metric.check(Bars(), POINTS)
+        metric.check(Bars(), PICTURES)
 
 
 def test_class_accuracy_by_hand() -> None:
@@ -531,15 +534,15 @@ def test_class_accuracy_by_hand() -> None:
 
 
 def test_conditional_accuracy() -> None:
-    good = ConditionalAccuracy()(conditional(Game(0.1), extractor=Reader()))
+    good = ConditionalAccuracy()(conditional(Bars(0.1), extractor=Reader()))
     assert good["accuracy[reader:abcd]"] == good["accuracy_real[reader:abcd]"] == 1
-    bad = ConditionalAccuracy()(conditional(Game(0.1, wrong=1), extractor=Reader()))
+    bad = ConditionalAccuracy()(conditional(Bars(0.1, wrong=1), extractor=Reader()))
     assert bad["accuracy[reader:abcd]"] == pytest.approx(2 / 3)
     assert bad["worst_class_accuracy[reader:abcd]"] == 0 and bad["worst_class[reader:abcd]"] == 1
     assert {name.split("[")[0] for name in good} == set(ConditionalAccuracy.better)
     for classes in (0, 4):
         with pytest.raises(ValueError, match="extractor=classifier"):
-            ConditionalAccuracy()(conditional(Game(), extractor=Reader(classes)))
+            ConditionalAccuracy()(conditional(Bars(), extractor=Reader(classes)))
 
 
 # translation
@@ -568,8 +571,8 @@ def test_partner_in_units_of_minus_one_to_one(value_range, factor) -> None:
     data = Data()
     data.value_range = value_range
     system = Translator(0.03)  # .07 are missing, either way
-    values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
-    assert set(values) == set(PartnerL1.better)
+    values = PairedTranslation()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
+    assert set(values) == set(PairedTranslation.better)
     assert values["AtoB"] == pytest.approx(0.07 * factor, rel=1e-4) == values["BtoA"]
     assert values["identity"] == pytest.approx(0.1 * factor, rel=1e-4)
     assert values["psnr_AtoB"] == pytest.approx(20 * math.log10(2 / (0.07 * factor)), rel=1e-4)
@@ -592,10 +595,10 @@ def test_partner_compares_outlines() -> None:
         def translate(self, image: Tensor, direction: str) -> Tensor:
             return image + 0.25
 
-    values = PartnerL1()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
+    values = PairedTranslation()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
     assert values["outline_AtoB"] == values["outline_identity"] == pytest.approx(2 / 15)
     assert values["AtoB"] == pytest.approx(1.0)
-    assert PartnerL1.better["outline_AtoB"] == PartnerL1.better["outline_BtoA"] == "lower"
+    assert PairedTranslation.better["outline_AtoB"] == PairedTranslation.better["outline_BtoA"] == "lower"
 
 
 def test_partner_with_the_style_of_the_partner() -> None:
@@ -607,7 +610,7 @@ def test_partner_with_the_style_of_the_partner() -> None:
             return style
 
     data, system = ShapesStripes(16), Styled(0.03)
-    both = [PartnerL1(style=style) for style in (False, True)]
+    both = [PairedTranslation(style=style) for style in (False, True)]
     found = evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data)
     free, given = (metric(found) for metric in both)
     assert given["AtoB"] == given["BtoA"] == given["outline_AtoB"] == 0 < free["AtoB"]
@@ -632,18 +635,18 @@ def test_partner_of_known_scenes_and_of_paired_data() -> None:
 
     for data, directions in ((ShapesStripes(16), ("AtoB", "BtoA")), (ShapesEdges(16), ("AtoB",))):
         system = Perfect(data, directions)
-        PartnerL1().check(system, data)
-        values = PartnerL1()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
+        PairedTranslation().check(system, data)
+        values = PairedTranslation()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
         assert values["AtoB"] == 0 and values["ssim_AtoB"] == pytest.approx(1) and values["psnr_AtoB"] > 100
-        assert all(values[name] == 0 for name in directions) and set(values) <= set(PartnerL1.better)
+        assert all(values[name] == 0 for name in directions) and set(values) <= set(PairedTranslation.better)
         whole = data.test_batch(0, 60)
         assert values["identity"] == pytest.approx(l1(*whole), rel=1e-6) and values["ssim_identity"] < 0.9
         assert values["ssim_identity"] == pytest.approx(ssim(*whole).mean().item())
     for wrong in (Ring(), SimpleNamespace(batch_type=Domains)):
         with pytest.raises(ValueError, match="shapes_stripes"):
-            PartnerL1().check(Translator(0), wrong)
+            PairedTranslation().check(Translator(0), wrong)
     with pytest.raises(ValueError, match="11 pixels"):
-        PartnerL1().check(Translator(0), ShapesStripes(8))
+        PairedTranslation().check(Translator(0), ShapesStripes(8))
 
 
 # memory
@@ -654,13 +657,13 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
 
     train, test, fresh = (2 * torch.rand(n, 1, 6, 6) - 1 for n in (150, 90, 90))
     copies = train[torch.randperm(150)[:90]]
-    learned = NearestTraining(k=3)(evidence(fresh, train, test, folder=tmp_path))
+    learned = Memorization(k=3)(evidence(fresh, train, test, folder=tmp_path))
     assert learned["nearest_ratio"] == pytest.approx(1, abs=0.05)
     assert learned["nearest_test"] == pytest.approx(
         torch.cdist(test.flatten(1), train.flatten(1)).min(1).values.mean().item(), rel=1e-5
     )
     before = (tmp_path / "memorization.png").read_bytes()
-    memorised = NearestTraining(k=3)(evidence(copies, train, test, folder=tmp_path))
+    memorised = Memorization(k=3)(evidence(copies, train, test, folder=tmp_path))
     assert memorised["nearest_generated"] < 1e-6 and memorised["nearest_ratio"] < 1e-6
     assert (tmp_path / "memorization.png").read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["memorization.png"]
@@ -678,13 +681,13 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
 
 def test_neighbours_of_points_and_of_a_full_disk(tmp_path) -> None:
     points = torch.randn(50, 2, 1, 1)
-    values = NearestTraining()(evidence(points, torch.randn(70, 2, 1, 1), torch.randn(40, 2, 1, 1), folder=tmp_path))
+    values = Memorization()(evidence(points, torch.randn(70, 2, 1, 1), torch.randn(40, 2, 1, 1), folder=tmp_path))
     assert 0.3 < values["nearest_ratio"] < 3 and not list(tmp_path.iterdir())
     images = torch.rand(20, 1, 4, 4)
-    with pytest.raises(ValueError, match="cannot write picture"):
-        NearestTraining()(evidence(images, images, folder=tmp_path / "absent"))
+    with pytest.raises(ValueError, match="cannot write image"):
+        Memorization()(evidence(images, images, folder=tmp_path / "absent"))
     with pytest.raises(ValueError, match="5 nearest"):
-        NearestTraining()(evidence(images, images[:4], images))
+        Memorization()(evidence(images, images[:4], images))
 
 
 # modes
@@ -694,19 +697,19 @@ def test_modes_of_1200_dimensions_by_the_papers_radius_and_by_one_that_real_poin
     data = Gaussians1200()
     points = data.test_batch(0, 2500).image
     where = {"data": data}
-    literal = Modes()(evidence(points, points, **where))
+    literal = ModeCoverage()(evidence(points, points, **where))
     assert literal["high_quality"] == 0 and literal["modes"] == 0 and math.isnan(literal["mode_jsd"])
-    wide = Modes(radius=30.0)(evidence(points, points, **where))
+    wide = ModeCoverage(radius=30.0)(evidence(points, points, **where))
     assert wide["modes"] == 10 and wide["high_quality"] > 0.999 and wide["mode_jsd"] < 0.002
     assert wide["mode_entropy"] == pytest.approx(math.log(10), abs=0.01)
     narrow = data.modes[[0, 0, 3]][:, :, None, None]
-    assert Modes()(evidence(narrow, points, **where))["modes"] == 2
+    assert ModeCoverage()(evidence(narrow, points, **where))["modes"] == 2
 
 
 def test_entropy_and_divergence_of_the_captured_modes_by_hand() -> None:
-    data = SimpleNamespace(modes=torch.tensor([[0.0, 0.0], [1.0, 0.0]]), std=0.1)
+    data = SimpleNamespace(modes=torch.tensor([[0.0, 0.0], [1.0, 0.0]]), std=0.1, quality_radius=3.0)
     points = data.modes[[0, 0, 0, 1]][:, :, None, None]
-    values = Modes()(evidence(points, points, data=data))
+    values = ModeCoverage()(evidence(points, points, data=data))
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert values["mode_entropy"] == pytest.approx(entropy)
     assert values["reverse_kl"] == pytest.approx(math.log(2) - entropy)
@@ -714,7 +717,7 @@ def test_entropy_and_divergence_of_the_captured_modes_by_hand() -> None:
     by_hand = (0.75 * math.log(0.75 / m[0]) + 0.25 * math.log(0.25 / m[1])
                + 0.5 * math.log(0.5 / m[0]) + 0.5 * math.log(0.5 / m[1])) / 2
     assert values["mode_jsd"] == pytest.approx(by_hand)
-    assert set(values) == set(Modes.better)
+    assert set(values) == set(ModeCoverage.better)
     near = data.modes[:1] + torch.tensor([[0.35, 0.0]])
     assert coverage(near, data.modes, 0.1)["modes"] == 0 and coverage(near, data.modes, 0.1, radius=4)["modes"] == 1
 

@@ -18,7 +18,7 @@ from gan_cli.losses.fgan import FGAN
 from gan_cli.losses.objective import Objective, WeightClip
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.metrics.base import EvaluationData, Samples
-from gan_cli.metrics.discriminator_accuracy import Decision
+from gan_cli.metrics.discriminator_accuracy import DiscriminatorAccuracy
 from gan_cli.metrics.gaussian_fit import DIVERGENCES, GaussianFit, Line
 from gan_cli.networks.fgan import (
     ConvDiscriminator,
@@ -29,6 +29,7 @@ from gan_cli.networks.fgan import (
     TanhDiscriminator,
 )
 from gan_cli.systems.fgan_single_step import SingleStepGAN
+from gan_cli.systems.gan import GAN
 from gan_cli.tools.demos.gaussian import NAMES, PAPER, best, off_diagonal
 from gan_cli.training.schedules import LinearDecay
 from gan_cli.training.trainer import Trainer
@@ -242,7 +243,7 @@ def evidence(system: object, data: object, **samples: Samples) -> EvaluationData
 def test_the_metric_reads_the_generator_and_the_bound() -> None:
     data, generator = mixture(), GaussianGenerator(mu=0.9, sigma=-1.7)
     line = Line(data, generator.mu.double().detach(), -generator.sigma.double().detach())
-    system = SimpleNamespace(generator=generator, discriminator=Score(line), objective=Objective(FGAN(d.KL())))
+    system = GAN(generator, Score(line), Objective(FGAN(d.KL())), latent_dim=1)
     values = GaussianFit()(evidence(system, data))
     assert set(values) == set(GaussianFit.better)
     assert values["mu"] == pytest.approx(0.9) and values["sigma"] == pytest.approx(1.7)
@@ -254,27 +255,27 @@ def test_the_metric_reads_the_generator_and_the_bound() -> None:
 
 
 def test_the_metric_says_what_it_needs() -> None:
-    system = SimpleNamespace(generator=GaussianGenerator())
+    system = GAN(GaussianGenerator(), nn.Identity(), Objective(Minimax()))
     GaussianFit().check(system, mixture())
     with pytest.raises(ValueError, match="dataset=mixture_1d"):
         GaussianFit().check(system, object())
     with pytest.raises(ValueError, match="network=fgan_gaussian"):
-        GaussianFit().check(SimpleNamespace(generator=nn.Linear(1, 1)), mixture())
+        GaussianFit().check(GAN(nn.Linear(1, 1), nn.Identity(), Objective(Minimax())), mixture())
     system.generator.sigma.data.zero_()
     with pytest.raises(ValueError, match="no density"):
         GaussianFit()(evidence(system, mixture()))
     with pytest.raises(ValueError, match="loss=fgan"):
-        Decision().check(SimpleNamespace(objective=Objective(Minimax())), None)
+        DiscriminatorAccuracy().check(system, None)
 
 
 def test_decision_counts_both_kinds_by_the_threshold_in_the_datas_range() -> None:
     """KL's threshold is 1. Pixels in [0, 1] reach D as such, -1, .2 and 1 as 0, .6 and 1; scores are twice that."""
-    system = SimpleNamespace(
-        discriminator=lambda x: 2 * x.flatten(1).mean(1), objective=Objective(FGAN(d.KL()))
-    )
+    twice = nn.Linear(1, 1, bias=False)
+    twice.weight.data.fill_(2.0)
+    system = GAN(nn.Identity(), nn.Sequential(nn.Flatten(), twice, nn.Flatten(0)), Objective(FGAN(d.KL())))
     real = Images(torch.tensor([-1.0, 0.2, 1.0, 1.0]).view(4, 1, 1, 1))
     fake = Images(torch.tensor([-1.0, -1.0, -0.5, 0.2, 1.0]).view(5, 1, 1, 1))
-    values = Decision()(
+    values = DiscriminatorAccuracy()(
         evidence(
             system, SimpleNamespace(value_range=(0, 1)),
             test=Samples("test", 4, lambda: iter([real])), generated=Samples("generated", 5, lambda: iter([fake])),

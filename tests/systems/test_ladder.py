@@ -14,7 +14,7 @@ from gan_cli.cli.main import main
 from gan_cli.data.base import Dataset, Images, SemiSupervised, normal, order
 from gan_cli.data.few_labels import FewLabels, FewLabelsMNIST, FewLabelsShapes
 from gan_cli.data.shapes import Shapes
-from gan_cli.losses.adversarial import NonSaturating
+from gan_cli.losses.adversarial import Minimax, NonSaturating
 from gan_cli.losses.energy import EnergyMargin, LinearMargin
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.classification_error import ClassificationError
@@ -23,6 +23,7 @@ from gan_cli.metrics.samples import from_model
 from gan_cli.networks.ladder import Combinator, Ladder, moments
 from gan_cli.systems.base import System
 from gan_cli.systems.ebgan_ladder import EBGANLadder
+from gan_cli.systems.infogan import InfoGAN
 from gan_cli.systems.ladder import LadderClassifier
 from gan_cli.training.trainer import Trainer
 
@@ -448,7 +449,7 @@ def test_error_by_hand() -> None:
 
 def test_error_is_of_games_that_name_classes() -> None:
     labelled = SimpleNamespace(num_classes=10)
-    for system in (SimpleNamespace(), SimpleNamespace(classify=len, categorical=[10])):
+    for system in (SimpleNamespace(), InfoGAN(*[nn.Identity()] * 4, Objective(Minimax()))):
         with pytest.raises(ValueError, match="model=ladder"):
             ClassificationError().check(system, labelled)
     with pytest.raises(ValueError, match="model=infogan"):
@@ -462,7 +463,7 @@ def test_a_ladder_network_alone_has_no_samples_to_score() -> None:
     found = from_model(LadderClassifier(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
     assert 0 <= ClassificationError()(found)["error"] <= 1 and found.test.used == 20
     assert found.train.take().label is None  # what is not told is not scored
-    with pytest.raises(ValueError, match="draws no samples"):
+    with pytest.raises(ValueError, match="generates no samples"):
         found.generated.take()
 
 
