@@ -1,4 +1,8 @@
-"""What a data set is: a stream of batches that depends on nothing but the seed and the position in it."""
+"""Data sets and their batches.
+
+A training batch depends only on the seed of the stream and on the position in it. A resumed run therefore continues
+with the same samples without any saved state, and several processes can read shares of one stream.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,43 +14,46 @@ from torch import Tensor
 
 
 class Images(NamedTuple):
-    """image: float32 (N, C, H, W) in the data set's range; label: int64 (N,), or None where there are none."""
+    """Images: float32 (N, C, H, W) in the data set's range; label: int64 (N,), or None if the data have no labels."""
 
     image: Tensor
     label: Tensor | None = None
 
 
 class Pairs(NamedTuple):
-    """source, target: float32 (N, C, H, W); target[i] is the picture that source[i] should become."""
+    """Paired images: source and target are float32 (N, C, H, W); source[i] should be translated to target[i]."""
 
     source: Tensor
     target: Tensor
 
 
 class Domains(NamedTuple):
-    """x, y: float32 (N, C, H, W) of two domains; x[i] and y[i] have nothing to do with each other."""
+    """Unpaired images of two domains: x and y are float32 (N, C, H, W); x[i] and y[i] are unrelated."""
 
     x: Tensor
     y: Tensor
 
 
 class SemiSupervised(NamedTuple):
-    """image, labelled: float32 (N, C, H, W); target: int64 (N,), the classes of labelled[i], which has nothing to do
-    with image[i].
+    """Unlabeled images beside labeled ones: image and labeled are float32 (N, C, H, W); target: int64 (N,).
+
+    target[i] is the class of labeled[i]; image[i] is unrelated to both.
     """
 
     image: Tensor
-    labelled: Tensor
+    labeled: Tensor
     target: Tensor
 
     @property
     def label(self) -> None:
-        """That of `image`: it is not told."""
+        """The label of `image`, which is unknown."""
 
 
 class LabelMaps(NamedTuple):
-    """maps: int64 (N, 2, H, W), each pixel's class and the number of the instance that it belongs to (the class again,
-    where nobody tells instances apart); image: float32 (N, C, H, W), the picture that they describe.
+    """Label maps and the images that they describe: maps are int64 (N, 2, H, W), image is float32 (N, C, H, W).
+
+    maps[:, 0] is the class of each pixel and maps[:, 1] the id of the instance that it belongs to. Where instances are
+    not annotated, the second map equals the first.
     """
 
     maps: Tensor
@@ -54,18 +61,18 @@ class LabelMaps(NamedTuple):
 
     @property
     def label(self) -> None:
-        """A picture of many classes has none of its own."""
+        """None, because an image with many classes has no single label."""
 
 
 Batch = Images | Pairs | Domains | SemiSupervised | LabelMaps
 
 
 class Dataset(ABC):
-    """Training stream and held-out samples.
+    """A stream of training batches and a set of held-out samples.
 
-    batch_type: Images, Pairs, Domains, or SemiSupervised, whose held-out batches are Images. image_size: pixels of a
-    side. value_range: of the pixels; None for points. num_classes: None when there are no labels. size, test_size:
-    number of training and of held-out samples.
+    batch_type: type of the training batches; held-out batches have the same type, except that a SemiSupervised data
+    set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
+    num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
     """
 
     batch_type: ClassVar[type] = Images
@@ -78,18 +85,18 @@ class Dataset(ABC):
 
     @abstractmethod
     def train_batch(self, seed: int, start: int, count: int) -> Batch:
-        """Samples start .. start + count - 1 of the endless shuffled stream `seed`, augmented. A pure function."""
+        """Return the augmented samples start .. start + count - 1 of the endless shuffled stream `seed`."""
 
     @abstractmethod
     def test_batch(self, start: int, count: int) -> Batch:
-        """Held-out samples start .. start + count - 1 in fixed order, from the beginning again after the last."""
+        """Return the held-out samples start .. start + count - 1 in a fixed order, which repeats after the last one."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A short hexadecimal name of what the data are."""
+        """Return a short name of the content, which is equal for equal data wherever they are stored."""
 
     def to(self, device: torch.device) -> "Dataset":
-        """Move what lies in memory to `device`; batches come out there."""
+        """Move the data that are in memory to `device`, where the batches are then made, and return the data set."""
         return self
 
 
@@ -156,7 +163,10 @@ class Segments(Protocol):
 
 
 def order(seed: int, start: int, count: int, size: int) -> Tensor:
-    """Sample numbers at positions start .. of the stream: epoch after epoch a new permutation of 0 .. size - 1."""
+    """Return the sample numbers at the positions start .. start + count - 1 of the stream `seed`, int64 (count,).
+
+    Each epoch of `size` positions is another permutation of 0 .. size - 1.
+    """
     parts = []
     while count > 0:
         epoch, offset = divmod(start, size)
@@ -166,8 +176,9 @@ def order(seed: int, start: int, count: int, size: int) -> Tensor:
     return torch.cat(parts)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # consecutive batches need the same permutation, and two domains have one each
 def _permutation(seed: int, epoch: int, size: int) -> Tensor:
+    # Seed and epoch are mixed, because generators that are seeded with neighboring numbers may give similar streams.
     key = int(mix(torch.tensor([seed]), stream=epoch)[0])
     return torch.randperm(size, generator=torch.Generator().manual_seed(key & 0x7FFF_FFFF_FFFF_FFFF))
 
@@ -176,9 +187,10 @@ _GOLDEN, _MIX1, _MIX2 = -0x61C8_8646_80B5_83EB, -0x40A7_B892_E31B_1A47, -0x6B2F_
 
 
 def mix(values: Tensor, stream: int = 0) -> Tensor:
-    """int64 -> int64 that looks random: the finaliser of splitmix64 (Steele, Lea, Flood 2014), twice.
+    """Hash int64 values to int64 values that look random: the finalizer of splitmix64 (Steele, Lea, Flood 2014), twice.
 
-    A counter-based generator: number `stream` of sample `values[i]` needs no state and no order.
+    This is a counter-based generator: random number `stream` of sample `values[i]` is a function of the two, so that
+    no state must be saved and samples can be computed in any order and on any device.
     """
     z = _finish(values + _GOLDEN)
     return _finish(z + _wrap((stream + 1) * _GOLDEN))
@@ -191,32 +203,34 @@ def _finish(z: Tensor) -> Tensor:
 
 
 def _shift(z: Tensor, bits: int) -> Tensor:
-    """Logical right shift; torch's is arithmetic."""
+    """Shift right and fill with zeros; torch's shift copies the sign bit."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _wrap(value: int) -> int:
+    """Reduce an integer modulo 2^64 to the range of int64."""
     return (value + 2**63) % 2**64 - 2**63
 
 
 def uniform(seed: int, index: Tensor, stream: int) -> Tensor:
-    """float32 in [0, 1), one for each int64 of `index`: number `stream` of that sample under `seed`."""
+    """Return random number `stream` of each sample of `index` (int64) under `seed`: uniform in [0, 1), float32."""
     key = int(mix(torch.tensor([seed]), stream=0x5EED)[0])
-    return (_shift(mix(index ^ key, stream), 40)).float() / 2**24
+    return (_shift(mix(index ^ key, stream), 40)).float() / 2**24  # 24 bits: all that a float32 below 1 can hold
 
 
 def normal(seed: int, index: Tensor, stream: int) -> Tensor:
-    """float32 from N(0, 1) by Box and Muller, from the numbers `stream` and `stream` + 1 of each sample."""
+    """Return N(0, 1), float32, for each sample of `index`: Box and Muller of its numbers `stream` and `stream` + 1."""
     radius = (-2 * torch.log1p(-uniform(seed, index, stream).double())).sqrt()
     return (radius * torch.cos(2 * torch.pi * uniform(seed, index, stream + 1).double())).float()
 
 
 def positions(start: int, count: int, device: torch.device) -> Tensor:
+    """Return start .. start + count - 1, int64 (count,)."""
     return torch.arange(start, start + count, device=device)
 
 
 def as_range(value_range: Sequence[float]) -> tuple[float, float]:
-    """The range of a config as a tuple; ValueError unless it is one that generators can end in: tanh's or sigmoid's."""
+    """Return the range of a config as a tuple. ValueError unless a generator can end in it: by tanh or by a sigmoid."""
     low, high = tuple(value_range) if len(value_range) == 2 else (0.0, 0.0)
     if (low, high) not in ((-1, 1), (0, 1)):
         raise ValueError(f"value_range is [-1, 1] or [0, 1], not {list(value_range)}")
@@ -224,6 +238,6 @@ def as_range(value_range: Sequence[float]) -> tuple[float, float]:
 
 
 def scale(pixels: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """uint8 -> float32 in `value_range`."""
+    """Convert pixels from uint8 to float32 in `value_range`."""
     low, high = value_range
     return pixels.float().mul_((high - low) / 255).add_(low)

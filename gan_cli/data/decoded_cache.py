@@ -1,6 +1,7 @@
-"""Decoded images in one file, so that only the first run of a data set decodes it.
+"""A cache of decoded images on disk, so that only the first run on a data set has to decode it.
 
-The files lie in $GAN_CACHE, ~/.cache/gan/decoded without it; each may be deleted at any time.
+Each list of files, decoded at one size, is one file of raw bytes in $GAN_CACHE, or in ~/.cache/gan/decoded if that is
+not set. The files may be deleted at any time.
 """
 
 import errno
@@ -8,8 +9,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -24,15 +23,19 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.image_files import Files
+from gan_cli.utils.files import replacing
+from gan_cli.utils.progress import Progress
 
-VERSION = 1  # of decoding and resizing
-IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is mapped
-CHUNK = 256  # images in the hands of the threads
+VERSION = 1  # of decoding and resizing: a change of either must not find the files of the version before
+IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is memory-mapped
+CHUNK = 256  # images that are queued for the threads at a time, which bounds the memory of decoded images
 
 
 class DecodeJob(NamedTuple):
-    """Decode `files` to (channels, size, size) with the rule `fit`, such as images.resize_crop; what it refuses by a
-    ValueError counts as broken."""
+    """Images to decode to (channels, size, size): `files`, resized by the function `fit`.
+
+    fit: such as image_files.resize_crop; an image for which it raises ValueError counts as broken.
+    """
 
     files: Files
     channels: int
@@ -41,29 +44,35 @@ class DecodeJob(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the result, (N, channels, size, size)."""
         return len(self.files.names), self.channels, self.size, self.size
 
     @property
     def nbytes(self) -> int:
+        """Size of the cache file."""
         return len(self.files.names) * self.channels * self.size**2
 
     @property
     def name(self) -> str:
-        """Of the cache file. The root counts: files of an archive may have one time, and bitmaps one size."""
-        what = (VERSION, self.shape, self.fit.__name__, str(self.files.root.resolve()), *self.files[1:])
-        return hashlib.blake2b(repr(what).encode(), digest_size=16).hexdigest() + ".u8"
+        """Name of the cache file: a hash of everything that the pixels depend on."""
+        # The root is included because names, sizes and times need not tell two folders apart: the files of an archive
+        # may all have one time, and uncompressed images all have one size.
+        facts = (VERSION, self.shape, self.fit.__name__, str(self.files.root.resolve()), *self.files[1:])
+        return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest() + ".u8"
 
 
 def load(*jobs: DecodeJob) -> list[Tensor]:
-    """uint8 (N, C, size, size) for each job, from the cache or decoded and put there, or else in memory only.
+    """Return uint8 (N, C, size, size) for each job, from the cache if possible.
 
-    ValueError names the broken files of all jobs, and nothing is kept.
+    What is not in the cache is decoded and added to it. If the cache cannot be written, the images are decoded into
+    memory only. Raises ValueError, which names the broken files of all jobs; nothing is added to the cache then.
     """
     folder = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan/decoded").expanduser()
     try:
-        if not all(_whole(folder, job) for job in jobs):
+        if not all(_is_complete(folder, job) for job in jobs):
             with exclusive(folder, "*.part"):
-                _write(folder, [job for job in jobs if not _whole(folder, job)])
+                # Another process may have decoded them while this one waited for the folder.
+                _write(folder, [job for job in jobs if not _is_complete(folder, job)])
         return [_read(folder, job) for job in jobs]
     except OSError as error:
         print(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only", flush=True)
@@ -75,10 +84,11 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
 
 @contextmanager
 def exclusive(folder: Path, stale: str, quiet: bool = False) -> Iterator[None]:
-    """Make `folder` and hold it alone; what matches `stale` in it is left from a killed process, and goes.
+    """Create `folder` and lock it against other processes; delete what matches `stale` in it.
 
-    The lock dies with its process. A folder that cannot be locked is not cleaned; names in use are unique. quiet: wait
-    for another process without a word.
+    stale: pattern of the temporary files that a killed process leaves behind. quiet: do not print that another process
+    is waited for. The operating system releases the lock when the process ends. A file system without locks is used
+    without one; nothing is deleted then, since another process may be writing, and temporary names are unique.
     """
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
@@ -92,72 +102,66 @@ def exclusive(folder: Path, stale: str, quiet: bool = False) -> Iterator[None]:
 
 
 def _lock(handle: int, folder: Path, quiet: bool) -> bool:
+    """Lock the open folder, waiting if needed. False if the file system has no locks, as some network ones."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if not quiet:
-            print(f"waiting for another process that fills {folder}", flush=True)
+            print(f"waiting for another process that writes to {folder}", flush=True)
         fcntl.flock(handle, fcntl.LOCK_EX)
-    except OSError:  # some network file systems
+    except OSError:
         return False
     return True
 
 
 def remove(path: Path) -> None:
-    """A file, a link or a folder with all in it; no error if it is not there."""
+    """Delete a file, a link, or a folder with its content. A path that does not exist is no error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 
 
-def _whole(folder: Path, job: DecodeJob) -> bool:
+def _is_complete(folder: Path, job: DecodeJob) -> bool:
     path = folder / job.name
     return path.is_file() and path.stat().st_size == job.nbytes
 
 
 def _read(folder: Path, job: DecodeJob) -> Tensor:
-    """Mapped copy-on-write, which torch takes without a warning; nothing writes to it."""
+    # A set that is larger than memory is mapped: the system loads the pages that a batch needs and drops them again,
+    # and several processes share them. Mode "c" is copy-on-write; torch warns of a read-only array.
     store = torch.from_numpy(np.memmap(folder / job.name, np.uint8, mode="c", shape=job.shape))
     return store.clone() if job.nbytes <= IN_MEMORY else store
 
 
 def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
-    """Decode into files of temporary names; they get their names when all are whole."""
+    """Decode the jobs into cache files, which appear only if all images of all jobs could be decoded."""
     need = sum(job.nbytes for job in jobs)
     if need > shutil.disk_usage(folder).free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    parts = [folder / f"{job.name}.{uuid.uuid4().hex}.part" for job in jobs]
-    try:
-        with ExitStack() as stack:
-            files = [stack.enter_context(open(part, "wb")) for part in parts]
-            for number, _, pixels in _decode(jobs):
-                files[number].write(pixels.data)
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for job, part in zip(jobs, parts):
-            os.replace(part, folder / job.name)
-        if jobs:
-            print(f"decoded images are kept in {folder} ({need / 1e6:.0f} MB)", flush=True)
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    with ExitStack() as replacements, ExitStack() as opened:
+        parts = [replacements.enter_context(replacing(folder / job.name, sync=True)) for job in jobs]
+        files = [opened.enter_context(open(part, "wb")) for part in parts]
+        for number, _, pixels in _decode(jobs):
+            files[number].write(pixels.data)
+    if jobs:
+        print(f"decoded images are cached in {folder} ({need / 1e6:.0f} MB)", flush=True)
 
 
 def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(number of the job, index in it, uint8 (C, size, size)) of every image in order, decoded by threads.
+    """Yield (number of the job, index in the job, uint8 (C, size, size)) for every image in order, decoded by threads.
 
-    A ValueError at the end names the broken ones.
+    Raises ValueError at the end, which names the broken images.
     """
-    progress = DecodeProgress("decoded", sum(len(job.files.names) for job in jobs), "images")
-    broken: dict[str, None] = {}  # two jobs may read one file
+    progress = Progress(sum(len(job.files.names) for job in jobs), "images", label="decoding")
+    broken: dict[str, None] = {}  # messages without repetition: two jobs may read the same file
+    # Pillow releases the global interpreter lock while it decodes, so threads are enough.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for number, job in enumerate(jobs):
             for start in range(0, len(job.files.names), CHUNK):
                 names = job.files.names[start : start + CHUNK]
                 for index, pixels in enumerate(pool.map(partial(_pixels, job), names), start):
-                    progress.step()
+                    progress.advance()
                     if isinstance(pixels, str):
                         broken[pixels] = None
                     else:
@@ -170,29 +174,13 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def _pixels(job: DecodeJob, name: str) -> np.ndarray | str:
-    """One image, or what is wrong with it."""
+    """The pixels of one image, or a message if it is broken."""
     file = job.files.root / name
     try:
-        picture = image_files.read(file, job.channels)
+        image = image_files.read(file, job.channels)
     except ValueError as error:
         return str(error)
     try:
-        return image_files.to_tensor(job.fit(picture, job.size)).numpy()
+        return image_files.to_tensor(job.fit(image, job.size)).numpy()
     except ValueError as error:
         return f"{file}: {error}"
-
-
-class DecodeProgress:
-    """A line every five seconds of work: `verb 1200 of 2661 unit, 12 s left`."""
-
-    def __init__(self, verb: str, total: int, unit: str) -> None:
-        self.verb, self.total, self.unit, self.done = verb, total, unit, 0
-        self.start = self.printed = time.perf_counter()
-
-    def step(self, count: int = 1) -> None:
-        self.done += count
-        now = time.perf_counter()
-        if now - self.printed > 5:
-            self.printed = now
-            left = (self.total - self.done) * (now - self.start) / self.done
-            print(f"{self.verb} {self.done} of {self.total} {self.unit}, {left:.0f} s left", flush=True)

@@ -1,4 +1,4 @@
-"""Pairs whose source is made from the target: any folder of images serves."""
+"""Paired data sets whose source is computed from the target, so that any folder of images can be used."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -8,48 +8,48 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, Pairs, as_range
-from gan_cli.data.folders import ImageFolder
+from gan_cli.data.folders import ImageFolder, crop_margin, random_windows
 from gan_cli.data.lab_color import rgb_to_lab
-from gan_cli.data.paired import jitter, spare
 
 
 class DerivedPairs(Dataset):
-    """What the sets share: the images of an ImageFolder in [-1, 1], jittered and mirrored as in PairedFolder.
+    """Base of these data sets: the images of an ImageFolder in [-1, 1], cropped and mirrored as in PairedFolder.
 
-    load_size: of the square before the random crop; None: 286 / 256 of image_size. test_root and test_fraction as
-    in ImageFolder. Raises FileNotFoundError and ValueError like it.
+    load_size: side of the square before the random crop; None: 286 / 256 of image_size. test_root, test_fraction,
+    errors: as for ImageFolder.
     """
 
     batch_type: ClassVar[type] = Pairs
+    name: ClassVar[str]  # in the fingerprint, which must not change when a class is renamed
     value_range: tuple[float, float]
     num_classes = None
 
     def __init__(
         self, root: str, image_size: int, load_size: int | None, flip: bool, test_root: str | None, test_fraction: float
     ) -> None:
-        self._spare = spare(load_size, image_size)
+        self._margin = crop_margin(load_size, image_size)
         self.image_size, self.flip = image_size, flip
-        sizes = {image_size + self._spare, image_size}
-        made = {size: ImageFolder(root, size, test_root=test_root, test_fraction=test_fraction) for size in sizes}
-        self._train, self._test = made[image_size + self._spare], made[image_size]
+        sizes = {image_size + self._margin, image_size}
+        folders = {size: ImageFolder(root, size, test_root=test_root, test_fraction=test_fraction) for size in sizes}
+        self._train, self._test = folders[image_size + self._margin], folders[image_size]
         self.size, self.test_size = self._train.size, self._test.test_size
 
     @abstractmethod
     def pairs(self, image: Tensor) -> Pairs:
-        """RGB (N, 3, H, W) in [-1, 1] -> source and target."""
+        """Compute source and target from RGB (N, 3, H, W) in [-1, 1]."""
 
     def train_batch(self, seed: int, start: int, count: int) -> Pairs:
         image = self._train.train_batch(seed, start, count).image
-        place = zip(image, *(part.tolist() for part in jitter(seed, start, count, self._spare, self.flip)))
-        side = self.image_size
-        windows = [(one[:, top : top + side, left : left + side], mirror) for one, top, left, mirror in place]
+        window = (part.tolist() for part in random_windows(seed, start, count, self._margin, self.flip))
+        rows, side = zip(image, *window), self.image_size
+        windows = [(pixels[:, top : top + side, left : left + side], mirror) for pixels, top, left, mirror in rows]
         return self.pairs(torch.stack([window.flip(2) if mirror else window for window, mirror in windows]))
 
     def test_batch(self, start: int, count: int) -> Pairs:
         return self.pairs(self._test.test_batch(start, count).image)
 
     def fingerprint(self) -> str:
-        return f"{type(self).__name__.lower()}-{self._test.fingerprint()}"
+        return f"{self.name}-{self._test.fingerprint()}"
 
     def to(self, device: torch.device) -> "DerivedPairs":
         self._train.to(device)
@@ -58,7 +58,12 @@ class DerivedPairs(Dataset):
 
 
 class Colorization(DerivedPairs):
-    """source: L / 50 - 1 (N, 1, H, W); target: ab / 110 (N, 2, H, W), both in [-1, 1] (pix2pix, donkey_folder.lua)."""
+    """Colorization: the source is the lightness L / 50 - 1 (N, 1, H, W), the target the color ab / 110 (N, 2, H, W).
+
+    Both are in [-1, 1] (pix2pix code, donkey_folder.lua).
+    """
+
+    name = "colorization"
 
     def __init__(
         self, root: str, image_size: int = 256, source_channels: int = 1, channels: int = 2, num_classes: None = None,
@@ -79,9 +84,12 @@ class Colorization(DerivedPairs):
 
 
 class Inpainting(DerivedPairs):
-    """target: the image; source: the same with the central square of half its side filled with 1 (pix2pix,
-    donkey_folder.lua).
+    """Inpainting: the target is the image, the source the same with 1 in the central square of half its side.
+
+    As in the pix2pix code, donkey_folder.lua.
     """
+
+    name = "inpainting"
 
     def __init__(
         self, root: str, image_size: int = 256, channels: int = 3, num_classes: None = None,

@@ -1,10 +1,10 @@
-"""Two unpaired domains cut out of other collections, as DiscoGAN's code (dataset.py) does it: halves of pictures A|B,
-and photographs with and without an attribute.
+"""Unpaired domains that are taken from other data sets, as in DiscoGAN's code (dataset.py).
 
-Pictures are resized to squares without crop, mirroring or jitter, as there. Each domain is shuffled by itself.
+A domain is one half of images A|B, or the photographs that have an attribute. As in that code, images are resized to
+squares without cropping or mirroring. Each domain is shuffled separately.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,16 +15,16 @@ from torch import Tensor
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
-from gan_cli.data.folders import SPLIT, check_shape, find_folder, take, to_device
+from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder, select, to_device
 from gan_cli.data.image_files import Files
-from gan_cli.data.paired import left_half, right_half
+from gan_cli.data.paired import half_width, right_half
 
-HELD_OUT = 200  # images of each domain: n_test of image_translation.py
+HELD_OUT = 200  # images per domain: n_test of image_translation.py
 ATTRIBUTES, PHOTOGRAPHS = "list_attr_celeba.txt", "img_align_celeba"
 
 
-class UnpairedStores(Dataset):
-    """Domains from decoded images. jobs: training x, training y, held-out x, held-out y."""
+class UnpairedImages(Dataset):
+    """Base of these data sets: two domains of decoded images. jobs: training x, training y, held-out x, held-out y."""
 
     batch_type: ClassVar[type] = Domains
     value_range: tuple[float, float]
@@ -39,7 +39,7 @@ class UnpairedStores(Dataset):
         self.test_size = max(len(store) for store in self._stores[2:])
 
     def train_batch(self, seed: int, start: int, count: int) -> Domains:
-        seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT)[0]))
+        seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT_SEED)[0]))
         rows = (order(s, start, count, len(store)) for store, s in zip(self._stores, seeds))
         return self._domains(self._stores[:2], rows)
 
@@ -47,24 +47,25 @@ class UnpairedStores(Dataset):
         position = torch.arange(start, start + count)
         return self._domains(self._stores[2:], (position % len(store) for store in self._stores[2:]))
 
-    def _domains(self, stores: list[Tensor], rows: object) -> Domains:
-        return Domains(*(scale(take(s, r), self.value_range) for s, r in zip(stores, rows)))  # type: ignore[call-overload]
+    def _domains(self, stores: list[Tensor], rows: Iterable[Tensor]) -> Domains:
+        return Domains(*(scale(select(s, r), self.value_range) for s, r in zip(stores, rows)))
 
     def fingerprint(self) -> str:
         return image_files.fingerprint(*(job.files for job in self._jobs))
 
-    def to(self, device: torch.device) -> "UnpairedStores":
+    def to(self, device: torch.device) -> "UnpairedImages":
         self._stores = to_device(self._stores, device)
         return self
 
 
-class HalvesFolder(UnpairedStores):
-    """Pictures A|B side by side in root/train, held-out ones in root/val (pix2pix's edges2shoes and edges2handbags).
+class HalvesFolder(UnpairedImages):
+    """Halves of images A|B in root/train, with held-out ones in root/val (edges2shoes and edges2handbags of pix2pix).
 
-    Without `other_root`: x are the A's, edges made thicker, of the first half of the training pictures by name, and y
-    the B's of the second half, so that no picture shows in both. With it: x are all B's of `root`, y all B's of
-    `other_root` (handbags to shoes). url, other_url: archives that make the folders when they do not exist. Raises
-    FileNotFoundError without the folders; ValueError for broken images, those of odd width, and too few to halve.
+    Without `other_root`, x are the left halves, with thicker edges, of the first half of the training images by name,
+    and y are the right halves of the second half, so that no image is in both domains. With `other_root`, x are all
+    right halves of `root` and y all right halves of `other_root` (handbags to shoes). url, other_url: archives to
+    download if the folders do not exist. Raises FileNotFoundError if a folder does not exist, and ValueError for
+    broken images, an odd width, and a single training image.
     """
 
     def __init__(
@@ -77,8 +78,8 @@ class HalvesFolder(UnpairedStores):
         if other_root is None:
             middle = len(train.names) // 2
             if not middle:
-                raise ValueError(f"{train.root} holds one picture: two and more can be halved")
-            files = (_pick(train, range(middle)), _pick(train, range(middle, len(train.names))), val, val)
+                raise ValueError(f"{train.root} holds one image: two and more can be halved")
+            files = (train.pick(range(middle)), train.pick(range(middle, len(train.names))), val, val)
             fits = (thick_left_half, right_half) * 2
         else:
             other_train, other_val = _splits(find_folder(other_root, "other_root", other_url))
@@ -87,12 +88,13 @@ class HalvesFolder(UnpairedStores):
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 
-class AttributeFolder(UnpairedStores):
-    """CelebA's aligned faces by attributes: x have `attribute`; y have `other`, or where that is null lack `attribute`.
+class AttributeFolder(UnpairedImages):
+    """CelebA's aligned faces by attributes: x have `attribute`, and y have `other` or lack `attribute`.
 
-    keep: attributes that all faces have (1) or lack (-1), such as {Male: -1}. root: the folder of list_attr_celeba.txt
-    and img_align_celeba. The last 200 faces of each domain are held out. Raises FileNotFoundError without the files;
-    ValueError for an attribute that is not listed, and where a domain has no 201 faces.
+    other: None: y lack `attribute`. keep: attributes that all faces must have (1) or lack (-1), such as {Male: -1}.
+    root: the folder of list_attr_celeba.txt and img_align_celeba. The last 200 faces of each domain are held out.
+    Raises FileNotFoundError if the files do not exist, and ValueError for an unknown attribute and for a domain of
+    fewer than 201 faces.
     """
 
     def __init__(
@@ -106,48 +108,48 @@ class AttributeFolder(UnpairedStores):
         unknown = [name for name in wanted if name not in names]
         if unknown:
             listed = ", ".join(names)
-            raise ValueError(f"no attribute {', '.join(unknown)} in {folder / ATTRIBUTES}; there: {listed}")
-        kept = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in (keep or {}).items())}
+            raise ValueError(f"no attribute {', '.join(unknown)} in {folder / ATTRIBUTES}; listed are {listed}")
+        wanted_values = (keep or {}).items()
+        allowed = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in wanted_values)}
         photographs = image_files.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
         files = []
         for name, value in ((attribute, 1), (other or attribute, 1 if other else -1)):
-            chosen = {file for file in kept if table[file][names.index(name)] == value}
+            chosen = {file for file in allowed if table[file][names.index(name)] == value}
             rows = [i for i, file in enumerate(photographs.names) if file in chosen]
             if len(rows) <= HELD_OUT:
-                raise ValueError(f"{len(rows)} faces with {name} {value}: more than {HELD_OUT} are needed, to hold out")
-            files.append(_pick(photographs, rows))
+                raise ValueError(f"{len(rows)} faces with {name} {value}: {HELD_OUT} are held out, so more are needed")
+            files.append(photographs.pick(rows))
         counts = [len(part.names) for part in files]
-        train = [_pick(part, range(n - HELD_OUT)) for part, n in zip(files, counts)]
-        held_out = [_pick(part, range(n - HELD_OUT, n)) for part, n in zip(files, counts)]
+        train = [part.pick(range(n - HELD_OUT)) for part, n in zip(files, counts)]
+        held_out = [part.pick(range(n - HELD_OUT, n)) for part, n in zip(files, counts)]
         jobs = [DecodeJob(part, channels, image_size, image_files.stretch) for part in (*train, *held_out)]
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 
 def thick_left_half(image: Image.Image, size: int) -> Image.Image:
-    """A of a picture A|B, its dark lines one pixel thicker on every side (dataset.py: inverted, dilated by 3 x 3 once,
-    inverted back), to (size, size)."""
-    left = left_half(image, 0) if image.width % 2 else image.crop((0, 0, image.width // 2, image.height))
-    return image_files.stretch(left.filter(ImageFilter.MinFilter(3)), size)
+    """Resize the left half of an image A|B to (size, size), with its dark lines one pixel thicker on every side.
+
+    The minimum over 3 x 3 pixels is what dataset.py computes: it inverts, dilates by 3 x 3 once, and inverts back.
+    """
+    half = image.crop((0, 0, half_width(image), image.height))
+    return image_files.stretch(half.filter(ImageFilter.MinFilter(3)), size)
 
 
 def _splits(root: Path) -> tuple[Files, Files]:
-    """The pictures of train and of val (test, train), in `root` or in its only subfolder that has them."""
+    """List the images of train and of the first of val, test and train that exists.
+
+    The splits are in `root` or in its only subfolder with a folder train.
+    """
     inside = [path for path in sorted(root.iterdir()) if (path / "train").is_dir()]
     folder = inside[0] if len(inside) == 1 and not (root / "train").is_dir() else root
     if not (folder / "train").is_dir():
-        raise FileNotFoundError(f"no folder train in {folder}: dataset.root holds train/ and val/ of pictures A|B")
+        raise FileNotFoundError(f"no folder train in {folder}: dataset.root holds train/ and val/ of images A|B")
     held_out = next(name for name in ("val", "test", "train") if (folder / name).is_dir())
     return image_files.scan(folder / "train"), image_files.scan(folder / held_out)
 
 
-def _pick(files: Files, rows: Sequence[int]) -> Files:
-    """The files with these numbers."""
-    names, sizes, times = (tuple(part[i] for i in rows) for part in files[1:])
-    return Files(files.root, names, sizes, times)  # type: ignore[arg-type]
-
-
 def _attributes(file: Path) -> tuple[list[str], dict[str, list[int]]]:
-    """The names of the attributes, and for each image file its values, 1 or -1."""
+    """Read the names of the attributes, and the values of each image file, 1 or -1."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no {file}: dataset.root holds CelebA's {ATTRIBUTES} and {PHOTOGRAPHS}")
     _, head, *lines = file.read_text().splitlines()

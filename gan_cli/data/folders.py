@@ -1,4 +1,4 @@
-"""Data sets that are folders of images."""
+"""Data sets of image folders: single images with or without classes, and two unpaired domains."""
 
 import difflib
 from collections.abc import Sequence
@@ -14,17 +14,18 @@ from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
 
-SPLIT = 2014  # the seed that holds images out: the same ones in every run
-AUGMENT = 0  # the stream of random numbers
+SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in every run whatever its seed
+AUGMENT_STREAM = 0  # the stream of random numbers of crops and mirroring
 
 
 class ImageFolder(Dataset):
-    """The images of `root` and its subfolders, centre cropped to squares and resized.
+    """The images of `root` and its subfolders, cropped to the central square and resized.
 
-    channels: 3, or 1 for grey. num_classes: if given, the subfolders are that many classes, by name; null: no
-    labels. flip: mirror half of the training images. Held out are the images of `test_root` where given, else
-    the part `test_fraction` of `root`, drawn once for all; where that is none, the training images.
-    Raises FileNotFoundError without the folder, ValueError for settings that do not fit or broken images.
+    channels: 3, or 1 for gray. num_classes: number of subfolders, which are then the classes in the order of their
+    names; None: no labels. flip: mirror half of the training images. The held-out images are those of `test_root` if
+    given, or else a random part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the
+    training images are used. Raises FileNotFoundError if a folder does not exist, and ValueError for settings that do
+    not fit the data and for broken images.
     """
 
     value_range: tuple[float, float]
@@ -54,27 +55,27 @@ class ImageFolder(Dataset):
         self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
-        """Indices of the training images and of those held out."""
+        """Return the indices of the training images and of the held-out images."""
         sizes = [len(files.names) for files in self._files]
-        everything = torch.arange(sizes[0])
+        all_images = torch.arange(sizes[0])
         if len(sizes) == 2:
-            return everything, torch.arange(sizes[1])
+            return all_images, torch.arange(sizes[1])
         held_out = min(max(1, round(fraction * sizes[0])), sizes[0] - 1) if fraction else 0
         if not held_out:
-            return everything, everything
-        drawn = order(SPLIT, 0, sizes[0], sizes[0])
-        return drawn[held_out:].sort().values, drawn[:held_out].sort().values
+            return all_images, all_images
+        shuffled = order(SPLIT_SEED, 0, sizes[0], sizes[0])
+        return shuffled[held_out:].sort().values, shuffled[:held_out].sort().values
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = self._train[order(seed, start, count, self.size)]
         corner = torch.zeros(count, dtype=torch.int64)
-        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
-        pixels = cut(self._stores[0], index, corner, corner, mirror, self.image_size)
+        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT_STREAM) < 0.5 * self.flip
+        pixels = crop(self._stores[0], index, corner, corner, mirror, self.image_size)
         return self._images(pixels, index, 0)
 
     def test_batch(self, start: int, count: int) -> Images:
         index = self._test[torch.arange(start, start + count) % self.test_size]
-        return self._images(take(self._stores[-1], index), index, -1)
+        return self._images(select(self._stores[-1], index), index, -1)
 
     def _images(self, pixels: Tensor, index: Tensor, folder: int) -> Images:
         labels = self._labels[folder][index].to(pixels.device) if self._labels else None
@@ -89,14 +90,15 @@ class ImageFolder(Dataset):
 
 
 class UnpairedFolder(Dataset):
-    """Two domains of images in the folders trainA (x) and trainB (y), held-out ones in testA and testB.
+    """Two unpaired domains of images: training images in trainA (x) and trainB (y), held-out ones in testA and testB.
 
-    As in the code of Zhu et al. 2017 (CycleGAN), training images are resized to a square of `load_size` (by
-    default 286 / 256 of image_size), cropped at random to image_size, and mirrored half of the time (`flip`).
-    Each domain is shuffled by itself; differs: their code draws y at random, here each y comes once an epoch.
-    Held-out images are resized to image_size; a domain without a test folder holds out its training images.
-    root: the folder of the four, or one with a single such folder in it. url: a zip archive that makes `root`
-    when it does not exist. Raises FileNotFoundError and ValueError like ImageFolder.
+    As in the code of CycleGAN (Zhu et al. 2017), training images are resized to a square of `load_size` (286 / 256 of
+    image_size if omitted), cropped at random to image_size, and half of them are mirrored (`flip`). Each domain is
+    shuffled separately; differs: the original code samples y with replacement, whereas each y is used once per epoch
+    here. Held-out images are resized to image_size; a domain without a test folder uses its training images.
+
+    root: the folder of these folders, or a folder whose only subfolder is such a folder. url: an archive to download if
+    `root` does not exist. Raises FileNotFoundError and ValueError like ImageFolder.
     """
 
     batch_type: ClassVar[type] = Domains
@@ -114,35 +116,31 @@ class UnpairedFolder(Dataset):
         url: str | None = None,
     ) -> None:
         check_shape(image_size, channels)
-        load_size = round(image_size * 286 / 256) if load_size is None else load_size
-        if load_size < image_size:
-            raise ValueError(f"load_size {load_size}: it must be at least image_size, which is {image_size}")
+        self._margin = crop_margin(load_size, image_size)
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip, self._spare = as_range(value_range), flip, load_size - image_size
+        self.value_range, self.flip = as_range(value_range), flip
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
         self._files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
-        sizes = (load_size, load_size, image_size, image_size)
+        sizes = (image_size + self._margin,) * 2 + (image_size,) * 2
         jobs = [DecodeJob(files, channels, size, image_files.stretch) for files, size in zip(self._files, sizes)]
         self._stores = decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
 
     def train_batch(self, seed: int, start: int, count: int) -> Domains:
-        seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT)[0]))
+        # Another seed for y: two domains of one size would otherwise be shuffled and cropped alike.
+        seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT_SEED)[0]))
         return Domains(*(self._augmented(store, s, start, count) for store, s in zip(self._stores, seeds)))
 
     def _augmented(self, store: Tensor, seed: int, start: int, count: int) -> Tensor:
-        position = torch.arange(start, start + count)
-        draws = uniform(seed, 3 * position + torch.arange(3)[:, None], AUGMENT)  # three for each sample
-        top, left = (draws[:2] * (self._spare + 1)).long()
-        mirror = draws[2] < 0.5 * self.flip
         index = order(seed, start, count, len(store))
-        return scale(cut(store, index, top, left, mirror, self.image_size), self.value_range)
+        window = random_windows(seed, start, count, self._margin, self.flip)
+        return scale(crop(store, index, *window, self.image_size), self.value_range)
 
     def test_batch(self, start: int, count: int) -> Domains:
         position = torch.arange(start, start + count)
-        return Domains(*(scale(take(s, position % len(s)), self.value_range) for s in self._stores[2:]))
+        return Domains(*(scale(select(s, position % len(s)), self.value_range) for s in self._stores[2:]))
 
     def fingerprint(self) -> str:
         return image_files.fingerprint(*self._files)
@@ -153,14 +151,19 @@ class UnpairedFolder(Dataset):
 
 
 def check_shape(image_size: int, channels: int) -> None:
+    """ValueError unless images can have this size and number of channels."""
     if image_size < 1:
         raise ValueError(f"image_size {image_size}: it must be at least 1")
     if channels not in (1, 3):
-        raise ValueError(f"channels {channels}: images have 1 (grey) or 3 (colour)")
+        raise ValueError(f"channels {channels}: images have 1 (gray) or 3 (color)")
 
 
 def find_folder(path: str, key: str, url: str | None = None) -> Path:
-    """The folder `path`, downloaded if it is not there and there is a `url`."""
+    """Return the folder `path`, which is downloaded from `url`, if given, when it does not exist.
+
+    key: the setting of `path`, for messages. Raises FileNotFoundError, which suggests a folder of a similar name, and
+    ValueError if `path` is a file.
+    """
     root = Path(path).expanduser()
     if not root.exists() and url:
         fetch(url, root)
@@ -168,14 +171,14 @@ def find_folder(path: str, key: str, url: str | None = None) -> Path:
         return root
     if root.exists():
         raise ValueError(f"{root} is a file; dataset.{key} is a folder of images (unpack an archive first)")
-    beside = [p.name for p in root.parent.iterdir() if p.is_dir()] if root.parent.is_dir() else []
-    near = difflib.get_close_matches(root.name, beside, n=1)
-    guess = f"; did you mean {root.parent / near[0]}?" if near else f"; set dataset.{key}=FOLDER"
+    siblings = [p.name for p in root.parent.iterdir() if p.is_dir()] if root.parent.is_dir() else []
+    similar = difflib.get_close_matches(root.name, siblings, n=1)
+    guess = f"; did you mean {root.parent / similar[0]}?" if similar else f"; set dataset.{key}=FOLDER"
     raise FileNotFoundError(f"there is no folder {root}{guess}")
 
 
 def _domains(root: Path) -> Path:
-    """`root`, or its only subfolder, with trainA and trainB."""
+    """Return the folder with trainA and trainB: `root`, or its only subfolder that has both."""
     inside = [path for path in sorted(root.iterdir()) if (path / "trainA").is_dir()]
     folder = inside[0] if len(inside) == 1 and not (root / "trainA").is_dir() else root
     missing = [name for name in ("trainA", "trainB") if not (folder / name).is_dir()]
@@ -190,7 +193,7 @@ def _domains(root: Path) -> Path:
 
 
 def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
-    """int64 labels for each folder: the numbers of the subfolders of the first, by name."""
+    """Return the labels of each folder, int64: the number of the subfolder, counted in the first folder by name."""
     if num_classes is None:
         return []
     named = [[name.split("/")[0] if "/" in name else "" for name in files.names] for files in folders]
@@ -208,19 +211,40 @@ def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
     return [torch.tensor([classes.index(name) for name in names]) for names in named]
 
 
-def take(store: Tensor, index: Tensor) -> Tensor:
+def crop_margin(load_size: int | None, image_size: int) -> int:
+    """Pixels that a random crop leaves out: load_size - image_size. load_size: 286 / 256 of image_size if None.
+
+    Raises ValueError if the margin is negative.
+    """
+    load_size = round(image_size * 286 / 256) if load_size is None else load_size
+    if load_size < image_size:
+        raise ValueError(f"load_size {load_size}: it must be at least image_size, which is {image_size}")
+    return load_size - image_size
+
+
+def random_windows(seed: int, start: int, count: int, margin: int, flip: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a random crop of each sample: top and left, both 0 .. margin, and whether to mirror it, (count,) each."""
+    position = torch.arange(start, start + count)
+    numbers = uniform(seed, 3 * position + torch.arange(3)[:, None], AUGMENT_STREAM)  # three for each sample
+    top, left = (numbers[:2] * (margin + 1)).long()
+    return top, left, numbers[2] < 0.5 * flip
+
+
+def select(store: Tensor, index: Tensor) -> Tensor:
+    """Return the images `index` of a store, on the store's device."""
     return store[index.to(store.device)]
 
 
-def cut(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
-    """uint8 (N, C, size, size): of each image `index`, the window at (top, left), mirrored where asked."""
+def crop(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
+    """Return uint8 (N, C, size, size): the window at (top, left) of each image `index`, mirrored where `mirror`."""
+    # A loop over slices reads only the windows, which matters for a store that is mapped from the disk.
     rows = zip(index.tolist(), top.tolist(), left.tolist(), mirror.tolist())
     windows = [(store[i, :, y : y + size, x : x + size], flip) for i, y, x, flip in rows]
     return torch.stack([window.flip(2) if flip else window for window, flip in windows])
 
 
 def to_device(stores: list[Tensor], device: torch.device) -> list[Tensor]:
-    """The stores on a GPU, if they take at most half of its free memory; else where they are."""
+    """Move the stores to a GPU if they take at most half of its free memory; otherwise they stay where they are."""
     if device.type != "cuda":
         return stores
     need = sum(store.nbytes for store in stores)

@@ -1,10 +1,12 @@
-"""Mixtures of Gaussians as the mode-coverage papers define them (VEEGAN, PacGAN): in the plane, in 1200 dimensions.
+"""Mixtures of Gaussians of the papers on mode coverage (VEEGAN, PacGAN): in the plane and in 1200 dimensions.
 
-Points are images of one pixel with a channel for each dimension, (N, 2, 1, 1), so that every game can play on them.
+A point is an image of one pixel with one channel per dimension, such as (N, 2, 1, 1), so that every model can be
+trained on points.
 """
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,12 +14,18 @@ from torch.nn.functional import pad
 
 from gan_cli.data.base import Dataset, Images, normal, positions, uniform
 
-HELD_OUT = 1 << 40  # positions from here on are never trained on
+HELD_OUT = 1 << 40  # position of the first held-out point; training does not get so far
 
 
 class Mixture(Dataset):
-    """Endless fresh samples of an even mixture of Gaussians. modes: (K, d); std: of each; quality_radius: the modes
-    metric counts points within so many std of a mode."""
+    """Endless new samples of a mixture of equally likely Gaussians.
+
+    modes: centers of the Gaussians, (K, d). std: their standard deviation. quality_radius: the modes metric counts a
+    point as of high quality if it is within this many standard deviations of a mode. num_classes: K, for the number of
+    the mode as the label, or None. name: part of the fingerprint, which must not change when a class is renamed.
+    """
+
+    name: ClassVar[str]
 
     image_size, channels, value_range = 1, 2, None
     quality_radius = 3.0
@@ -42,11 +50,11 @@ class Mixture(Dataset):
         return Images(points[:, :, None, None], mode if self.num_classes else None)
 
     def _noise(self, seed: int, index: Tensor) -> Tensor:
-        """(N,) -> standard normal (N, d)."""
+        """Return N(0, I) of each sample, (N, d)."""
         return torch.stack([normal(seed, index, 1), normal(seed, index, 3)], dim=1)
 
     def fingerprint(self) -> str:
-        return f"{type(self).__name__.lower()}-{len(self.modes)}-{self.std:g}"
+        return f"{self.name}-{len(self.modes)}-{self.std:g}"
 
     def to(self, device: torch.device) -> "Mixture":
         self.modes = self.modes.to(device)
@@ -54,7 +62,9 @@ class Mixture(Dataset):
 
 
 class Ring(Mixture):
-    """`n_modes` Gaussians on a circle; 8, radius 1, std .01 in PacGAN's configs."""
+    """Gaussians on a circle: 8 with radius 1 and std .01 in PacGAN's configs."""
+
+    name = "ring"
 
     def __init__(
         self, n_modes: int = 8, radius: float = 1.0, std: float = 0.01, image_size: int = 1, channels: int = 2,
@@ -70,10 +80,12 @@ class Ring(Mixture):
 
 
 class GaussianGrid(Mixture):
-    """`side` x `side` Gaussians two apart, centred; 25 on {-4,-2,0,2,4}^2, std .05 in PacGAN's configs.
+    """`side` x `side` Gaussians at a distance of 2, around the origin: 25 with std .05 in PacGAN's configs.
 
-    scale: multiplies centres and std (WGAN-GP's gan_toy.py divides by 2.828).
+    scale: factor of the centers and of std (gan_toy.py of WGAN-GP divides by 2.828).
     """
+
+    name = "grid"
 
     def __init__(
         self, side: int = 5, std: float = 0.05, scale: float = 1.0, image_size: int = 1, channels: int = 2,
@@ -87,12 +99,14 @@ class GaussianGrid(Mixture):
 
 
 class Gaussians1200(Mixture):
-    """VEEGAN's 1200-D set as PacGAN's code draws it (pacgan/datasets.py): N(0, I) in the first 700 of 1200 dimensions,
-    0 in the others, and all 1200 shifted by one of ten numbers. A point is of high quality within 10 std.
+    """VEEGAN's mixture in 1200 dimensions, as PacGAN's code samples it (pacgan/datasets.py).
 
-    Real points are not: the norm of their noise is 26.5 +- 0.7. A radius of 30 lets them all in.
+    N(0, I) in the first 700 of 1200 dimensions, 0 in the others, and all 1200 shifted by one of ten numbers. PacGAN
+    counts points within 10 std as of high quality, which real points are not: the norm of their noise is 26.5 +- 0.7.
+    A radius of 30 includes them all.
     """
 
+    name = "gaussians1200"
     channels, noisy, quality_radius = 1200, 700, 10.0
     shifts = (-1.0, -0.5, 0.0, 0.5, -2.0, -2.5, 10.0, 0.25, -13.0, -5.5)
 
@@ -110,14 +124,16 @@ class Gaussians1200(Mixture):
 
 
 def _plane(image_size: int, channels: int) -> None:
+    """ValueError unless an image is a point in the plane."""
     if (image_size, channels) != (1, 2):
         raise ValueError(f"image_size={image_size}, channels={channels}: points have image_size 1 and channels 2")
 
 
 class Mixture1d(Dataset):
-    """Endless fresh samples of a mixture of Gaussians on the line: sum_k weights_k N(means_k, stds_k^2).
+    """Endless new samples of a mixture of Gaussians on the line, sum_k weights_k N(means_k, stds_k^2).
 
-    ValueError unless there are as many weights as means and as stds, weights of sum 1, and positive stds.
+    Raises ValueError unless weights, means and stds have one length, the weights are positive with sum 1, and the stds
+    are positive.
     """
 
     image_size, channels, value_range = 1, 1, None
@@ -139,7 +155,7 @@ class Mixture1d(Dataset):
         self.num_classes = num_classes
 
     def log_density(self, x: Tensor) -> Tensor:
-        """log p(x), elementwise."""
+        """Return log p(x), elementwise."""
         w, m, s = (part.to(x) for part in (self.weights, self.means, self.stds))
         z = (x[..., None] - m) / s
         return torch.logsumexp(w.log() - z.square() / 2 - s.log() - math.log(2 * math.pi) / 2, -1)

@@ -1,7 +1,7 @@
-"""Pictures in the tables of the library `datasets` (Hugging Face), which maps them from the disk.
+"""Images in the tables of the library `datasets` (Hugging Face), which are memory-mapped from the disk.
 
-Its streaming mode is not used: what lies in the buffer that shuffles a stream is lost when a run stops, so that a
-resumed one would see other batches. A mapped table can be read anywhere.
+The library's streaming mode is not used: the content of its shuffle buffer is lost when a run stops, so that a resumed
+run would see other batches. A memory-mapped table can be read at any position.
 """
 
 import hashlib
@@ -16,21 +16,22 @@ from PIL.Image import Image
 from torch import Tensor
 
 from gan_cli.data import image_files
-from gan_cli.data.lazy_images import DrawnImages
+from gan_cli.data.lazy_images import LazyImages
 
-ROWS, TOGETHER = 1 << 16, 16  # of each run of rows, and runs whose rows are mixed (BlockOrder)
+ROWS, TOGETHER = 1 << 16, 16  # rows per run of consecutive rows, and runs that are shuffled together (BlockOrder)
 
 
-class HuggingFace(DrawnImages):
-    """The pictures in the column `image` of the split `split` of `root`: centre cropped to squares and resized.
+class HuggingFace(LazyImages):
+    """The images in the column `image` of the split `split` of `root`, cropped to the central square and resized.
 
-    root: what `datasets.load_dataset` takes, a name on the hub or a folder of Parquet files, or a folder that
-    `save_to_disk` wrote. test_split: held-out pictures; null: the training pictures are shown. num_classes: how many
-    classes there are, with numbers in the column `label`; null: no labels. channels: 3, or 1 for grey. flip: mirror
-    half of the training pictures.
+    root: an argument of `datasets.load_dataset`, which is a name on the hub or a folder of Parquet files, or a folder
+    that `save_to_disk` wrote. test_split: the held-out images; None: the training images are used. num_classes: number
+    of classes, whose numbers are in the column `label`; None: no labels. channels: 3, or 1 for gray. flip: mirror half
+    of the training images.
 
-    Memory, whatever the size of the data: a batch, and 8 bytes for each of the million rows that are mixed. The library
-    fetches and converts the whole set to the disk at the first use. Raises FileNotFoundError and ValueError.
+    Memory does not depend on the number of images: a batch, and 8 bytes for each of the million rows that are shuffled
+    together. The library downloads and converts the whole data set at the first use. Raises FileNotFoundError and
+    ValueError.
     """
 
     def __init__(
@@ -50,29 +51,32 @@ class HuggingFace(DrawnImages):
         self._columns = (image, label)[: 1 if num_classes is None else 2]
         self._train = self._table(root, split)
         self._test = self._table(root, test_split) if test_split else self._train
-        self.count(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)
+        self.set_counts(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)
 
     def _table(self, root: str, split: str) -> Any:
-        """The columns of one split, its pictures as bytes. ValueError for what is no picture or no label."""
+        """Load the columns of one split, with the images as encoded bytes.
+
+        Raises ValueError for a column that is missing or does not hold images or labels.
+        """
         library, table = _load(root, split)
-        where = f"{root}, split {split},"
+        name = f"{root}, split {split},"
         for column in self._columns:
             if column not in table.features:
-                raise ValueError(f"{where} has no column '{column}'; there are: {', '.join(table.features)}")
+                raise ValueError(f"{name} has no column '{column}'; there are: {', '.join(table.features)}")
         if not isinstance(table.features[self._columns[0]], library.Image):
-            raise ValueError(f"{where} holds no pictures in column '{self._columns[0]}'; set dataset.image")
+            raise ValueError(f"{name} holds no images in column '{self._columns[0]}'; set dataset.image")
         if not len(table):
-            raise ValueError(f"{where} has no rows")
+            raise ValueError(f"{name} has no rows")
         if self.num_classes is not None:
-            _check_labels(table.data.column(self._columns[1]), where, self.num_classes)
+            _check_labels(table.data.column(self._columns[1]), name, self.num_classes)
         return table.select_columns(list(self._columns)).cast_column(self._columns[0], library.Image(decode=False))
 
-    def pictures(self, where: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
-        index = (where[:, 0] * ROWS + where[:, 1]).tolist()
-        rows = (self._test if held_out else self._train)[index]
-        cells = zip(rows[self._columns[0]], index)
+    def readers(self, rows: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
+        index = (rows[:, 0] * ROWS + rows[:, 1]).tolist()
+        values = (self._test if held_out else self._train)[index]
+        cells = zip(values[self._columns[0]], index)
         named = [(cell["path"] if cell["bytes"] is None else f"row {row}", cell["bytes"]) for cell, row in cells]
-        labels = [] if self.num_classes is None else rows[self._columns[1]]
+        labels = [] if self.num_classes is None else values[self._columns[1]]
         return [partial(image_files.read, name, self.channels, content) for name, content in named], labels
 
     def fingerprint(self) -> str:
@@ -82,12 +86,12 @@ class HuggingFace(DrawnImages):
 
 
 def _runs(rows: int) -> Tensor:
-    """How many rows each run of ROWS has: of the last one, the rest."""
+    """Number of rows in each run of ROWS rows; the last run may be shorter."""
     return torch.tensor([min(ROWS, rows - begin) for begin in range(0, rows, ROWS)])
 
 
 def _load(root: str, split: str) -> tuple[Any, Any]:
-    """The library, and the table. ValueError or FileNotFoundError in one line."""
+    """Return the library and the table. Raises ValueError or FileNotFoundError."""
     try:
         library = importlib.import_module("datasets")
     except ImportError as error:
@@ -99,20 +103,21 @@ def _load(root: str, split: str) -> tuple[Any, Any]:
         if not (folder / "dataset_dict.json").exists():
             return library, library.load_dataset(str(folder) if folder.exists() else root, split=split)
         splits = library.load_from_disk(str(folder))
-    except (library.exceptions.DatasetGenerationError, LookupError, ValueError) as error:  # no rows: LookupError
-        raise ValueError(f"{root} is not to be read: {error.__cause__ or error}") from error
+    except (library.exceptions.DatasetGenerationError, LookupError, ValueError) as error:  # LookupError: no rows
+        raise ValueError(f"{root} cannot be read: {error.__cause__ or error}") from error
     if split not in splits:
         raise ValueError(f"{root} has no split '{split}'; there are: {', '.join(splits)}")
     return library, splits[split]
 
 
-def _check_labels(column: Any, where: str, num_classes: int) -> None:
+def _check_labels(column: Any, name: str, num_classes: int) -> None:
+    """ValueError unless all labels of the column are whole numbers from 0 to num_classes - 1."""
     compute = importlib.import_module("pyarrow.compute")
     try:
         low, high = compute.min_max(column).as_py().values()
     except (TypeError, NotImplementedError) as error:
-        raise ValueError(f"{where} holds no numbers of classes in that column; set dataset.label") from error
+        raise ValueError(f"{name} holds no class numbers in that column; set dataset.label") from error
     if column.null_count or type(low) is not int or low < 0:
-        raise ValueError(f"{where} holds labels from {low}, {column.null_count} missing: they are whole, from 0")
+        raise ValueError(f"{name} holds labels from {low}, {column.null_count} missing: they are whole, from 0")
     if high >= num_classes:
-        raise ValueError(f"num_classes {num_classes}, but {where} has a label {high}; set it to {high + 1}")
+        raise ValueError(f"num_classes {num_classes}, but {name} has a label {high}; set it to {high + 1}")

@@ -1,4 +1,4 @@
-"""Folders of photographs with maps of what they show, as pix2pixHD keeps them (Wang et al. 2018, arXiv 1711.11585)."""
+"""Folders of photographs with label maps, or of large pairs (pix2pixHD, Wang et al. 2018, arXiv 1711.11585)."""
 
 import struct
 from collections.abc import Sequence
@@ -12,22 +12,21 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
-from gan_cli.data.folders import AUGMENT, check_shape, find_folder
+from gan_cli.data.folders import AUGMENT_STREAM, check_shape, find_folder
 from gan_cli.data.image_files import Files
 
-THING = 1000  # an instance's id is 1000 times its class and its number; ids below are classes
-VOID = 255  # of no class (Cityscapes' -1); counts as class 0
-STEP = 32  # a height that follows from the pictures is a multiple of it (2^5: four halvings, and one for the enhancer)
-WHOLE = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")  # modes of one whole number a pixel
+THING = 1000  # the id of an instance is 1000 times its class plus its number; smaller ids are classes
+VOID = 255  # pixels without a class (-1 in Cityscapes), which count as class 0
+STEP = 32  # a height computed from the images is a multiple of it: 2^5 for four halvings and the enhancer's one
+INTEGER_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 def read_ids(file: Path) -> Image.Image:
-    """An image file of whole numbers, a palette's indices included -> mode I. ValueError names one that is broken, or a
-    picture in colours."""
+    """Read an image file of integers or of palette indices as mode I. ValueError if it is broken or in color."""
     try:
         with Image.open(file) as image:
-            if image.mode not in WHOLE:
-                raise ValueError(f"mode {image.mode}: a map has one whole number a pixel, as a greyscale PNG has")
+            if image.mode not in INTEGER_MODES:
+                raise ValueError(f"mode {image.mode}: a map has one whole number per pixel, as a grayscale PNG has")
             return Image.fromarray(np.asarray(image).astype(np.int32))
     except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
@@ -37,16 +36,17 @@ def read_ids(file: Path) -> Image.Image:
 def read_maps(
     label: Path | None, instance: Path | None, label_nc: int, size: tuple[int, int] | None = None
 ) -> Tensor:
-    """Files of class ids and of instance ids -> int64 (2, H, W) as in LabelMaps, by nearest pixels at `size` (W, H).
+    """Read class ids and instance ids as int64 (2, H, W), as in LabelMaps, resized to `size` (W, H) by nearest pixels.
 
-    One may be None: without instances the classes stand for them; without labels an id of 1000 or more is of class
-    id // 1000, and a smaller one is the class. 255 is class 0. ValueError for a class of label_nc or more.
+    One file may be None. Without instances, the class ids are used as instance ids. Without labels, an instance id of
+    1000 or more has class id // 1000, and a smaller one is the class itself. The id 255 is class 0. Raises ValueError
+    for a class of label_nc or more.
     """
     first = label or instance
     assert first is not None
-    found = [read_ids(file) for file in (label or instance, instance or label) if file]
-    size = size or found[0].size
-    ids, instances = (np.asarray(part.resize(size, Image.Resampling.NEAREST)) for part in found)
+    maps = [read_ids(file) for file in (label or instance, instance or label) if file]
+    size = size or maps[0].size
+    ids, instances = (np.asarray(part.resize(size, Image.Resampling.NEAREST)) for part in maps)
     if label is None:
         ids = np.where(ids >= THING, ids // THING, ids)
     if label_nc <= VOID:
@@ -56,14 +56,16 @@ def read_maps(
     return torch.from_numpy(np.stack([ids, instances]).astype(np.int64))
 
 
-class Photographs(Dataset):
-    """What the two sets share: files of several parts, read when they are asked for: at 2048 x 1024 pixels Cityscapes
-    would take 19 GB.
+class AlignedFolders(Dataset):
+    """Base of these data sets: folders train_PART and test_PART, whose files belong together in the order of names.
 
-    image_size: the width; height: null follows from the first picture, and is the nearest multiple of 32. Every picture
-    gets that size (scale_width in the authors' code, whose pictures may differ). flip: mirror half of the training
-    pictures. Held out are the files of test_NAME; without that folder, the training files. Raises FileNotFoundError
-    without the folders, ValueError for settings that do not fit, and parts that do not fit each other.
+    Images are decoded when a batch needs them; at 2048 x 1024 pixels Cityscapes would take 19 GB of memory.
+
+    image_size: the width. height: if None, that of the first image in proportion, rounded to a multiple of 32. Every
+    image is resized to that size; differs: scale_width of the authors' code keeps the proportions of each image. flip:
+    mirror half of the training images. The held-out files are those of test_PART, or else the training files. Raises
+    FileNotFoundError if a folder does not exist, and ValueError for settings that do not fit and for parts that differ
+    in number or size.
     """
 
     value_range: tuple[float, float]
@@ -75,7 +77,7 @@ class Photographs(Dataset):
     ) -> None:
         check_shape(image_size, channels)
         if height is not None and height < 1:
-            raise ValueError(f"height {height}: it must be at least 1, or null for that of the pictures")
+            raise ValueError(f"height {height}: it must be at least 1, or null for that of the images")
         self.image_size, self.channels, self.num_classes = image_size, channels, None
         self.value_range, self.flip = as_range(value_range), flip
         folder = find_folder(root, "root")
@@ -88,35 +90,35 @@ class Photographs(Dataset):
         self.height = height or max(STEP, round(image_size * tall / width / STEP) * STEP)
 
     def _split(self, folder: Path, split: str) -> dict[str, Files]:
-        """The parts of a split, of equally many files each, in the order of their names."""
+        """List the files of each part of a split, in the order of their names, and check that they belong together."""
         missing = [f"{split}_{part}" for part in self.required if not (folder / f"{split}_{part}").is_dir()]
         if missing:
             raise FileNotFoundError(f"no {' and '.join(missing)} in {folder}: dataset.root holds {self.layout()}")
-        there = [part for part in (*self.required, *self.optional) if (folder / f"{split}_{part}").is_dir()]
-        found = {part: image_files.scan(folder / f"{split}_{part}") for part in there}
-        counts = {f"{split}_{part}": len(files.names) for part, files in found.items()}
+        names = [part for part in (*self.required, *self.optional) if (folder / f"{split}_{part}").is_dir()]
+        parts = {part: image_files.scan(folder / f"{split}_{part}") for part in names}
+        counts = {f"{split}_{part}": len(files.names) for part, files in parts.items()}
         if len(set(counts.values())) > 1:
             text = ", ".join(f"{count} in {name}" for name, count in counts.items())
-            raise ValueError(f"{folder}: every picture needs its partners, and there are {text}")
-        for names in zip(*(files.names for files in found.values())):
-            sizes = {_size(files.root / name) for files, name in zip(found.values(), names)}
+            raise ValueError(f"{folder}: all parts need the same number of files, and there are {text}")
+        for row in zip(*(files.names for files in parts.values())):
+            sizes = {_size(files.root / name) for files, name in zip(parts.values(), row)}
             if len(sizes) > 1:
-                raise ValueError(f"{folder}: partners are of one size, and {' and '.join(names)} are not")
-        return found
+                raise ValueError(f"{folder}: partners must have one size, and {' and '.join(row)} do not")
+        return parts
 
     @classmethod
     def layout(cls) -> str:
-        """The folders in words."""
-        optional = f", and maybe {', '.join(f'train_{part}' for part in cls.optional)}" if cls.optional else ""
+        """Describe the folders, for messages."""
+        optional = f", and optionally {', '.join(f'train_{part}' for part in cls.optional)}" if cls.optional else ""
         return f"{' and '.join(f'train_{part}' for part in cls.required)}{optional} (test_... likewise)"
 
     def _photo(self, files: Files, i: int) -> Tensor:
-        picture = image_files.read(files.root / files.names[i], self.channels)
-        return image_files.to_tensor(picture.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
+        image = image_files.read(files.root / files.names[i], self.channels)
+        return image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
 
     def _order(self, seed: int, start: int, count: int) -> list[tuple[int, bool]]:
-        """Which files, and which of them mirrored."""
-        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
+        """Return the numbers of the files at these positions, and whether each is mirrored."""
+        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT_STREAM) < 0.5 * self.flip
         return list(zip(order(seed, start, count, self.size).tolist(), mirror.tolist()))
 
     def _held_out(self, start: int, count: int) -> list[tuple[int, bool]]:
@@ -128,20 +130,20 @@ class Photographs(Dataset):
 
 
 def _size(file: Path) -> tuple[int, int]:
+    """Width and height of an image file, from its header. ValueError if it is broken."""
     try:
         with Image.open(file) as image:
             return image.size
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise ValueError(f"{file}: not an image, or a broken one") from error
+        raise ValueError(f"{file}: not an image, or broken") from error
 
 
 def _mirrored(pixels: Tensor, flip: bool) -> Tensor:
     return pixels.flip(-1) if flip else pixels
 
 
-class LabelMapFolder(Photographs):
-    """Photographs in train_img and maps in train_label (class ids) or train_inst (instance ids) or both; see read_maps.
-    """
+class LabelMapFolder(AlignedFolders):
+    """Photographs in train_img, with class ids in train_label, instance ids in train_inst, or both (see read_maps)."""
 
     batch_type: ClassVar[type] = LabelMaps
     required = ("img",)
@@ -152,14 +154,14 @@ class LabelMapFolder(Photographs):
         value_range: Sequence[float] = (-1.0, 1.0), label_nc: int = 35, height: int | None = None, flip: bool = True,
     ) -> None:
         if label_nc < 1:
-            raise ValueError(f"label_nc {label_nc}: the number of classes; dataset=large_pairs has pictures as sources")
+            raise ValueError(f"label_nc {label_nc}: it must be at least 1; dataset=large_pairs has no classes")
         super().__init__(root, image_size, height, channels, value_range, flip)
         self.label_nc = label_nc
         for split, parts in (("train", self._train), ("test", self._test)):
             if set(parts) == {"img"}:
                 folder = parts["img"].root.parent
-                none = f"no {split}_label or {split}_inst in {folder}"
-                raise FileNotFoundError(f"{none}: dataset.root holds {self.layout()}")
+                missing = f"no {split}_label or {split}_inst in {folder}"
+                raise FileNotFoundError(f"{missing}: dataset.root holds {self.layout()}")
 
     def train_batch(self, seed: int, start: int, count: int) -> LabelMaps:
         return self._batch(self._train, self._order(seed, start, count))
@@ -179,8 +181,8 @@ class LabelMapFolder(Photographs):
         return read_maps(label, inst, self.label_nc, (self.image_size, self.height))
 
 
-class LargePairs(Photographs):
-    """Pairs of photographs of any proportions: sources in train_A, targets in train_B (label_nc 0 in the code)."""
+class LargePairs(AlignedFolders):
+    """Pairs of images of any proportions: sources in train_A, targets in train_B (label_nc 0 in pix2pixHD's code)."""
 
     batch_type: ClassVar[type] = Pairs
     required = ("A", "B")

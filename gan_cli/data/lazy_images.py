@@ -1,4 +1,4 @@
-"""Pictures that are decoded when they are drawn, for data that no memory holds, and the order they come in."""
+"""Data sets larger than memory: images that are decoded when a batch needs them, and the order of their samples."""
 
 import os
 from abc import abstractmethod
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from PIL.Image import Image
@@ -14,24 +14,27 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Images, as_range, mix, order, scale, uniform
-from gan_cli.data.folders import AUGMENT, check_shape
+from gan_cli.data.folders import AUGMENT_STREAM, check_shape
 
-BLOCKS = 0xB10C  # the stream of random numbers that tells blocks apart
+BLOCK_STREAM = 0xB10C  # the stream of random numbers that seeds the order within a block
 
 
 class Epoch(NamedTuple):
-    """blocks: the numbers of the archives in each. ends: the first position of the epoch after each block."""
+    """The blocks of an epoch: the numbers of the archives of each, and the first position of the epoch after each."""
 
     blocks: list[Tensor]
     ends: list[int]
 
 
 class BlockOrder:
-    """Positions of an endless shuffled stream -> (archive, sample in it), of archives with `counts` samples.
+    """The order of an endless shuffled stream of samples that are stored in archives.
 
-    Each epoch permutes the archives and deals them into blocks of at most `together`; a block's samples come in random
-    order before those of the next. So each sample comes once in an epoch, the order depends on nothing but the seed and
-    the position, and no more than a block's archives are in use.
+    Each epoch permutes the archives and splits them into blocks of at most `together`. The samples of a block are
+    shuffled among each other and come before those of the next block. A full shuffle would need all archives open at
+    once; shuffling within blocks needs those of one block, still uses each sample once per epoch, and the order depends
+    only on the seed and the position, so that a run can resume anywhere.
+
+    counts: number of samples of each archive, int64.
     """
 
     def __init__(self, counts: Tensor, together: int) -> None:
@@ -39,10 +42,10 @@ class BlockOrder:
             raise ValueError(f"shuffle_shards {together}: it must be at least 1")
         self.counts, self.size = counts, int(counts.sum())
         self._blocks = -(-len(counts) // together)
-        self._epoch = lru_cache(maxsize=4)(self._deal)
+        self._epoch = lru_cache(maxsize=4)(self._split)
 
     def __call__(self, seed: int, start: int, count: int) -> Tensor:
-        """int64 (count, 2): archive and sample."""
+        """Return archive and sample at the positions start .. start + count - 1, int64 (count, 2)."""
         parts = []
         while count > 0:
             part = self._within_block(seed, start, count)
@@ -51,7 +54,10 @@ class BlockOrder:
         return torch.cat(parts)
 
     def after(self, seed: int, position: int) -> tuple[int, ...]:
-        """The archives of the next block, in the second half of one; none in the first half."""
+        """Return the archives of the next block if `position` is in the second half of a block, or else none.
+
+        Archives are downloaded that early and no earlier, so that at most two blocks of them take space.
+        """
         epoch, offset = divmod(position, self.size)
         plan = self._epoch(seed, epoch)
         block = bisect_right(plan.ends, offset)
@@ -61,7 +67,7 @@ class BlockOrder:
         return tuple((self._epoch(seed, epoch + 1).blocks[0] if last else plan.blocks[block + 1]).tolist())
 
     def _within_block(self, seed: int, start: int, count: int) -> Tensor:
-        """As __call__, but to the end of the block at most."""
+        """Return what __call__ does, up to the end of the block at most."""
         epoch, offset = divmod(start, self.size)
         plan = self._epoch(seed, epoch)
         block = bisect_right(plan.ends, offset)
@@ -69,12 +75,12 @@ class BlockOrder:
         ends = self.counts[archives].cumsum(0)
         total = int(ends[-1])
         first = plan.ends[block] - total
-        key = int(mix(mix(torch.tensor([seed]), stream=BLOCKS + epoch), stream=block)[0])
-        drawn = order(key, offset - first, min(count, plan.ends[block] - offset), total)
-        which = torch.searchsorted(ends, drawn, right=True)
-        return torch.stack([archives[which], drawn - (ends - self.counts[archives])[which]], dim=1)
+        key = int(mix(mix(torch.tensor([seed]), stream=BLOCK_STREAM + epoch), stream=block)[0])
+        rows = order(key, offset - first, min(count, plan.ends[block] - offset), total)
+        which = torch.searchsorted(ends, rows, right=True)
+        return torch.stack([archives[which], rows - (ends - self.counts[archives])[which]], dim=1)
 
-    def _deal(self, seed: int, epoch: int) -> Epoch:
+    def _split(self, seed: int, epoch: int) -> Epoch:
         total = len(self.counts)
         archives = order(seed, epoch * total, total, total)
         blocks = list(archives.tensor_split(self._blocks))
@@ -82,11 +88,12 @@ class BlockOrder:
         return Epoch(blocks, ends.tolist())
 
 
-class DrawnImages(Dataset):
-    """Pictures in parts (archives, runs of rows): centre cropped to squares and resized, half of the training ones
-    mirrored where `flip`. As many threads decode as there are cores.
+class LazyImages(Dataset):
+    """Base of data sets of images that are decoded when a batch needs them, by as many threads as there are cores.
 
-    A subclass says in its `__init__` what there is, by `count`, and opens it in `pictures`.
+    The images are stored in parts, such as archives or runs of rows. They are cropped to the central square and
+    resized; with `flip` half of the training images are mirrored. A subclass calls `set_counts` in its constructor and
+    implements `readers`.
     """
 
     value_range: tuple[float, float]
@@ -99,30 +106,30 @@ class DrawnImages(Dataset):
         self.value_range, self.flip = as_range(value_range), flip
         self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
 
-    def count(self, train: Tensor, test: Tensor, together: int) -> None:
-        """How many samples each part of the training and of the held-out pictures has, and how many parts are mixed."""
+    def set_counts(self, train: Tensor, test: Tensor, together: int) -> None:
+        """Set the samples of each training and each held-out part, and how many parts are shuffled together."""
         self._order = BlockOrder(train, together)
         self._ends, self._begins = test.cumsum(0), test.cumsum(0) - test
         self.size, self.test_size = self._order.size, int(test.sum())
 
     @abstractmethod
-    def pictures(self, where: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
-        """What reads each picture, and the labels. where: int64 (n, 2), part and sample."""
+    def readers(self, rows: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
+        """Return a function that reads each image, and the labels. rows: part and sample of each, int64 (n, 2)."""
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
-        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT) < 0.5 * self.flip
-        return self._images(*self.pictures(self._order(seed, start, count), False), mirror)
+        mirror = uniform(seed, torch.arange(start, start + count), AUGMENT_STREAM) < 0.5 * self.flip
+        return self._images(*self.readers(self._order(seed, start, count), False), mirror)
 
     def test_batch(self, start: int, count: int) -> Images:
         index = torch.arange(start, start + count) % self.test_size
         part = torch.searchsorted(self._ends, index, right=True)
-        where = torch.stack([part, index - self._begins[part]], dim=1)
-        return self._images(*self.pictures(where, True), torch.zeros(count, dtype=torch.bool))
+        rows = torch.stack([part, index - self._begins[part]], dim=1)
+        return self._images(*self.readers(rows, True), torch.zeros(count, dtype=torch.bool))
 
     def _images(self, readers: Sequence[Callable[[], Image]], labels: list[int], mirror: Tensor) -> Images:
-        def pixels(read: Callable[[], Image], flip: Any) -> Tensor:
-            picture = image_files.to_tensor(image_files.resize_crop(read(), self.image_size))
-            return picture.flip(2) if flip else picture
+        def pixels(read: Callable[[], Image], flip: bool) -> Tensor:
+            image = image_files.to_tensor(image_files.resize_crop(read(), self.image_size))
+            return image.flip(2) if flip else image
 
-        image = scale(torch.stack(list(self._threads.map(pixels, readers, mirror))), self.value_range)
+        image = scale(torch.stack(list(self._threads.map(pixels, readers, mirror.tolist()))), self.value_range)
         return Images(image, None if self.num_classes is None else torch.tensor(labels))

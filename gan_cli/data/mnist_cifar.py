@@ -1,6 +1,6 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: held as one uint8 tensor, normalised by batch.
+"""MNIST, Fashion-MNIST and CIFAR-10, each held in memory as one uint8 tensor and normalized per batch.
 
-Looked for under `root`; fetched into it by torchvision when they are not there and a network is.
+The files are read from `root`; torchvision downloads them to it if they do not exist.
 """
 
 import gzip
@@ -15,19 +15,19 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale, uniform
-from gan_cli.data.shapes import LIGHT
+from gan_cli.data.shapes import LUMA
 
 SPLITS = {True: "train", False: "t10k"}
-HELD_OUT = 1 << 40  # positions from here on are never trained on
+HELD_OUT = 1 << 40  # first position of the noise of held-out images; training does not get so far
 
 
-class Arrays(Dataset):
-    """Images that fit into memory. train, test: (uint8 (N, C, H, W), int64 (N,)); resized here if need be.
+class InMemoryImages(Dataset):
+    """Images and labels that fit into memory. train, test: uint8 (N, C, H, W) and int64 (N,), resized if needed.
 
-    padding: black pixels on each side, which count in image_size: 28 pixels and 2 of padding make 32.
+    padding: black pixels on each side, which are part of image_size: 28 pixels and a padding of 2 make 32.
 
-    dequantize: a pixel p of 0 .. 255 becomes (p + U[0, 1)) / 256 of the range instead of p / 255, with fresh noise at
-    each position of the stream, as WGAN-GP's gan_cifar_resnet.py has it: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1].
+    dequantize: map a pixel p of 0 .. 255 to (p + U[0, 1)) / 256 of the value range instead of p / 255, with new noise
+    at each position of the stream, as gan_cifar_resnet.py of WGAN-GP: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1].
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class Arrays(Dataset):
         num_classes: int | None, value_range: Sequence[float], dequantize: bool = False, padding: int = 0,
     ) -> None:
         if not 0 <= 2 * padding < max(image_size, 1):
-            raise ValueError(f"padding={padding}: twice that must leave something of image_size={image_size}")
+            raise ValueError(f"padding={padding}: twice that must be less than image_size={image_size}")
         classes = int(train[1].max()) + 1
         if num_classes not in (None, classes):
             raise ValueError(f"num_classes={num_classes}: this set has {classes} classes; null hides them")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.dequantize = as_range(value_range), dequantize
         inner, frame = image_size - 2 * padding, [padding] * 4
-        self.train, self.train_label = pad(fit(train[0], inner, channels), frame), train[1]
-        self.test, self.test_label = pad(fit(test[0], inner, channels), frame), test[1]
+        self.train, self.train_label = pad(resize(train[0], inner, channels), frame), train[1]
+        self.test, self.test_label = pad(resize(test[0], inner, channels), frame), test[1]
         self.size, self.test_size = len(self.train), len(self.test)
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
@@ -54,12 +54,12 @@ class Arrays(Dataset):
         index = positions(start, count, self.test.device) % self.test_size
         return self._images(self.test[index], self.test_label[index], 0, HELD_OUT + index)
 
-    def _images(self, pixels: Tensor, label: Tensor, seed: int, at: Tensor) -> Images:
+    def _images(self, pixels: Tensor, label: Tensor, seed: int, position: Tensor) -> Images:
         assert self.value_range is not None
         low, high = self.value_range
         image = scale(pixels, self.value_range)
         if self.dequantize:
-            image = low + (high - low) / 256 * (pixels + uniform_like(pixels, seed, at))
+            image = low + (high - low) / 256 * (pixels + uniform_like(pixels, seed, position))
         return Images(image, label if self.num_classes else None)
 
     def fingerprint(self) -> str:
@@ -70,38 +70,39 @@ class Arrays(Dataset):
             digest.update(b"dequantized")
         return digest.hexdigest()[:16]
 
-    def to(self, device: torch.device) -> "Arrays":
+    def to(self, device: torch.device) -> "InMemoryImages":
         for name in ("train", "train_label", "test", "test_label"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
 
-def uniform_like(pixels: Tensor, seed: int, at: Tensor) -> Tensor:
-    """U[0, 1) for every value of `pixels` (N, C, H, W), whose samples stand at the positions `at` (N,)."""
+def uniform_like(pixels: Tensor, seed: int, position: Tensor) -> Tensor:
+    """Return U[0, 1) for every value of `pixels` (N, C, H, W), whose samples are at `position` (N,) of the stream."""
     size = pixels[0].numel()
-    index = at[:, None] * size + torch.arange(size, device=at.device)
+    index = position[:, None] * size + torch.arange(size, device=position.device)
     return uniform(seed, index, 0).view(pixels.shape)
 
 
-def fit(pixels: Tensor, image_size: int, channels: int) -> Tensor:
-    """uint8 (N, C, H, W) -> (N, channels, image_size, image_size): antialiased bilinear, grey <-> RGB."""
+def resize(pixels: Tensor, image_size: int, channels: int) -> Tensor:
+    """Resize uint8 (N, C, H, W) to (N, channels, image_size, image_size): antialiased, bilinear, gray or RGB."""
     if image_size < 1:
-        raise ValueError(f"image_size={image_size}: a picture needs at least one pixel")
+        raise ValueError(f"image_size={image_size}: an image needs at least one pixel")
     if channels not in (1, 3):
-        raise ValueError(f"channels={channels}: choose 1 (grey) or 3 (RGB)")
+        raise ValueError(f"channels={channels}: choose 1 (gray) or 3 (RGB)")
     if pixels.shape[-1] != image_size:
         size = (image_size, image_size)
+        # In parts, because all images at once as float32 would need four times their memory.
         parts = (interpolate(p.float(), size, mode="bilinear", antialias=True) for p in pixels.split(4096))
         pixels = torch.cat([part.round().clamp(0, 255).byte() for part in parts])
     if pixels.shape[1] == 1 and channels == 3:
         return pixels.expand(-1, 3, -1, -1).contiguous()
     if pixels.shape[1] == 3 and channels == 1:
-        return (pixels.float() * LIGHT[:, None, None]).sum(1, keepdim=True).round().byte()
+        return (pixels.float() * LUMA[:, None, None]).sum(1, keepdim=True).round().byte()
     return pixels
 
 
-class MNIST(Arrays):
-    """60,000 + 10,000 digits of 28 x 28 (LeCun et al. 1998), from root/MNIST/raw, packed (.gz) or not."""
+class MNIST(InMemoryImages):
+    """MNIST: 60,000 + 10,000 digits of 28 x 28 (LeCun et al. 1998), from root/MNIST/raw, compressed (.gz) or not."""
 
     folder = "MNIST"
 
@@ -117,46 +118,45 @@ class MNIST(Arrays):
         names = [f"{SPLITS[train]}-images-idx3-ubyte", f"{SPLITS[train]}-labels-idx1-ubyte"]
         files = [_find(root, self.folder, name) for name in names]
         if None in files:
-            self._fetch(root)
+            self._download(root)
             files = [_find(root, self.folder, name) for name in names]
         images, labels = (read_idx(file) for file in files if file)
         return images[:, None], labels.long()
 
-    def _fetch(self, root: Path) -> None:
-        """Fetch the packed files; each is checked by its md5 and renamed into place. Folders that were made for nothing
-        go again.
-        """
+    def _download(self, root: Path) -> None:
+        """Download the compressed files. FileNotFoundError if a file cannot be had; new folders are deleted then."""
         import torchvision
         from torchvision.datasets.utils import download_url
 
         source = getattr(torchvision.datasets, self.folder)
         folder = root / self.folder / "raw"
-        new = [place for place in (folder, folder.parent, root) if not place.exists()]
+        new = [path for path in (folder, folder.parent, root) if not path.exists()]
         for name, md5 in source.resources:
             if _find(root, self.folder, name.removesuffix(".gz")):
                 continue
-            for mirror in source.mirrors if hasattr(source, "mirrors") else ():
+            for mirror in source.mirrors:
                 try:
+                    # Checked by its md5 under a temporary name, so that a broken download is never taken for the file.
                     download_url(f"{mirror}{name}", str(folder), filename=f".{name}.part", md5=md5)
                     (folder / f".{name}.part").rename(folder / name)
                     break
-                except (OSError, RuntimeError):  # no network, no room, no such file: try the next mirror
+                except (OSError, RuntimeError):  # no network, disk full, no such file: try the next mirror
                     (folder / f".{name}.part").unlink(missing_ok=True)
             else:
-                for place in new:
-                    with suppress(OSError):  # not there, or no longer empty
-                        place.rmdir()
+                for path in new:
+                    with suppress(OSError):  # it does not exist, or is no longer empty
+                        path.rmdir()
                 raise _absent(folder, self.folder)
 
 
 class FashionMNIST(MNIST):
-    """60,000 + 10,000 articles of clothing of 28 x 28 (Xiao et al. 2017), in MNIST's format."""
+    """Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28 x 28 (Xiao et al. 2017), in MNIST's format."""
 
     folder = "FashionMNIST"
 
 
-class CIFAR10(Arrays):
-    """50,000 + 10,000 photographs of 32 x 32 in ten classes (Krizhevsky 2009), from root/cifar-10-batches-py."""
+class CIFAR10(InMemoryImages):
+    """CIFAR-10: 50,000 + 10,000 photographs of 32 x 32 (Krizhevsky 2009), from root/cifar-10-batches-py."""
 
     def __init__(
         self, root: str, image_size: int = 32, channels: int = 3, num_classes: int | None = 10,
@@ -172,34 +172,34 @@ class CIFAR10(Arrays):
 
         try:
             source = Source(str(root), train=train, download=not (root / Source.base_folder).is_dir())
-        except (OSError, RuntimeError) as error:  # torchvision's words for: not there, or a wrong md5
+        except (OSError, RuntimeError) as error:  # RuntimeError: missing files or a wrong md5
             raise _absent(root / Source.base_folder, "CIFAR-10") from error
         return torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(source.targets)
 
 
 def _find(root: Path, folder: str, name: str) -> Path | None:
-    """The file `name`, packed or not, below the root, its set's folder, or the raw folder itself."""
-    places = (root / folder / "raw", root / "raw", root)
-    found = (place / f"{name}{suffix}" for place in places for suffix in (".gz", ""))
-    return next((path for path in found if path.is_file()), None)
+    """Find the file `name`, compressed or not; `root` may also be the data set's own folder, or its folder raw."""
+    folders = (root / folder / "raw", root / "raw", root)
+    candidates = (path / f"{name}{suffix}" for path in folders for suffix in (".gz", ""))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _absent(folder: Path, name: str) -> FileNotFoundError:
     return FileNotFoundError(
-        f"{name} is not whole in {folder} and could not be fetched; dataset.root=DIR names another place"
+        f"{name} is not complete in {folder} and could not be downloaded; set dataset.root=DIR to another folder"
     )
 
 
 def read_idx(file: Path) -> Tensor:
-    """An idx file of unsigned bytes, packed or not. ValueError when it is cut short or something else."""
+    """Read an idx file of unsigned bytes, compressed or not. ValueError if it is truncated or of another format."""
     try:
         data = file.read_bytes()
         data = gzip.decompress(data) if file.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{file} cannot be read ({error}); delete it, and it is fetched again") from error
+        raise ValueError(f"{file} cannot be read ({error}); delete it, and it is downloaded again") from error
     dims = data[3] if len(data) > 3 else 0
     shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims)]
-    body = torch.frombuffer(bytearray(data[4 + 4 * dims :] or b"\0"), dtype=torch.uint8)
+    body = torch.frombuffer(bytearray(data[4 + 4 * dims :] or b"\0"), dtype=torch.uint8)  # it refuses an empty buffer
     if data[:3] != b"\0\0\x08" or not shape or body.numel() != torch.Size(shape).numel():
-        raise ValueError(f"{file} is not a whole idx file of bytes; delete it, and it is fetched again")
+        raise ValueError(f"{file} is not a complete idx file of bytes; delete it, and it is downloaded again")
     return body.view(shape)

@@ -1,4 +1,4 @@
-"""Two unpaired domains of points in the plane whose modes are known: DiscoGAN's toy experiment."""
+"""Two unpaired domains of points in the plane with known modes: the toy experiment of DiscoGAN."""
 
 import math
 
@@ -10,13 +10,12 @@ from gan_cli.data.gaussians import HELD_OUT
 
 
 class MixtureDomains(Dataset):
-    """x from an even mixture of `modes_x` Gaussians, y from one of `modes_y` (Kim et al. 2017, section 3.1: 5 and 10).
+    """Points x from a mixture of `modes_x` equally likely Gaussians, and y from one of `modes_y` Gaussians.
 
-    Where the modes lie is ours (the paper shows it in a figure only): those of x on a line from (-1, 0) to (1, 0),
-    those of y on the unit circle, all of deviation `std`.
-    Points are images of one pixel with two channels, (N, 2, 1, 1), fresh at every position. Held-out points are the
-    same in every run, and `test_modes` says which mode each came from. ValueError for fewer than one mode, or a std
-    that is not positive.
+    Kim et al. 2017, section 3.1, have 5 and 10. Differs: they show the modes only in a figure; here those of x are on
+    the line from (-1, 0) to (1, 0) and those of y on the unit circle, all with standard deviation `std`. Points are
+    images of one pixel with two channels, (N, 2, 1, 1), and new at every position. Held-out points are the same in
+    every run. Raises ValueError for fewer than one mode and for a std that is not positive.
     """
 
     batch_type = Domains
@@ -43,13 +42,14 @@ class MixtureDomains(Dataset):
         return self._domains(0, self._held_out(start, count))
 
     def test_modes(self, start: int, count: int) -> Tensor:
-        """The number of the mode of x that each of these held-out points x came from, int64 (count,)."""
+        """Return the mode of x that each of these held-out points x was sampled from, int64 (count,)."""
         return _mode(self.modes_x, 0, self._held_out(start, count))
 
     def _held_out(self, start: int, count: int) -> Tensor:
         return HELD_OUT + positions(start, count, self.modes_x.device) % self.test_size
 
     def _domains(self, seed: int, index: Tensor) -> Domains:
+        # Another seed for y, whose points would otherwise have the same noise as those of x.
         other = int(mix(torch.tensor([seed]), stream=1)[0])
         return Domains(self._points(self.modes_x, seed, index), self._points(self.modes_y, other, index))
 
@@ -66,15 +66,16 @@ class MixtureDomains(Dataset):
 
 
 def _mode(modes: Tensor, seed: int, index: Tensor) -> Tensor:
+    """Return the mode that each sample comes from, int64."""
     return (uniform(seed, index, 0) * len(modes)).long()
 
 
 def _line(count: int) -> Tensor:
-    """(count, 2): even points from (-1, 0) to (1, 0)."""
+    """Return equidistant points from (-1, 0) to (1, 0), (count, 2)."""
     return torch.stack([torch.linspace(-1, 1, count), torch.zeros(count)], dim=1)
 
 
 def _circle(count: int) -> Tensor:
-    """(count, 2): even points on the unit circle, the first to the right."""
+    """Return equidistant points on the unit circle from (1, 0), (count, 2)."""
     angle = 2 * math.pi * torch.arange(count, dtype=torch.float64) / count
     return torch.stack([angle.cos(), angle.sin()], dim=1).float()

@@ -1,4 +1,4 @@
-"""Scenes of several shapes with their label maps: pictures whose every pixel's class and instance are known."""
+"""Rendered scenes of several shapes, with the class and the instance of every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import LabelMaps, uniform
-from gan_cli.data.shapes import KINDS, Factors, Scenes, colour, distance, factors
+from gan_cli.data.shapes import KINDS, Factors, SceneDataset, color, distance, factors
 
-OBJECTS = 5  # places for shapes in a scene; each is taken with probability 0.8, a later one hides an earlier one
-TAKEN = 0.8
+OBJECTS = 5  # possible shapes per scene; a later one covers an earlier one
+PRESENT = 0.8  # probability that each of them is present
 CLASSES = ("ground", *KINDS)
-HUES = 0.5  # of a kind's sixth of the colour circle, the part that its shapes take their colours from
-SATURATED = 0.35  # of the brightest channel: below it, a pixel is ground
+HUES = 0.5  # each kind has a sixth of the color circle, and its shapes have hues from this part of the sixth
+SATURATED = 0.35  # a pixel whose range of channels is below this part of the brightest one is ground
 
 
 def _object(index: Tensor, place: int) -> tuple[Factors, Tensor]:
-    """Place number `place` of each scene (N,): the shape in it, and whether there is one (N,)."""
+    """Return shape number `place` of each scene (N,), and whether it is present, (N,)."""
     number = index * OBJECTS + place
     shape = factors(number)
     u = [uniform(1, number, stream) for stream in range(4)]
@@ -26,45 +26,49 @@ def _object(index: Tensor, place: int) -> tuple[Factors, Tensor]:
     room = 0.97 - size
     hue = (shape.kind + HUES * (shape.hue - 0.5)) / len(KINDS) % 1
     shape = shape._replace(hue=hue, size=size, x=(2 * u[1] - 1) * room, y=(2 * u[2] - 1) * room)
-    return shape, u[3] < TAKEN
+    return shape, u[3] < PRESENT
 
 
-def scene(index: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-    """Scenes with these numbers (N,) -> maps int64 (N, 2, pixels, pixels) as in LabelMaps, and RGB in [0, 1].
+def render_scene(index: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    """Render the scenes with these numbers (N,): int64 (N, 2, pixels, pixels) as in LabelMaps, and RGB in [0, 1].
 
-    Class 0 is the ground, of one grey in a scene, 1 .. 6 are the KINDS; an instance is 1000 class + its place, and the
-    ground's is 0. The kind gives the colour but for half of its sixth of the circle, which is the instance's own; the
-    rim of a shape is darker, so that the parts of two that touch can be told apart.
+    Class 0 is the ground, which has one gray per scene; 1 .. 6 are the KINDS. The id of an instance is 1000 times its
+    class plus its number in the scene; the ground has 0. The hue of a shape lies in the range of its kind, within
+    which it differs per instance. The rim of a shape is darker, so that touching shapes can be distinguished.
     """
     ground = 0.75 + 0.25 * uniform(2, index, 0)
-    picture = ground[:, None, None, None].expand(-1, 3, pixels, pixels)
+    image = ground[:, None, None, None].expand(-1, 3, pixels, pixels)
     maps = torch.zeros(len(index), 2, pixels, pixels, dtype=torch.int64, device=index.device)
     for place in range(OBJECTS):
-        shape, taken = _object(index, place)
-        away = torch.where(taken[:, None, None], distance(shape, pixels), math.inf)
+        shape, present = _object(index, place)
+        away = torch.where(present[:, None, None], distance(shape, pixels), math.inf)
         alpha = (0.5 - away).clamp(0, 1)[:, None]
         depth = (-away / (0.15 * shape.size * pixels)[:, None, None]).clamp(0, 1)[:, None]
-        fill = colour(shape.hue)[:, :, None, None] * (0.55 + 0.45 * depth)
-        picture = picture + (fill - picture) * alpha
+        fill = color(shape.hue)[:, :, None, None] * (0.55 + 0.45 * depth)
+        image = image + (fill - image) * alpha
         label = torch.stack([shape.kind + 1, 1000 * (shape.kind + 1) + place], dim=1)[:, :, None, None]
         maps = torch.where((away <= 0)[:, None], label, maps)
-    return maps, picture
+    return maps, image
 
 
-def segment(picture: Tensor) -> Tensor:
-    """RGB in [0, 1] (N, 3, H, W) -> the class of each pixel by its colour alone, int64 (N, H, W): what a segmentation
-    network is to photographs. Right on the scenes themselves but for pixels on an edge."""
-    high, low = picture.amax(1), picture.amin(1)
+def segment_by_hue(image: Tensor) -> Tensor:
+    """Classify each pixel of RGB in [0, 1] (N, 3, H, W) by its hue, int64 (N, H, W).
+
+    It takes the place of a segmentation network for photographs, and is right on rendered scenes except at edges.
+    """
+    high, low = image.amax(1), image.amin(1)
     chroma = (high - low).clamp(min=1e-6)
-    red, green, blue = picture.unbind(1)
+    red, green, blue = image.unbind(1)
     not_red = torch.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4)
     hue = torch.where(high == red, (green - blue) / chroma % 6, not_red)
     kind = hue.round().long() % len(KINDS)
     return torch.where(high - low < SATURATED * high, 0, kind + 1)
 
 
-class ShapesScene(Scenes):
-    """Label maps and pictures of scenes. `segment` reads the classes back from pictures in the set's range."""
+class ShapesScene(SceneDataset):
+    """Label maps and images of scenes. `segment` recovers the classes from images in the data set's value range."""
+
+    name = "shapesscene"
 
     batch_type: ClassVar[type] = LabelMaps
 
@@ -73,7 +77,7 @@ class ShapesScene(Scenes):
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000,
     ) -> None:
         if channels != 3:
-            raise ValueError(f"channels={channels}: the colours of a scene tell its classes, so it has 3")
+            raise ValueError(f"channels={channels}: the colors of a scene show its classes, so it has 3")
         if label_nc != len(CLASSES):
             raise ValueError(f"label_nc={label_nc}: a scene has {len(CLASSES)} classes: ground and 6 kinds of shapes")
         super().__init__(image_size, channels, num_classes, value_range, size)
@@ -86,10 +90,11 @@ class ShapesScene(Scenes):
         return self._maps(self.test_index(start, count))
 
     def _maps(self, index: Tensor) -> LabelMaps:
-        maps, picture = scene(index, self.image_size)
-        return LabelMaps(maps, self.show(picture))
+        maps, image = render_scene(index, self.image_size)
+        return LabelMaps(maps, self.to_output(image))
 
     def segment(self, image: Tensor) -> Tensor:
+        """Return the class of each pixel, (N, 3, H, W) -> int64 (N, H, W)."""
         assert self.value_range is not None
         low, high = self.value_range
-        return segment((image - low) / (high - low))
+        return segment_by_hue((image - low) / (high - low))

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three digits at random as the red, green and blue of one picture, 1000 classes (Metz et al. 2016)."""
+"""Stacked MNIST: three random digits as the red, green and blue of one image, 1000 classes (Metz et al. 2016)."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ TRIPLES = 1000
 
 
 class StackedMNIST(Dataset):
-    """`size` training pictures of MNIST's training digits, 26,000 held-out ones of its test digits; 128,000 and as many
-    in VEEGAN's protocol (Srivastava et al. 2017; PacGAN's code). Picture i always holds the same digits.
+    """`size` training images of three MNIST training digits each, and 26,000 held-out images of test digits.
 
-    fresh: every training picture is a new one, as in Metz et al.; `size` is then the length of an epoch only. digits:
-    MNIST itself, in one channel, for a classifier. num_classes: 1000, the digits read in order, red first; null hides
-    them. Files are found, fetched and resized as MNIST's. ValueError for settings that do not fit.
+    VEEGAN's protocol has 128,000 and 26,000 images (Srivastava et al. 2017; PacGAN's code). Image i always holds the
+    same digits. fresh: every training image is a new combination, as in Metz et al.; `size` is then only the length of
+    an epoch. digits: MNIST in one channel, to train a classifier. num_classes: 1000, the number that the digits form,
+    red first; None: no labels. Files are found, downloaded and resized as for MNIST. Raises ValueError for settings
+    that do not fit.
     """
 
     value_range: tuple[float, float]
@@ -32,7 +33,7 @@ class StackedMNIST(Dataset):
         if num_classes not in (None, TRIPLES):
             raise ValueError(f"num_classes={num_classes}: this set has {TRIPLES} classes; null hides them")
         if size < 1:
-            raise ValueError(f"size={size}: at least one training picture is needed")
+            raise ValueError(f"size={size}: at least one training image is needed")
         self.digits = MNIST(root, image_size=image_size, value_range=value_range)
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range = as_range(value_range)
@@ -51,15 +52,15 @@ class StackedMNIST(Dataset):
         return self._stack(self.digits.test, self.digits.test_label, index, stream=3)
 
     def _stack(self, pixels: Tensor, label: Tensor, index: Tensor, stream: int) -> Images:
-        """Channel c of picture index[i] is the digit that number stream + c of that index chooses."""
+        """Make images whose channel c holds the digit that random number stream + c of the image's index selects."""
         numbers = torch.stack([mix(index, stream + c) for c in range(3)], dim=1)
         chosen = ((numbers & 0x7FFF_FFFF_FFFF_FFFF) % len(pixels)).to(pixels.device)
         triple = (label[chosen] * torch.tensor([100, 10, 1], device=label.device)).sum(1)
         return Images(scale(pixels[chosen][:, :, 0], self.value_range), triple if self.num_classes else None)
 
     def fingerprint(self) -> str:
-        pictures = "fresh" if self.fresh else self.size
-        return hashlib.sha256(f"stacked-{pictures}-{self.digits.fingerprint()}".encode()).hexdigest()[:16]
+        count = "fresh" if self.fresh else self.size
+        return hashlib.sha256(f"stacked-{count}-{self.digits.fingerprint()}".encode()).hexdigest()[:16]
 
     def to(self, device: torch.device) -> "StackedMNIST":
         self.digits.to(device)

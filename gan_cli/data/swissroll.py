@@ -1,19 +1,18 @@
-"""The Swiss roll of WGAN-GP's toy experiments: points on a spiral in the plane."""
+"""The Swiss roll: points near a spiral in the plane (gan_toy.py of the WGAN-GP code)."""
 
 import math
 
 import torch
 
 from gan_cli.data.base import Dataset, Images, normal, positions, uniform
-
-HELD_OUT = 1 << 40  # positions from here on are never trained on
+from gan_cli.data.gaussians import HELD_OUT
 
 
 class SwissRoll(Dataset):
-    """Endless fresh points (t cos t, t sin t) + noise * N(0, I), over `divisor`;  t ~ U[1.5 pi, 4.5 pi).
+    """Endless new points ((t cos t, t sin t) + noise * N(0, I)) / divisor with t ~ U[1.5 pi, 4.5 pi).
 
-    scikit-learn's make_swiss_roll without its second coordinate, noise .25 and divisor 7.5 in gan_toy.py. Points are
-    images of one pixel with two channels, (N, 2, 1, 1).
+    This is make_swiss_roll of scikit-learn without the second coordinate; gan_toy.py has noise .25 and divisor 7.5.
+    Points are images of one pixel with two channels, (N, 2, 1, 1).
     """
 
     image_size, channels, num_classes, value_range = 1, 2, None, None

@@ -1,4 +1,4 @@
-"""Files behind http(s) URLs as local files, in a folder of bounded size."""
+"""Local copies of files behind http(s) URLs, in a folder of bounded size."""
 
 import errno
 import hashlib
@@ -6,50 +6,46 @@ import os
 import shutil
 import time
 import urllib.request
-import uuid
 from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 
 from gan_cli.data.decoded_cache import exclusive
+from gan_cli.utils.files import replacing
 
 SCHEMES = ("http://", "https://")
-WAITS = (1.0, 5.0, 25.0)  # seconds before another try
-FULL = (errno.ENOSPC, errno.EDQUOT)
+WAITS = (1.0, 5.0, 25.0)  # seconds before each further attempt
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Mirror:
-    """What URLs hold, in files of `folder` that take at most `limit` bytes; those longest unused go first.
+class URLCache:
+    """Files that were downloaded to `folder`, at most `limit` bytes; the least recently used are deleted first.
 
-    Beyond the limit come the one file on its way, and what was dropped while it was open. Processes of one machine
-    share the folder.
+    The limit is exceeded by the one file that is being downloaded, and by files that are deleted while they are open:
+    their bytes are freed when they are closed. The processes of a machine may share the folder.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
 
     def open(self, url: str) -> int:
-        """A descriptor of the file at `url`, fetched if it is not there. ValueError when it cannot be had."""
+        """Return a file descriptor of the file at `url`, downloaded if needed. ValueError if that fails."""
         path = self.folder / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.tar"
         try:
             handle = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             with exclusive(self.folder, "*.part", quiet=True):
+                # Another process may have downloaded it while this one waited. It is opened before the lock is
+                # released, since a process that makes room for another file might delete it.
                 if not path.exists():
-                    self._fetch(url, path)
+                    with replacing(path) as part:
+                        _download(url, part)
+                        self._make_room(part.stat().st_size)
                 handle = os.open(path, os.O_RDONLY)
+        # The time of change serves as the time of last use; file systems often do not record the latter.
         now = time.time_ns()
         os.utime(handle, ns=(now, now))
         return handle
-
-    def _fetch(self, url: str, path: Path) -> None:
-        part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-        try:
-            _download(url, part)
-            self._make_room(part.stat().st_size)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
     def _make_room(self, need: int) -> None:
         files = sorted((file.stat().st_mtime_ns, file.stat().st_size, file) for file in self.folder.glob("*.tar"))
@@ -61,31 +57,33 @@ class Mirror:
 
 
 def _download(url: str, file: Path) -> None:
-    """The body of `url` to `file`, tried again where that may help. ValueError when it does not come; OSError when the
-    disk is full.
+    """Download `url` to `file`, with further attempts after errors that may be temporary.
+
+    Raises ValueError if no attempt succeeds, and OSError if the disk is full.
     """
     for wait in (*WAITS, None):
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer, file.open("wb") as out:
-                shutil.copyfileobj(answer, out, 1 << 20)
-                total = int(answer.headers.get("Content-Length") or 0)
+            with urllib.request.urlopen(url, timeout=60) as response, file.open("wb") as out:
+                shutil.copyfileobj(response, out, 1 << 20)
+                total = int(response.headers.get("Content-Length") or 0)
                 if out.tell() < total:
                     raise OSError(f"only {out.tell()} of {total} bytes came")
             return
         except (OSError, HTTPException) as error:
-            if getattr(error, "errno", None) in FULL:
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise
-            if wait is None or not _may_pass(error):
-                raise ValueError(f"cannot download {url} ({_reason(error)})") from error
-            print(f"note: {url}: {_reason(error)}; another try in {wait:.0f} s", flush=True)
+            if wait is None or not _is_temporary(error):
+                raise ValueError(f"cannot download {url} ({reason(error)})") from error
+            print(f"note: {url}: {reason(error)}; another attempt in {wait:.0f} s", flush=True)
         time.sleep(wait)
 
 
-def _reason(error: Exception) -> str:
-    why = error if isinstance(error, HTTPError) else getattr(error, "reason", error)
-    return getattr(why, "strerror", None) or str(why) or type(why).__name__
+def reason(error: Exception) -> str:
+    """Return why a download failed, in a few words."""
+    cause = error.reason if isinstance(error, URLError) and not isinstance(error, HTTPError) else error
+    return (isinstance(cause, OSError) and cause.strerror) or str(cause) or type(cause).__name__
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether another try may do better: not when the server has said that there is no such file."""
+def _is_temporary(error: Exception) -> bool:
+    """Whether another attempt may succeed. It may not if the server answers that there is no such file."""
     return not isinstance(error, HTTPError) or error.code in (408, 429) or error.code >= 500

@@ -1,9 +1,10 @@
-"""Pictures in more tar archives than memory, or even the disk, can hold.
+"""Data sets larger than memory, or even than the disk: images in tar archives.
 
-The library `webdataset` reads such archives as streams. Its maintainers hold that a stream which several processes read
-cannot be taken up again where it broke off, and advise to draw anew (github.com/webdataset/webdataset, issues 177, 234
-and 271). Here a run that was killed must end with the same bits, so a batch is a function of seed and position, and the
-archives, whose layout stays theirs, are looked things up in. For that Python's own `tarfile` is enough.
+The library `webdataset` reads such archives as streams. According to its maintainers, a stream that several processes
+read cannot be resumed where it stopped; they recommend to resample (github.com/webdataset/webdataset, issues 177, 234
+and 271). Here a run that was killed must end bit-identical to an uninterrupted run, so a batch is a function of the
+seed and the position, which needs random access to the archives. Their layout is the library's; Python's own `tarfile`
+is enough to index them.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,24 +18,23 @@ from torch import Tensor
 from gan_cli.data import image_files
 from gan_cli.data.base import Images
 from gan_cli.data.image_files import Files
-from gan_cli.data.lazy_images import DrawnImages
+from gan_cli.data.lazy_images import LazyImages
 from gan_cli.data.tar_shards import Shards, cache_folder, expand
-from gan_cli.data.url_cache import Mirror
+from gan_cli.data.url_cache import URLCache
 
 
-class WebDataset(DrawnImages):
-    """The pictures in the tar archives `root`, laid out as for WebDataset: centre cropped to squares and resized.
+class WebDataset(LazyImages):
+    """Images in tar archives with the layout of WebDataset, cropped to the central square and resized.
 
     root: a folder of *.tar, or a pattern of paths or http(s) URLs such as `shards-{000000..000146}.tar`. test_shards:
-    the same for held-out pictures; null: the training pictures are shown. num_classes: how many classes there are, with
-    numbers in the file that `label` names (shards.Shards); null: no labels. channels: 3, or 1 for grey. flip: mirror
-    half of the training pictures. shuffle_shards: archives whose samples are mixed (BlockOrder). cache_gb: what
-    archives behind URLs may take on the disk.
+    the same for the held-out images; None: the training images are used. num_classes: number of classes, whose numbers
+    are in the file that `label` names (see tar_shards.Shards); None: no labels. channels: 3, or 1 for gray. flip:
+    mirror half of the training images. shuffle_shards: archives whose samples are shuffled together (see BlockOrder).
+    cache_gb: disk space for archives behind URLs, in gigabytes.
 
-    Memory, whatever the size of the data: a batch, a kilobyte an archive, and 2 x shuffle_shards open archives with 24
-    bytes for each sample in them. Pictures are decoded when they are drawn, by as many threads as there are cores.
-    Raises FileNotFoundError and ValueError like ImageFolder; a picture whose first bytes are sound but which is cut
-    short is found, by a ValueError, when it is drawn.
+    Memory does not depend on the number of images: a batch, a kilobyte per archive, and 2 x shuffle_shards open
+    archives with 24 bytes per sample. Raises FileNotFoundError and ValueError like ImageFolder. An image that is
+    truncated raises ValueError when it is decoded; only the headers of the images are read before.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class WebDataset(DrawnImages):
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, flip)
         kind = label if num_classes is not None else None
-        mirror = Mirror(cache_folder() / "files", round(cache_gb * 1e9))
-        self._train = Shards(expand(root, "root"), kind, 2 * max(shuffle_shards, 1), mirror)
-        self._test = Shards(expand(test_shards, "test_shards"), kind, 4, mirror) if test_shards else self._train
-        self.count(self._train.counts, self._test.counts, shuffle_shards)
+        cache = URLCache(cache_folder() / "files", round(cache_gb * 1e9))
+        # Two blocks: at the border of two blocks a batch has samples of both.
+        self._train = Shards(expand(root, "root"), kind, 2 * max(shuffle_shards, 1), cache)
+        self._test = Shards(expand(test_shards, "test_shards"), kind, 4, cache) if test_shards else self._train
+        self.set_counts(self._train.counts, self._test.counts, shuffle_shards)
         self._check_labels()
         self._check_room(2 * shuffle_shards, cache_gb)
 
@@ -67,7 +68,7 @@ class WebDataset(DrawnImages):
             )
 
     def _check_room(self, archives: int, cache_gb: float) -> None:
-        """ValueError unless the archives behind URLs of two blocks fit into the cache: of one, and of the next."""
+        """ValueError unless the archives of two consecutive blocks fit into the cache, if they are behind URLs."""
         sizes = self._train.sizes[torch.tensor(self._train.remote)].sort(descending=True).values
         need = int(sizes[:archives].sum()) / 1e9
         if need > cache_gb:
@@ -81,12 +82,12 @@ class WebDataset(DrawnImages):
             self._train.fetch_ahead(self._order.after(seed, start))
         return super().train_batch(seed, start, count)
 
-    def pictures(self, where: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
+    def readers(self, rows: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
         shards = self._test if held_out else self._train
-        opened = {number: shards.open(number) for number in where[:, 0].unique().tolist()}
-        drawn = [(opened[number], sample) for number, sample in where.tolist()]
-        labels = [int(shard.rows[sample, 2]) for shard, sample in drawn]
-        return [partial(shard.read, sample, self.channels) for shard, sample in drawn], labels
+        opened = {number: shards.open(number) for number in rows[:, 0].unique().tolist()}
+        samples = [(opened[number], sample) for number, sample in rows.tolist()]
+        labels = [int(shard.rows[sample, 2]) for shard, sample in samples]
+        return [partial(shard.read, sample, self.channels) for shard, sample in samples], labels
 
     def fingerprint(self) -> str:
         parts = [self._train, *([self._test] if self._test is not self._train else [])]
@@ -94,6 +95,6 @@ class WebDataset(DrawnImages):
 
 
 def _files(shards: Shards) -> Files:
-    """Names and bytes of the archives, as of images in a folder."""
+    """Names and sizes of the archives, for the fingerprint."""
     names = tuple(Path(source).name for source in shards.sources)
     return Files(Path(), names, tuple(shards.sizes.tolist()), ())

@@ -83,7 +83,7 @@ def test_two_processes_build_once(classes: Path, monkeypatch: pytest.MonkeyPatch
         process.join()
     assert [process.exitcode for process in others] == [0, 0]
     assert len(list(store.iterdir())) == 1
-    assert capfd.readouterr().out.count("are kept in") == 1
+    assert capfd.readouterr().out.count("are cached in") == 1
     assert len(set(mine.train_batch(0, 0, 18).image[:, 0, 0, 0].tolist())) == 18
 
 

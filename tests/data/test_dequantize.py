@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from gan_cli.data.mnist_cifar import Arrays
+from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.swissroll import SwissRoll
 
 
-def arrays(dequantize: bool, value_range: tuple[float, float] = (-1, 1), size: int = 4) -> Arrays:
+def arrays(dequantize: bool, value_range: tuple[float, float] = (-1, 1), size: int = 4) -> InMemoryImages:
     pixels = torch.arange(size * 3 * 4 * 4).remainder(256).byte().view(size, 3, 4, 4)
     pixels[0, 0, 0] = torch.tensor([0, 255, 128, 1])
     label = torch.arange(size) % 2
     settings = {"image_size": 4, "channels": 3, "num_classes": 2, "value_range": value_range}
-    return Arrays((pixels, label), (pixels, label), dequantize=dequantize, **settings)
+    return InMemoryImages((pixels, label), (pixels, label), dequantize=dequantize, **settings)
 
 
 @pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 1.0)])

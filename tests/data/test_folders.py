@@ -8,7 +8,8 @@ import torch
 from imagefiles import in_bytes, paint, ramp, two_classes, two_domains, unpaired
 
 from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.config.schema import check, conf_dir
+from gan_cli.config.paths import conf_dir
+from gan_cli.config.schema import check
 from gan_cli.data.folders import ImageFolder, UnpairedFolder
 
 

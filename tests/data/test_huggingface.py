@@ -102,14 +102,14 @@ def test_what_may_be_wrong(library: Any, tmp_path: Path) -> None:
     table(library).save_to_disk(tmp_path / "set")
     for options, words in (
         ({"image": "photo"}, "has no column 'photo'; there are: image, label"),
-        ({"image": "label"}, "holds no pictures in column 'label'; set dataset.image"),
+        ({"image": "label"}, "holds no images in column 'label'; set dataset.image"),
         ({"num_classes": 2}, "num_classes 2, but .* has a label 2; set it to 3"),
-        ({"num_classes": 2, "label": "image"}, "holds no numbers of classes in that column; set dataset.label"),
+        ({"num_classes": 2, "label": "image"}, "holds no class numbers in that column; set dataset.label"),
     ):
         with pytest.raises(ValueError, match=words):
             small(tmp_path / "set", **options)
     table(library).select([]).save_to_disk(tmp_path / "none")
-    with pytest.raises(ValueError, match="none is not to be read"):
+    with pytest.raises(ValueError, match="none cannot be read"):
         small(tmp_path / "none")
     bad = {"image": [{"bytes": b"text", "path": None}], "label": [None]}
     kinds = library.Features({"image": library.Image(), "label": library.Value("int64")})

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs, read_ids, read_maps
-from gan_cli.data.scenes import OBJECTS, ShapesScene, scene, segment
+from gan_cli.data.scenes import OBJECTS, ShapesScene, render_scene, segment_by_hue
 from gan_cli.data.shapes import KINDS
 
 
@@ -48,7 +48,7 @@ def test_ids_are_read_as_they_are(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(read_ids(tmp_path / "palette.png")), IDS)
     assert np.array_equal(np.asarray(read_ids(deep)), INSTANCES)
     colour = save(tmp_path / "colour.png", np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"colour.png: mode RGB: a map has one whole number a pixel"):
+    with pytest.raises(ValueError, match=r"colour.png: mode RGB: a map has one whole number per pixel"):
         read_ids(colour)
     (tmp_path / "text.png").write_text("no")
     with pytest.raises(ValueError, match=r"text.png: not an image"):
@@ -112,7 +112,7 @@ def test_height_and_missing_parts(streets: Path) -> None:
 def test_folders_that_do_not_fit(streets: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         LabelMapFolder(str(streets / "nowhere"))
-    with pytest.raises(FileNotFoundError, match=r"no train_img in .*: dataset.root holds train_img, and maybe"):
+    with pytest.raises(FileNotFoundError, match=r"no train_img in .*: dataset.root holds train_img, and optionally"):
         LabelMapFolder(str(streets / "train_img"))
     with pytest.raises(ValueError, match=r"label_nc 0: .*large_pairs"):
         LabelMapFolder(str(streets), label_nc=0)
@@ -121,10 +121,10 @@ def test_folders_that_do_not_fit(streets: Path, tmp_path: Path) -> None:
         LabelMapFolder(str(streets))
     (streets / "train_inst/more.png").unlink()
     save(streets / "train_label/town_1_gtFine_labelIds.png", IDS.astype(np.uint8))
-    with pytest.raises(ValueError, match=r"town_1_leftImg8bit.png and town_1_gtFine_labelIds.png and .* are not"):
+    with pytest.raises(ValueError, match=r"town_1_leftImg8bit.png and town_1_gtFine_labelIds.png and .* do not"):
         LabelMapFolder(str(streets))
     (streets / "train_label/town_1_gtFine_labelIds.png").write_text("no picture")
-    with pytest.raises(ValueError, match=r"labelIds.png: not an image, or a broken one"):
+    with pytest.raises(ValueError, match=r"labelIds.png: not an image, or broken"):
         LabelMapFolder(str(streets))
 
 
@@ -151,21 +151,21 @@ def test_large_pairs(tmp_path: Path) -> None:
 
 def test_scenes_are_what_their_maps_say() -> None:
     index = torch.arange(200)
-    maps, picture = scene(index, 64)
+    maps, picture = render_scene(index, 64)
     labels, instances = maps.unbind(1)
     assert set(labels.unique().tolist()) == set(range(1 + len(KINDS)))
     assert torch.equal(instances // 1000, labels) and int((instances % 1000).max()) < OBJECTS
     assert picture.min() >= 0 and picture.max() <= 1
     several = [len(picture.unique()) - 1 for picture in instances]
     assert max(several) == OBJECTS and sum(several) / 200 > 3
-    share = (segment(picture) == labels).float().mean()
+    share = (segment_by_hue(picture) == labels).float().mean()
     assert share > 0.97  # all but the edges
     hidden = instances.flatten(1).roll(1, 0).view_as(instances)
-    assert (segment(picture) == hidden // 1000).float().mean() < 0.8  # the next scene's maps do not fit
+    assert (segment_by_hue(picture) == hidden // 1000).float().mean() < 0.8  # the next scene's maps do not fit
 
 
 def test_a_later_shape_hides_an_earlier_one_and_colours_are_the_instance_s() -> None:
-    maps, picture = scene(torch.arange(300), 64)
+    maps, picture = render_scene(torch.arange(300), 64)
     hues = []
     for n in range(300):
         inside = maps[n, 1] == 1000 * 1 + 0  # a circle in the first place

@@ -9,7 +9,7 @@ import torch
 from helpers import RAW, TEST, TRAIN, files, write
 from torch import Tensor
 
-from gan_cli.data.mnist_cifar import CIFAR10, MNIST, FashionMNIST, fit
+from gan_cli.data.mnist_cifar import CIFAR10, MNIST, FashionMNIST, resize
 
 
 def numbers(image: Tensor) -> list[int]:
@@ -68,15 +68,15 @@ def test_size_channels_range_and_labels_as_asked(tmp_path):
 def test_resizing_is_antialiased_and_grey_is_luminance():
     lines = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
     lines[..., ::4] = 255
-    assert (fit(lines, 7, 1)[..., 1:-1].float() - 64).abs().max() < 20  # without a filter: 0
+    assert (resize(lines, 7, 1)[..., 1:-1].float() - 64).abs().max() < 20  # without a filter: 0
     step = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
     step[..., 4:] = 255
-    big = fit(step, 16, 1)
+    big = resize(step, 16, 1)
     assert big.dtype == torch.uint8 and big[0, 0, 0, 0] == 0 and big[0, 0, 0, -1] == 255
     assert (big.diff(dim=-1).int() >= 0).all()
     pure = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]], dtype=torch.uint8)[:, :, None, None]
-    assert fit(pure, 1, 1).flatten().tolist() == [76, 150, 29, 255]
-    assert torch.equal(fit(pure, 1, 3), pure)
+    assert resize(pure, 1, 1).flatten().tolist() == [76, 150, 29, 255]
+    assert torch.equal(resize(pure, 1, 3), pure)
 
 
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"num_classes": 7}, {"value_range": [1, -1]}])

@@ -12,11 +12,12 @@ from imagefiles import in_bytes, paint, ramp
 from PIL import Image
 
 from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.config.schema import check, conf_dir
+from gan_cli.config.paths import conf_dir
+from gan_cli.config.schema import check
 from gan_cli.data.base import Pairs
 from gan_cli.data.derived_pairs import Colorization, Inpainting
 from gan_cli.data.download import fetch
-from gan_cli.data.lab_color import Colours, lab_to_rgb, rgb_to_lab
+from gan_cli.data.lab_color import LabToRGB, lab_to_rgb, rgb_to_lab
 from gan_cli.data.paired import PairedFolder
 
 
@@ -116,7 +117,7 @@ def test_direction_and_range(tmp_path: Path) -> None:
         assert torch.equal(a.source, b.target) and torch.equal(a.target, b.source)
     assert forth.fingerprint() != back.fingerprint() and forth.test_batch(0, 1).source.min() == -1
     grey = paired(root, channels=1).test_batch(0, 1)
-    assert grey.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._spare == 30
+    assert grey.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._margin == 30
 
 
 @pytest.mark.parametrize(("without", "held_out"), [((), 7), (("test",), 5), (("test", "val"), 0)])
@@ -174,11 +175,11 @@ def several(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (odd_width, r"broken images, 1 in all.*odd.png: 45 pixels wide: two pictures side by side have an even width"),
+        (odd_width, r"broken images, 1 in all.*odd.png: 45 pixels wide: two images side by side have an even width"),
         (no_partner, r"1 images of .*trainA have no partner in .*trainB: 3.png"),
         (broken, r"broken images, 1 in all.*bad.png: not an image"),
         (twice, r"trainA holds images of one name with different suffixes"),
-        (empty, r"no training pairs in .*: dataset.root holds train/ with pictures A\|B side by side, or trainA/"),
+        (empty, r"no training pairs in .*: dataset.root holds train/ with images A\|B side by side, or trainA/"),
         (several, r"several sets: set dataset.root to .*one or .*two"),
     ],
 )
@@ -256,7 +257,7 @@ def test_broken_tar(left: float, tmp_path: Path) -> None:
     url = tarred(tmp_path / "pairs", "pairs/")
     archive = tmp_path / "pairs.tar.gz"
     archive.write_bytes(archive.read_bytes()[: int(left * 40_000)])
-    with pytest.raises(ValueError, match="no sound zip or tar archive"):
+    with pytest.raises(ValueError, match="not a complete zip or tar archive"):
         fetch(url, tmp_path / "data" / "fetched")
     assert not list((tmp_path / "data").iterdir())
 
@@ -287,7 +288,7 @@ def test_lab_and_back() -> None:
     rgb = torch.rand(2, 3, 9, 9)
     torch.testing.assert_close(lab_to_rgb(rgb_to_lab(rgb)), rgb, atol=1e-4, rtol=0)
     lab = rgb_to_lab(rgb)
-    picture = Colours()(lab[:, :1] / 50 - 1, lab[:, 1:] / 110)
+    picture = LabToRGB()(lab[:, :1] / 50 - 1, lab[:, 1:] / 110)
     torch.testing.assert_close(picture, 2 * rgb - 1, atol=2e-4, rtol=0)
 
 
@@ -303,9 +304,9 @@ def test_colorization(tmp_path: Path) -> None:
     x, y = data.train_batch(0, 0, 9)
     assert x.shape == (9, 1, 24, 24) and y.shape == (9, 2, 24, 24)
     assert min(x.min(), y.min()) >= -1 and max(x.max(), y.max()) <= 1
-    seen = ((Colours()(x, y) + 1) * 127.5).round()
+    seen = ((LabToRGB()(x, y) + 1) * 127.5).round()
     assert torch.equal(seen[:, 1, 5], torch.arange(24.0).expand(9, 24))
-    held_out = (Colours()(*data.test_batch(0, 1))[0, 0, 0, 0] + 1) * 127.5
+    held_out = (LabToRGB()(*data.test_batch(0, 1))[0, 0, 0, 0] + 1) * 127.5
     assert round(held_out.item()) not in seen[:, 0, 0, 0].tolist()
     with pytest.raises(ValueError, match="channels 2"):
         Colorization(str(tmp_path / "set"), channels=3)

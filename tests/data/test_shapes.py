@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.data.shapes import KINDS, OTHER, Factors, Shapes, ShapesEdges, ShapesStripes, colour, factors, paint
+from gan_cli.data.shapes import (
+    KINDS,
+    SECOND_DOMAIN,
+    Factors,
+    Shapes,
+    ShapesEdges,
+    ShapesStripes,
+    color,
+    factors,
+    render,
+)
 
 SIDE = 64
 INDEX = torch.arange(600)
@@ -25,7 +35,7 @@ POINT = {"square": (4, math.pi / 4), "triangle": (3, -math.pi / 2), "star": (5, 
 def inside(scene: Factors, picture: Tensor) -> Tensor:
     """How much of each pixel the shape covers, from the picture alone and its two colours, (N, H, W)."""
     ground = scene.ground[:, None, None, None]
-    direction = colour(scene.hue)[:, :, None, None] - ground
+    direction = color(scene.hue)[:, :, None, None] - ground
     return ((picture - ground) * direction).sum(1) / (direction**2).sum(1)
 
 
@@ -44,7 +54,7 @@ def scene() -> Factors:
 
 @pytest.fixture(scope="module")
 def cover(scene: Factors) -> Tensor:
-    return inside(scene, paint(scene, SIDE))
+    return inside(scene, render(scene, SIDE))
 
 
 def test_factors_are_uniform_and_independent():
@@ -59,16 +69,16 @@ def test_factors_are_uniform_and_independent():
 
 def test_the_picture_is_ground_colour_and_a_smooth_edge(scene, cover):
     assert cover.min() > -1e-4 and cover.max() < 1 + 1e-4
-    ground, fill, share = scene.ground[:, None, None, None], colour(scene.hue)[:, :, None, None], cover[:, None]
+    ground, fill, share = scene.ground[:, None, None, None], color(scene.hue)[:, :, None, None], cover[:, None]
     rebuilt = ground + (fill - ground) * share
-    assert torch.allclose(rebuilt, paint(scene, SIDE), atol=1e-4)
+    assert torch.allclose(rebuilt, render(scene, SIDE), atol=1e-4)
     assert (cover.flatten(1).max(1).values > 0.99).all()
     between = ((cover > 0.02) & (cover < 0.98)).float().mean((1, 2))
     assert (between > 0.005).all() and (between < 0.2).all()
 
 
 def test_hue_is_the_factor(scene, cover):
-    picture = paint(scene, SIDE)
+    picture = render(scene, SIDE)
     for n in range(100):
         row, column = divmod(int(cover[n].argmax()), SIDE)
         hue, saturation, value = colorsys.rgb_to_hsv(*picture[n, :, row, column].tolist())
@@ -99,7 +109,7 @@ def test_rotation_is_the_factor(kind, scene, cover):
 
 
 def test_bigger_pictures_show_the_same_scene(scene):
-    small, big = paint(scene, 16), paint(scene, 64)
+    small, big = render(scene, 16), render(scene, 64)
     shrunk = torch.nn.functional.avg_pool2d(big, 4)
     assert (small - shrunk).abs().mean() < 0.01
 
@@ -114,7 +124,7 @@ def test_training_and_held_out_scenes_are_apart():
     assert data.test_index(data.test_size - 1, 2).tolist() == [40 + data.test_size - 1, 40]
     index = data.train_index(0, 7, 5)
     assert torch.equal(data.train_batch(0, 7, 5).label, factors(index).kind)
-    assert torch.allclose(data.train_batch(0, 7, 5).image, 2 * paint(factors(index), 32) - 1, atol=1e-6)
+    assert torch.allclose(data.train_batch(0, 7, 5).image, 2 * render(factors(index), 32) - 1, atol=1e-6)
 
 
 def test_ranges_grey_and_labels():
@@ -164,13 +174,13 @@ def test_stripes_are_a_bijection_that_can_be_undone_from_the_picture():
         pixels = y[n].flatten(1)
         saturation = pixels.max(0).values - pixels.min(0).values
         fill = pixels[:, saturation.argmax()]
-        assert torch.allclose(fill, colour(scene.hue[n : n + 1])[0], atol=0.01)
+        assert torch.allclose(fill, color(scene.hue[n : n + 1])[0], atol=0.01)
         ink = (y[n] - ground[:, None, None]).abs().sum(0) > 0.5  # shape, in whatever colour
         restored = torch.where(ink, fill[:, None, None], ground[:, None, None])
         assert (restored - x[n]).abs().mean() < 0.03
     assert (y - x).abs().mean() > 0.03  # and the task is not trivial
     _, cx, cy = moments(inside(scene, x))
-    assert (paint(scene._replace(x=cx, y=cy), SIDE, striped=True) - y).abs().mean() < 0.006
+    assert (render(scene._replace(x=cx, y=cy), SIDE, striped=True) - y).abs().mean() < 0.006
 
 
 def test_domains_are_unpaired_and_disjoint_in_training(monkeypatch):
@@ -179,7 +189,7 @@ def test_domains_are_unpaired_and_disjoint_in_training(monkeypatch):
     ShapesStripes(image_size=8, size=40).train_batch(0, 0, 20)
     x, y = (set(index.tolist()) for index in drawn)
     assert len(x) == len(y) == 20 and not x & y and x < set(range(40))
-    assert [a % OTHER for a in drawn[0].tolist()] != [b % OTHER for b in drawn[1].tolist()]
+    assert [a % SECOND_DOMAIN for a in drawn[0].tolist()] != [b % SECOND_DOMAIN for b in drawn[1].tolist()]
     batch, pairs = ShapesStripes().test_batch(3, 4), ShapesStripes().test_pairs(3, 4)
     assert torch.equal(batch.x, pairs.source) and torch.equal(batch.y, pairs.target)
 

@@ -27,7 +27,7 @@ from gan_cli.config.composer import Composer, arguments
 from gan_cli.data import image_files, tar_shards, url_cache
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.lazy_images import BlockOrder
-from gan_cli.data.url_cache import Mirror
+from gan_cli.data.url_cache import URLCache
 from gan_cli.data.webdataset import WebDataset
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils.errors import GanError
@@ -346,7 +346,7 @@ def test_what_fits_is_fetched_once_and_the_next_block_ahead(server: str) -> None
 
 
 def test_the_longest_unused_goes_first(server: str, tmp_path: Path) -> None:
-    here = Mirror(tmp_path / "m", 5 * (tmp_path / "far/s-000.tar").stat().st_size // 2)
+    here = URLCache(tmp_path / "m", 5 * (tmp_path / "far/s-000.tar").stat().st_size // 2)
     for name in ("0", "1", "0", "2", "0"):
         os.close(here.open(f"{server}/s-00{name}.tar"))
     assert sorted(Handler.asked.values()) == [1, 1, 1]
@@ -356,11 +356,11 @@ def test_downloads_are_tried_again(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(url_cache, "WAITS", (0.0, 0.0))
-    here = Mirror(tmp_path / "m", LIMIT)
+    here = URLCache(tmp_path / "m", LIMIT)
     Handler.busy = 2
     os.close(here.open(f"{server}/s-000.tar"))
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and all("s-000.tar: HTTP Error 503" in line and "another try" in line for line in said)
+    assert len(said) == 2 and all("s-000.tar: HTTP Error 503" in line and "another attempt" in line for line in said)
     Handler.busy = 3
     with pytest.raises(ValueError, match=r"cannot download http.*s-001\.tar \(.*503"):
         here.open(f"{server}/s-001.tar")
@@ -389,7 +389,7 @@ def test_broken_archives(tmp_path: Path) -> None:
     cuts["4.tar"] = whole[:second] + b"\x07" * 512 + whole[second + 512 :]
     for name, content in cuts.items():
         (tmp_path / "set" / name).write_bytes(content)
-        with pytest.raises(ValueError, match=f"{name}: no whole, uncompressed tar archive"):
+        with pytest.raises(ValueError, match=f"{name}: not a complete, uncompressed tar archive"):
             small(tmp_path / "set" / name)
     with tarfile.open(tmp_path / "set/5.tar", "w:gz"):
         pass
@@ -404,7 +404,7 @@ def test_broken_samples(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=words):
             image_files.read("a/1", 3, content)
     assert "/bad.tar/1.png: empty file" in broken(tmp_path, {"1.png": b""})
-    assert "/bad.tar/1 has several pictures: png, jpg" in broken(tmp_path, {"1.png": png(1), "1.jpg": png(1)})
+    assert "/bad.tar/1 has several images: png, jpg" in broken(tmp_path, {"1.png": png(1), "1.jpg": png(1)})
     assert "no images in /bad.tar" in broken(tmp_path, {"1.txt": b"text"})
     assert "no images in /bad.tar" in broken(tmp_path, {})
     for files, words in (
@@ -457,7 +457,7 @@ def test_broken_settings(tmp_path: Path, store: Path) -> None:
 
 DEADLY = """
 import os, signal
-from gan_cli.data.streams import WebDataset
+from gan_cli.data.webdataset import WebDataset
 
 class Deadly(WebDataset):
     def train_batch(self, seed, start, count):
