@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_cli.cli import main, parser
 from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
-from gan_cli.data.mnist_cifar import Arrays
+from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.shapes import ShapesStripes
 from gan_cli.evaluation import image_sources
 from gan_cli.metrics import samples
@@ -32,10 +32,10 @@ class Noise(nn.Module):
         return random.normal(n, 2, 1, 1)
 
 
-def digits(value_range: tuple[float, float]) -> Arrays:
+def digits(value_range: tuple[float, float]) -> InMemoryImages:
     pixels = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1).expand(40, 1, 4, 4).contiguous()
     label = torch.arange(40) % 2
-    return Arrays(
+    return InMemoryImages(
         (pixels, label), (pixels[:9], label[:9]), image_size=4, channels=1, num_classes=2, value_range=value_range
     )
 

@@ -14,7 +14,7 @@ from gan_cli.cli.main import main
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Images
-from gan_cli.data.mnist_cifar import Arrays
+from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.experiments.experiment import variants_of
 from gan_cli.losses.adversarial import Wasserstein
 from gan_cli.losses.energy import EnergyMargin, LinearMargin
@@ -388,14 +388,14 @@ def test_began_s_networks() -> None:
 def test_zero_padding() -> None:
     pixels = torch.arange(1, 33).byte().view(2, 1, 4, 4)
     label = tensor([0, 1])
-    data = Arrays((pixels, label), (pixels, label), image_size=8, channels=1, num_classes=2, value_range=(-1, 1),
+    data = InMemoryImages((pixels, label), (pixels, label), image_size=8, channels=1, num_classes=2, value_range=(-1, 1),
                   padding=2)  # fmt: skip
     assert torch.equal(data.test[:, :, 2:6, 2:6], pixels) and data.test.sum() == pixels.sum()  # 0 around, not resized
     image = data.test_batch(0, 2).image
     assert image.shape == (2, 1, 8, 8) and (image[:, :, :2] == -1).all() and (image[:, :, :, 6:] == -1).all()
     assert data.train_batch(0, 0, 2).image.shape == (2, 1, 8, 8)
     with pytest.raises(ValueError, match="padding=4"):
-        Arrays((pixels, label), (pixels, label), image_size=8, channels=1, num_classes=2, value_range=(-1, 1),
+        InMemoryImages((pixels, label), (pixels, label), image_size=8, channels=1, num_classes=2, value_range=(-1, 1),
                padding=4)  # fmt: skip
 
 
