@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gan_cli.utils.errors import GanError
 
 if TYPE_CHECKING:
-    from gan_cli.inference.trained_run import TrainedRun
+    from gan_cli.inference.library import Run
 
 __version__ = "0.2.0"
 __all__ = ["GanError", "list", "load"]
@@ -31,7 +31,7 @@ def load(
     weights: str = "auto",
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
-) -> TrainedRun:
+) -> Run:
     """Load the model of the run directory `run`, with `.sample`, `.translate` and `.config`.
 
     checkpoint: "last", "best", an iteration such as "2000", or the path of a .pt file. weights: "ema", the average of
@@ -39,9 +39,9 @@ def load(
     or "cuda:N". allowed_modules: modules of your own that the run's configuration may name. Raises GanError if there is
     no such run, checkpoint or average.
     """
-    from gan_cli.inference.trained_run import TrainedRun
+    from gan_cli.inference.library import Run
 
-    return TrainedRun(run, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
+    return Run(run, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
 
 
 def list(group: str = "model") -> dict[str, str]:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gan_cli.cli import main
 from gan_cli.inference import export_formats
-from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.trace import RecordedCall, TensorsOnly, reference_output, without_noise
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.utils.random import normal
 
@@ -60,7 +60,7 @@ def test_program_of_a_generator(runs: Path) -> None:
     sheet = export(runs / "points", "format=torch")
     assert sheet["largest_difference_from_the_run"] == 0 and sheet["network"] == "generator"
     (z,) = sheet["inputs"]
-    assert z["what"] == "noise" and z["shape"][0] == "batch" and "latent_dim" in z["law"]
+    assert z["what"] == "noise" and z["shape"][0] == "batch" and "latent_dim" in z["distribution"]
     player = torch.export.load(runs / "points/export/generator/generator.pt2").module()
     run = TrainedRun(runs / "points", device="cpu")
     with run.test_mode(3) as system:
@@ -109,7 +109,8 @@ def test_which_pictures_a_network_takes() -> None:
         call = RecordedCall({"x" if step is None and isinstance(network, Fixed) else "input": x}, {}, x)
         assert export_formats.image_multiple(TensorsOnly(network, call), call, native_size=8) == step
     down_and_up = nn.Sequential(nn.Conv2d(3, 3, 4, 4), nn.Upsample(scale_factor=4))
-    assert export_formats.image_multiple(TensorsOnly(down_and_up, RecordedCall({"input": x}, {}, x)), RecordedCall({"input": x}, {}, x), native_size=8) == 4
+    call = RecordedCall({"input": x}, {}, x)
+    assert export_formats.image_multiple(TensorsOnly(down_and_up, call), call, native_size=8) == 4
 
 
 def test_dropout_that_stays_on_is_switched_off_and_named() -> None:
@@ -129,7 +130,7 @@ class Noisy(nn.Module):
 
 def test_other_noise_inside_is_refused() -> None:
     x = torch.rand(2, 3)
-    with pytest.raises(Exception, match="G draws noise inside itself"):
+    with pytest.raises(Exception, match="G draws random numbers inside its forward pass"):
         reference_output(TensorsOnly(Noisy(), RecordedCall({"x": x}, {}, x)), RecordedCall({"x": x}, {}, x), False, "G")
 
 
@@ -138,7 +139,7 @@ def test_other_noise_inside_is_refused() -> None:
     [
         ("format=tflite", "choose one of onnx, torch, safetensors"),
         ("format=torch network=H", "network=H: CycleGAN has G, F, D_X, D_Y"),
-        ("format=torch network=D_X", "network=D_X plays no part in it"),
+        ("format=torch network=D_X", "network=D_X is not used"),
         ("format=torch direction=a2b", "choose one of AtoB, BtoA"),
     ],
 )

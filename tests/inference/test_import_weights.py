@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gan_cli.cli import main
-from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.trace import without_noise
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.networks.unet import UNet

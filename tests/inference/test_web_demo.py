@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli.cli import main
+from gan_cli.inference import translation
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translation import palette
 from gan_cli.inference.web_demo import MAX_BYTES, Page
@@ -97,10 +98,10 @@ def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ({}, "no image came"),
+        ({}, "the request has no image"),
         ({"image": (io.BytesIO(b"no picture"), "a.png")}, "image: not an image"),
         ({"image": (io.BytesIO(b""), "a.png")}, "image: empty file"),
-        ({"image": png(size=(2049, 1))}, "2048 pixels a side at most"),
+        ({"image": png(size=(2049, 1))}, "at most 2048 pixels per side"),
         ({"image": png(), "direction": "AtoC"}, "choose one of AtoB, BtoA"),
         ({"image": png(), "n": "99"}, "1 to 16 outputs"),
         ({"image": png(), "seed": "-1"}, "seed must be a whole number"),
@@ -141,7 +142,7 @@ def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     trained = TrainedRun(run, device="cpu")
     kind = type(trained.system)
     monkeypatch.setattr(kind, "translate", translate)
-    monkeypatch.setattr(kind, "translate_labels", translate, raising=False)
+    monkeypatch.setattr(translation, "Pix2PixHDLabels", kind)  # whose models translate label maps
     monkeypatch.setattr(kind, "label_nc", 5, raising=False)
     colours = palette(5)
     picture = colours[torch.arange(256).view(16, 16) % 5]
@@ -182,6 +183,6 @@ def test_a_taken_port_and_a_game_of_noise(run: Path, capsys: pytest.CaptureFixtu
         taken.listen()
         port = taken.getsockname()[1]
         assert main.main(["web", str(run), f"port={port}", "device=cpu"]) == 2
-    assert f"port={port} is taken" in capsys.readouterr().err
+    assert f"port={port} is in use" in capsys.readouterr().err
     assert main.main(["web", str(run), "port=70000", "device=cpu"]) == 2
     assert "0 (any free one) to 65535" in capsys.readouterr().err

@@ -1,0 +1,56 @@
+"""What `gan_cli.load` returns: a trained run as a Python object."""
+
+from __future__ import annotations
+
+from PIL.Image import Image
+from torch import Tensor
+
+from gan_cli.inference.tiling import SizeAdapter
+from gan_cli.inference.trained_run import TrainedRun
+from gan_cli.inference.translation import Translator
+from gan_cli.utils.errors import GanError
+
+
+class Run(TrainedRun):
+    """A trained run that generates and translates images; see `TrainedRun` for its attributes."""
+
+    def sample(self, n: int = 1, *, seed: int = 0, label: int | None = None) -> Tensor:
+        """Generate n images, float32 (n, C, H, W) in [0, 1] on the CPU; of a run on points, (n, d, 1, 1) unscaled.
+
+        The same seed gives the same images. label: class of all images, 0 to num_classes - 1, for a model that is
+        conditional on labels. Raises GanError if the model does not generate from noise, or takes no such label.
+        """
+        if n < 1:
+            raise GanError(f"n={n}: ask for at least one sample")
+        self.check_label(label)
+        with self.test_mode(seed):
+            raw = self.generate(n, label)
+        if self.value_range is None:
+            return raw
+        low, high = self.value_range
+        return ((raw - low) / (high - low)).clamp(0, 1)
+
+    def translate(
+        self,
+        image: Image,
+        direction: str | None = None,
+        *,
+        seed: int = 0,
+        style: Image | None = None,
+        resize: int | None = None,
+        tile: int | None = None,
+        overlap: int | None = None,
+    ) -> Image:
+        """Translate a PIL image of any size; returns a PIL image of the same size, mode L or RGB.
+
+        direction: such as "AtoB"; if omitted, the run's first. seed: random seed of the latent noise of a model that
+        draws some. style: image to take the style from, where the model can. resize: pixels of the shorter side
+        inside the network. tile, overlap: translate in overlapping tiles of that many pixels, which needs less memory.
+        Raises GanError if the model does not translate images, or not in that direction.
+        """
+        translator = Translator(self, direction)
+        adapter = SizeAdapter(translator.native_size, resize, tile, overlap)
+        with self.test_mode(seed):
+            example = None if style is None else translator.from_pil(style)
+            output, _ = translator(adapter, translator.from_pil(image), seed, example)
+        return translator.to_pil(output)
