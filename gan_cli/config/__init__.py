@@ -1,1 +1,1 @@
-"""The configuration: composed by Hydra, checked against types, brought up to date for older runs."""
+"""The configuration: composed by Hydra, checked against types, and migrated for older runs."""

@@ -1,6 +1,6 @@
-"""Overrides to one configuration, by Hydra; its errors become one line with the nearest right word.
+"""Compose overrides to one configuration with Hydra, whose errors become one line with the most similar valid word.
 
-The only module that uses Hydra's internals.
+This is the only module that uses Hydra's internals.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_cli.config.schema import conf_dir
+from gan_cli.config import renamed
+from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, one_line, suggest
 
 version.setbase("1.3")
-setup_globals()  # the resolvers now: and hydra:
+setup_globals()  # registers the resolvers `now:` and `hydra:`
 OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
 OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
@@ -47,14 +48,14 @@ SWEEPER = "hydra.sweeper."
 
 
 def slug(text: Any) -> str:
-    """A text as a part of a folder's name: `model=dcgan,optimizer.lr=1e-3` gives model_dcgan-lr_1e-3."""
+    """A text as part of a folder name: `model=dcgan,optimizer.lr=1e-3` gives model_dcgan-lr_1e-3."""
     parts = [re.sub(r"^[\w.@/]*[./](?=\w+=)", "", part) for part in str(text).split(",")]
     return re.sub(r"[^\w.+-]+", "_", "-".join(parts))[:80].strip("_-") or "default"
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Hydra's own options and the overrides of `gan train`; a wrong option raises GanError."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us whole, instead of Hydra's report and exit
+    """Parse the words after `gan train`: Hydra's own options, and overrides. Raises GanError for a wrong option."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its exceptions, instead of printing them and exiting
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
@@ -65,13 +66,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
     parser.error = refuse  # type: ignore[method-assign]
     args = parser.parse_intermixed_args(list(argv))
-    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects ask for;
-    # and it would ask for one before a network's own settings, whose names `check` knows better.
+    # `experiment` is in the defaults list, so Hydra would refuse the plus that other projects require. The settings of
+    # single networks are not in the files, so Hydra would require a plus; `check` knows the valid names.
     args.overrides = [re.sub(r"^\+(?=experiment=)", "", o) for o in args.overrides]
     args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
-    # Of values that name many files by a range in braces, Hydra would make a mapping.
+    # Hydra would read a range of files in braces, `{000..146}`, as a mapping.
     args.overrides = [re.sub(r"^([^='\"]+=)([^'\"]*\{\d+\.\.\d+\}[^'\"]*)$", r'\1"\2"', o) for o in args.overrides]
-    # What concerns a sweep as a whole is no part of a run's config: Hydra keeps it in hydra.sweeper.
+    # Settings of the sweep as a whole are not part of a trial's config: Hydra keeps them in hydra.sweeper.
     args.overrides = [re.sub(r"^\+?sweep\.", SWEEPER, re.sub(r"^\+?(?=sweep=)", "+", o)) for o in args.overrides]
     if args.config_dir and not Path(args.config_dir).is_dir():
         raise GanError(f"--config-dir: there is no folder '{args.config_dir}'")
@@ -79,7 +80,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def is_sweep(args: argparse.Namespace) -> bool:
-    """Whether the command line asks for several runs: -m, or Hydra's own way to say it."""
+    """Whether the command line asks for several runs: by -m, or by Hydra's own key."""
     return args.multirun or any(o.replace(" ", "").lower() == "hydra.mode=multirun" for o in args.overrides)
 
 
@@ -88,13 +89,13 @@ def _long_options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def options(args: argparse.Namespace) -> list[str]:
-    """Hydra's options that say where its files lie, as words of a command line."""
+    """The options that locate config files, as words of a command line."""
     given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
     return [f"{option}={value}" for option, value in given.items() if value]
 
 
 class Composer:
-    """Composes with the search path that this command line asks for; touches no global state of Hydra."""
+    """Composes configurations with the search path of one command line, without changing Hydra's global state."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.config_path = os.path.abspath(args.config_path or conf_dir())
@@ -110,7 +111,7 @@ class Composer:
         for override in overrides:
             key, equals, value = override.partition("=")
             if equals and value.strip() in ("", "''", '""'):
-                raise GanError(f"{key.lstrip('+')} has no value; null, where that is meant, is {key}=null")
+                raise GanError(f"{key.lstrip('+')} has no value; give one, or {key}=null for none")
         try:
             return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
@@ -118,14 +119,14 @@ class Composer:
 
     @contextmanager
     def explaining(self, overrides: Sequence[str]) -> Iterator[None]:
-        """Turn Hydra's exceptions into GanError."""
+        """Raise Hydra's exceptions as GanError."""
         try:
             yield
         except (HydraException, OmegaConfBaseException) as error:
             raise GanError(self.explain(error, overrides)) from error
 
     def run(self, args: argparse.Namespace, task: TaskFunction) -> None:
-        """Do what `hydra.main` does once it has read `sys.argv`: make the output directory and call `task` in it."""
+        """Make the output directory and call `task` in it, as `hydra.main` does after it has parsed `sys.argv`."""
         args.config_path = self.config_path
         _run_hydra(args, get_args_parser(), task, self.config_path, self.config_name)
 
@@ -145,7 +146,7 @@ class Composer:
         return [name for name in found if word.startswith("hydra") or not name.startswith("hydra")]
 
     def explain(self, error: Exception, overrides: Sequence[str]) -> str:
-        """Hydra's exception in one line, with the nearest right word."""
+        """Hydra's exception in one line, with the most similar valid word."""
         return self._explain(error, overrides).replace(SWEEPER, "sweep.")
 
     def _explain(self, error: Exception, overrides: Sequence[str]) -> str:
@@ -155,8 +156,12 @@ class Composer:
             return f"cannot read '{error.override}': {str(error.message).splitlines()[0]}"
         if isinstance(error, MissingConfigException) and error.missing_cfg_file:
             group, _, name = error.missing_cfg_file.rpartition("/")
-            options = error.options or self.loader.get_group_options(group)  # none come for a list such as metric=[a,b]
-            guess = suggest(name, options) or (f"; `gan list {group}` shows what there is" if group else "")
+            new = renamed.choice(group, name)
+            if new:
+                return f"{group}={name} was renamed to {group}={new}"
+            # The error has no options if the choice is a list such as metric=[a,b].
+            options = error.options or self.loader.get_group_options(group)
+            guess = suggest(name, options) or (f"; `gan list {group}` shows the choices" if group else "")
             return f"no {group or 'config'} '{name}'{guess}"
         if isinstance(error, OmegaConfBaseException):
             return f"{error.full_key}: {one_line(error)}" if error.full_key else one_line(error)
@@ -164,8 +169,8 @@ class Composer:
         unknown = re.match(r"Could not (?:override|delete|delete from config\.) '([^']+)'", text)
         if unknown:
             inner = getattr(error.__cause__, "full_key", None)
-            if inner and inner.startswith(unknown[1] + "."):  # a mapping with a key that the old one lacks
-                return f"no key '{inner}'; write +{unknown[1]}=... if it is meant to be added"
+            if inner and inner.startswith(unknown[1] + "."):  # the new mapping has a key that the old one has not
+                return f"no key '{inner}'; write +{unknown[1]}=... to add it"
             return self._unknown_key(unknown[1], overrides)
         ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
         if ambiguous:
@@ -173,11 +178,11 @@ class Composer:
         return " ".join(text.split("full_key")[0].split()) or one_line(error)
 
     def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
-        """`no key ...` with the nearest key at its level or, failing that, the key of that name elsewhere."""
+        """`no key ...` with the most similar key at its level, or else the key of that name elsewhere."""
         keys = {override: override.lstrip("+~").partition("=")[0].partition("@")[0] for override in overrides}
         groups = self.loader.list_groups("")
         others = [override for override in overrides if keys[override] != key]
-        choices = [override for override in others if "." not in keys[override]]  # a second wrong key is left out
+        choices = [override for override in others if "." not in keys[override]]  # without a second wrong key
         cfg = self._composed(others) or self._composed(choices)
         if cfg is None:
             return f"no key '{key}'{suggest(key, groups)}"
@@ -213,7 +218,7 @@ def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:
 
 
 def _paths(node: DictConfig, prefix: str = "", hidden: Sequence[str] = ()) -> dict[str, bool]:
-    """Every key below a node as a dotted path, and whether it holds keys of its own."""
+    """The dotted path of every key below a node -> whether there are keys below it."""
     found: dict[str, bool] = {}
     for name in map(str, node):
         if name not in hidden and not name.startswith("_"):
@@ -231,15 +236,15 @@ def swept_values(override: Override) -> list[str]:
 
 
 def task_overrides(hydra: Any) -> list[str]:
-    """The overrides as typed; `${...}` in one is not an interpolation here."""
+    """The overrides as typed, without resolving `${...}` in them."""
     texts = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     assert isinstance(texts, list)
     return [str(text) for text in texts]
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
-    """A copy of a composed configuration that holds only what is the program's own."""
-    HydraConfig.instance().set_config(cfg)  # for ${hydra:...} in the user's own files
+    """A copy of a composed configuration without Hydra's own section."""
+    HydraConfig.instance().set_config(cfg)  # resolves ${hydra:...} in the user's own files
     task = copy.deepcopy(cfg)
     with open_dict(task):
         del task["hydra"]
@@ -247,5 +252,5 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def quoted(text: str) -> str:
-    """A text as one value of an override."""
+    """A text as a quoted value of an override."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

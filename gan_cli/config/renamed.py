@@ -38,7 +38,7 @@ def refuse(verb: str, words: Iterable[str]) -> None:
         if key in OPTIONS.get(verb, {}):
             raise _renamed(key, OPTIONS[verb][key])
         if key in GONE:
-            raise GanError(f"{key} was removed: leave it out")
+            raise GanError(f"{key} was removed: omit it")
         for old, new in KEYS.items():
             if key == old or key.startswith(f"{old}."):
                 raise _renamed(old, new)

@@ -1,4 +1,4 @@
-"""What a resumed run may change."""
+"""Overrides of a resumed run: which keys may change, and how they are applied."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, suggest
 
-# The networks, the numbers they are drawn from and the shape of what they see stay as the checkpoint knows them.
+# The checkpoint holds the networks, the random states and the averaged weights, all of which depend on these keys.
 FIXED = (
     "model",
     "seed",
@@ -21,16 +21,16 @@ FIXED = (
     "dataset.num_classes",
     "dataset.value_range",
 )
-GROUPS = ("metric", "extractor")  # what a resumed run may choose anew
+GROUPS = ("metric", "extractor")  # groups that a resumed run may choose again
 
 
 def override_run(cfg: DictConfig, overrides: list[str]) -> None:
-    """Apply `key=value` overrides to a run's own config, in place. GanError for a key that is unknown or fixed."""
+    """Apply `key=value` overrides to the config of a run, in place. GanError for an unknown key and for a fixed one."""
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
         if "=" in override and key in _groups() and not value.startswith("{"):
             raise GanError(
-                f"{override}: groups such as {key} cannot change in a resumed run; single values can, such as "
+                f"{override}: groups such as {key} cannot change in a resumed run, but single values can, such as "
                 "trainer.iterations=5000; `gan train` starts a new run"
             )
         fixed = next((name for name in FIXED if key == name or key.startswith(name + ".")), None)
@@ -38,8 +38,8 @@ def override_run(cfg: DictConfig, overrides: list[str]) -> None:
             old = _known(cfg, key, override)
             if str(old) != value:
                 raise GanError(
-                    f"{override}: a resumed run keeps its {fixed} (the checkpoint was made with {key}={old}); "
-                    "start a new run with `gan train` to change it"
+                    f"{override}: a resumed run keeps its {fixed} (its checkpoint was written with {key}={old}); "
+                    "to change it, start a new run with `gan train`"
                 )
         if key in GROUPS and "=" in override:
             _choose(cfg, key, re.findall(r"[^\s,\[\]]+", value), override)
@@ -48,12 +48,12 @@ def override_run(cfg: DictConfig, overrides: list[str]) -> None:
 
 
 def _groups() -> set[str]:
-    """The groups that a resumed run has chosen from once and for all."""
+    """The groups whose choice is fixed in a resumed run."""
     return {path.name for path in conf_dir().iterdir() if path.is_dir()} - {*GROUPS, "hydra", "sweep"}
 
 
 def change(cfg: DictConfig, override: str) -> None:
-    """Set one `key=value` of a configuration, in place. GanError for a key that is unknown."""
+    """Set one `key=value` of a configuration, in place. GanError for an unknown key."""
     key, equals, value = override.lstrip("+").partition("=")
     if not equals:
         raise GanError(f"'{override}' is not an override: write key=value, such as trainer.iterations=5000")
@@ -62,12 +62,12 @@ def change(cfg: DictConfig, override: str) -> None:
         OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
     except OmegaConfBaseException as error:
         raise GanError(f"{override}: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # whatever the YAML parser raises
+    except Exception as error:  # the YAML parser raises many kinds
         raise GanError(f"{override}: '{value}' is not a YAML value") from error
 
 
 def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> None:
-    """`metric=[a,b]` or `extractor=a` from the group's files, as in training; a metric of the run keeps its values."""
+    """Apply `metric=[a,b]` or `extractor=a` from the files of the group. A metric that the run has keeps its values."""
     files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml")}
     for name in names:
         if name not in files:
@@ -82,6 +82,7 @@ def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> Non
 
 
 def _known(cfg: DictConfig, key: str, override: str) -> Any:
+    """The value at the dotted `key`. GanError, which quotes `override`, if there is none."""
     node: Any = cfg
     for depth, part in enumerate(key.split(".")):
         if not isinstance(node, DictConfig) or part not in node:

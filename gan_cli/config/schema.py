@@ -1,4 +1,4 @@
-"""The configuration's fixed sections with their types, and the check that runs before anything is built."""
+"""Types of the fixed sections of the configuration, and the check of a configuration before anything is built."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from gan_cli.config.paths import conf_dir
 from gan_cli.config.targets import bind, target
 from gan_cli.utils.errors import GanError, one_line, suggest
 
-__all__ = ["Settings", "TrainerSettings", "check", "command_line_modules", "complete", "conf_dir", "suggest", "target"]
-
 NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
 POSITIVE = (
     "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
     "evaluate_count",
 )  # fmt: skip
-INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # what build.py passes by itself
+INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # arguments that training/build.py adds
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainerSettings:
-    """The section `trainer`. Raises ValueError for a number out of range."""
+    """The section `trainer`. Raises ValueError if a number is out of range."""
 
     iterations: int
     batch_size: int
@@ -67,7 +65,7 @@ class TrainerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The top level. What a group fills in is checked against the signatures of its targets."""
+    """The top level. The nodes within are checked against the signatures of the classes that they name."""
 
     seed: int
     modules: list[str] | str
@@ -78,9 +76,9 @@ class Settings:
     loss: dict
     metric: dict = dataclasses.field(default_factory=dict)
     extractor: dict = dataclasses.field(default_factory=dict)
-    expect: list = dataclasses.field(default_factory=list)  # what the paper claims; see ledger.py
-    evaluate: dict = dataclasses.field(default_factory=dict)  # the metrics and n that `gan evaluate` takes
-    variants: dict = dataclasses.field(default_factory=dict)  # name: overrides, for `gan reproduce`
+    expect: list = dataclasses.field(default_factory=list)  # the paper's numbers, for `gan reproduce`
+    evaluate: dict = dataclasses.field(default_factory=dict)  # defaults of `gan evaluate`
+    variants: dict = dataclasses.field(default_factory=dict)  # name -> overrides, for `gan reproduce`
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
@@ -94,10 +92,10 @@ def command_line_modules(overrides: Sequence[str]) -> list[str]:
 
 
 def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
-    """Check a composed configuration; nothing is built and nothing is written.
+    """Check a composed configuration without building or writing anything.
 
-    allowed_modules: the modules named on this command line (`command_line_modules`).
-    Raises GanError that names the config path, what is wrong with it, and the nearest right word.
+    allowed_modules: the modules that this command line names (`command_line_modules`). Raises GanError with the path
+    of the wrong key, the reason, and the most similar valid word.
     """
     plain = _resolved(cfg)
     modules = plain.get("modules") or []
@@ -106,7 +104,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
             raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
-    _check_game(plain["model"], plain["dataset"], allowed_modules)
+    _check_model(plain["model"], plain["dataset"], allowed_modules)
     for name, node in (plain.get("metric") or {}).items():
         if not isinstance(node, dict) or "_target_" not in node:
             raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
@@ -117,10 +115,10 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
 
 
 def complete(cfg: DictConfig) -> None:
-    """Give the config of a run of an earlier version the keys that came later, with their defaults, in place."""
-    later = {f.name: f.default for f in dataclasses.fields(TrainerSettings) if f.default is not dataclasses.MISSING}
+    """Add the optional keys that a user's own config file omits, with their defaults, in place."""
+    optional = {f.name: f.default for f in dataclasses.fields(TrainerSettings) if f.default is not dataclasses.MISSING}
     with open_dict(cfg):
-        for key, value in later.items():
+        for key, value in optional.items():
             if isinstance(cfg.get("trainer"), DictConfig) and key not in cfg.trainer:
                 cfg.trainer[key] = value
         cfg.metric = cfg.get("metric") or {}
@@ -128,7 +126,7 @@ def complete(cfg: DictConfig) -> None:
 
 
 def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
-    """Check one node and those in it, as `check` does; `path` is its name in the messages."""
+    """Check one node and the nodes within it, as `check` does. path: its path in error messages."""
     for where, inner in _nodes(_resolved(node), path):
         _check_node(where, inner, allowed_modules)
 
@@ -153,14 +151,14 @@ def _check_section(where: str, schema: Callable[..., Any], section: dict[str, An
         raise GanError(one_line(error)) from error
 
 
-def _check_game(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str]) -> None:
-    """The labels that a game needs are there, and the network group is one of this game's."""
+def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str]) -> None:
+    """Check that the data set has the labels that a model needs, and that the networks are those of the model."""
     call = _target_of("model", model, allowed)
     name = model["_target_"]
     if getattr(call, "needs_labels", False) and dataset.get("num_classes") is None:
         raise GanError(
             f"model {name} needs labels, but dataset {dataset.get('_target_')} has none "
-            "(dataset.num_classes is null); choose a labelled set, such as dataset=mnist or shapes"
+            "(dataset.num_classes is null); choose a labeled data set, such as dataset=mnist or shapes"
         )
     parameters = inspect.signature(call).parameters
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in INJECTED["model"]]
@@ -168,8 +166,8 @@ def _check_game(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequenc
     strange = [key for key in model if key not in parameters and key not in NODE_KEYS]
     if missing and strange:
         raise GanError(
-            f"model {name} needs {', '.join(missing)}, and these networks bring {', '.join(strange)}: "
-            "leave network=... out, which chooses the model's own"
+            f"model {name} needs {', '.join(missing)}, but these networks provide {', '.join(strange)}: "
+            "omit network=..., so that the model chooses its own"
         )
 
 
@@ -194,7 +192,7 @@ def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None
     if path == "optimizer":
         given.pop("networks", None)
     injected = INJECTED.get("optimizer" if path.startswith("optimizer.networks.") else path, ())
-    if node.get("_partial_"):  # the program passes the rest
+    if node.get("_partial_"):  # the rest is passed when it is called
         injected = (*injected, *(set(inspect.signature(call).parameters) - set(given)))
     bind(path, call, given, injected)
 
@@ -207,7 +205,7 @@ def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Calla
 
 
 def _check_optimizer(optimizer: dict[str, Any], model: dict[str, Any], allowed: Sequence[str]) -> None:
-    """The learning rates, and the overrides of single networks (`optimizer.networks.generator.lr`)."""
+    """Check the learning rates and the settings of single networks (`optimizer.networks.generator.lr`)."""
     call = _target_of("optimizer", optimizer, allowed)
     nodes = {name: value for name, value in model.items() if isinstance(value, dict) and "_target_" in value}
     networks = [name for name, node in nodes.items() if hasattr(target(node["_target_"], allowed), "forward")]
@@ -234,7 +232,7 @@ def _check_rate(where: str, node: dict[str, Any]) -> None:
 
 
 def _check_momentum(trainer: dict[str, Any], optimizer: dict[str, Any], allowed: Sequence[str]) -> None:
-    """A schedule of the momentum needs an optimiser that has one."""
+    """Check that the optimizer has a momentum if a schedule sets it."""
     call = _target_of("optimizer", optimizer, allowed)
     if trainer.get("momentum_schedule") is not None and "momentum" not in inspect.signature(call).parameters:
         raise GanError(

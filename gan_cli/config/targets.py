@@ -1,7 +1,7 @@
-"""What a config may name as `_target_`, and whether its arguments fit.
+"""Which classes and functions a config may name as `_target_`, and whether its arguments fit their signatures.
 
-A config may come from a stranger's run directory, so a target is a class or function that is defined in a
-part of this package, in torch.nn or torch.optim, or in a module that the user named on the command line.
+A config may come from a stranger's run directory. So a target must be a class or function defined in certain modules of
+this package, in torch.nn or torch.optim, or in a module that the user names on the command line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gan_cli.config.migrations.v1_to_v2 import moved
 from gan_cli.utils.errors import GanError, one_line, suggest
 
 ROOTS = (
@@ -52,39 +53,41 @@ KINDS = {
 
 
 def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
-    """The class or function that `path` names.
+    """The class or function at the dotted path `path`.
 
-    allowed: modules that the user named on the command line of this very invocation.
-    Raises GanError when it does not exist or is not one that a config may call.
+    allowed: modules that the user names on the command line of this invocation. Raises GanError if it does not exist or
+    a config may not call it.
     """
     roots = (*ROOTS, *allowed)
     segments = str(path).split(".")
     if not _under(str(path), roots) or any(segment[:1] in ("", "_") for segment in segments):
         guess = suggest(".".join(segments[:2]), roots)
-        raise GanError(f"_target_ '{path}' is not allowed; modules=[NAME] in the command allows yours{guess}")
+        remedy = _today(path) or f"; modules=[NAME] in the command allows your own{guess}"
+        raise GanError(f"_target_ '{path}' is not allowed{remedy}")
     module_name, _, name = path.rpartition(".")
     module = _module(module_name, path, allowed)
     found = getattr(module, name, None)
     if found is None:
-        raise GanError(f"_target_ '{path}' does not exist{suggest(name, _callables(module, roots))}")
+        raise GanError(f"_target_ '{path}' does not exist{_today(path) or suggest(name, _callables(module, roots))}")
     if not _callable(found, roots):
-        raise GanError(f"_target_ '{path}' is not allowed: it is no class or function of {module_name}")
+        raise GanError(f"_target_ '{path}' is not allowed: it is not a class or function of {module_name}")
     return typing.cast("Callable[..., Any]", found)
 
 
 def bind(
     where: str, call: Callable[..., Any], given: Mapping[str, Any], injected: Collection[str] = ()
 ) -> None:
-    """Check the arguments that the config path `where` gives to `call`; the program passes `injected`.
+    """Check the arguments at the config path `where` against the signature of `call`.
 
-    Raises GanError on an unknown or missing argument, and on a value that does not fit a simple annotation.
+    injected: arguments that the program adds. Raises GanError for an unknown or missing argument, and for a value that
+    does not fit its annotation.
     """
     try:
         parameters = inspect.signature(call).parameters
     except ValueError:  # a C function without a signature
         return
     dot, name = f"{where}." if where else "", f"{call.__module__}.{call.__qualname__}"
-    if name.startswith("gan_cli.config.schema."):  # a fixed section, which no config names by its class
+    if name.startswith("gan_cli.config.schema."):  # a fixed section: no config names its class
         name = "the configuration"
     keywords = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -99,12 +102,12 @@ def bind(
     for key, value in given.items():
         if key in hints and not fits(value, hints[key]):
             lost = isinstance(value, dict) and "_target_" not in value
-            remedy = f"; settings without a _target_ build nothing: {dot}{key}=null drops them" if lost else ""
+            remedy = f"; a mapping without a _target_ builds nothing: {dot}{key}=null removes it" if lost else ""
             raise GanError(f"{dot}{key} must be {describe(hints[key])}, not {value!r}{remedy}")
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value from a config suits a type hint; hints beyond plain types are not judged."""
+    """Whether a plain value from a config fits a type hint. Hints of other than plain types accept any node."""
     if hint in (Any, object):
         return True
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -124,18 +127,18 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, type(None) if hint is None else (origin or hint))
     if inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
-    if origin is Callable or getattr(hint, "_is_protocol", False):  # what has no _target_ will not be one
+    if origin is Callable or getattr(hint, "_is_protocol", False):  # only a node with a _target_ can become one
         return False
     return not isinstance(value, dict)
 
 
 def describe(hint: Any) -> str:
-    """The type hint in words."""
+    """The type hint in words, for an error message."""
     args = typing.get_args(hint)
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(str(arg) for arg in args)
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        plain = [arg for arg in args if arg in KINDS or typing.get_args(arg)]  # what a config can hold
+        plain = [arg for arg in args if arg in KINDS or typing.get_args(arg)]  # those that a config can hold
         return " or ".join(dict.fromkeys(describe(arg) for arg in plain or args))
     if typing.get_origin(hint) in (list, tuple, Sequence):
         inner = [describe(arg) for arg in args if arg is not Ellipsis]
@@ -145,6 +148,12 @@ def describe(hint: Any) -> str:
     if typing.get_origin(hint) is Callable:
         return "a mapping with a _target_"
     return KINDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _today(path: str) -> str:
+    """The name of a class of version 0.1 today, for an error message; empty if it has not changed."""
+    today = moved(str(path))
+    return f"; it was renamed to {today}" if today != str(path) else ""
 
 
 def _under(name: str, roots: Sequence[str]) -> bool:
@@ -160,7 +169,7 @@ def _callables(module: types.ModuleType, roots: Sequence[str]) -> list[str]:
 
 
 def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
-    """Import a module; the user's own are also looked for in the current folder."""
+    """Import a module. The user's own modules are also searched in the current folder."""
     if _under(name, allowed) and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
@@ -168,7 +177,7 @@ def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
             raise GanError(f"_target_ '{path}' cannot be imported: {one_line(error)}") from error
-        guess = suggest(name.rpartition(".")[2], _siblings(name))
+        guess = _today(path) or suggest(name.rpartition(".")[2], _siblings(name))
         raise GanError(f"_target_ '{path}' does not exist: no module '{error.name}'{guess}") from error
     except Exception as error:
         kind = type(error).__name__
@@ -176,7 +185,7 @@ def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
 
 
 def _siblings(name: str) -> list[str]:
-    """The modules beside `name` in its package."""
+    """The names of the modules in the package of `name`."""
     package = sys.modules.get(name.rpartition(".")[0])
     folders = list(getattr(package, "__path__", []))
     return [p.stem for folder in folders for p in Path(folder).glob("[a-z]*.py")]

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config import migrations, schema
+from gan_cli.config import migrations
 from gan_cli.training import run_history
 from gan_cli.training.find_runs import existing_run
 from gan_cli.training.locks import LOCK
@@ -64,7 +64,6 @@ class RunDir:
         existing_run(str(self.path))
         cfg = run_history.config(self.path)
         OmegaConf.set_struct(cfg, True)
-        schema.complete(cfg)
         return cfg
 
     def lock(self) -> None:

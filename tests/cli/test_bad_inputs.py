@@ -333,7 +333,7 @@ CASES = [
     Case("no samples", "sample run n=0", ("n=0", "at least one")),
     # -- what does not go together
     Case("game of two domains on digits", "train {cycle} dataset=shapes", ("CycleGAN is trained on Domains", "gan list")),
-    Case("networks of another game", "train model=cyclegan network=dcgan", ("needs G, F", "leave network=... out")),
+    Case("networks of another game", "train model=cyclegan network=dcgan", ("needs G, F", "omit network=...")),
     Case("label maps from a set without", "train model=pix2pixhd dataset=shapes", ("dataset.label_nc",)),
     Case("wrong number of classes", "train model=pix2pixhd dataset.label_nc=35", ("a scene has 7 classes",)),
     Case("networks without labels", "train {shapes} model=cgan network=dcgan", ("cannot be trained", "network=")),

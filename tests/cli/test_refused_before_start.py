@@ -17,7 +17,7 @@ TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "h
         (["hydra.run.dir="], "hydra.run.dir has no value"),
         (["hydra.run.dir=''"], "hydra.run.dir has no value"),
         (["dataset=image_folder", "dataset.root="], "dataset.root has no value"),
-        (["seed= "], "seed has no value; null, where that is meant, is seed=null"),
+        (["seed= "], "seed has no value; give one, or seed=null for none"),
         (["trainer/schedule=linear", "trainer.schedule.begin=2"], "trainer.schedule: "),
         (["trainer/schedule=exponential", "trainer.schedule.factor=0"], "trainer.schedule: "),
         (["trainer.schedule=linear"], "write trainer/schedule=linear"),

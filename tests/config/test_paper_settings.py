@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.experiments.paper_results import claims
+from gan_cli.experiments.paper_results import parse_paper_results
 from gan_cli.losses.objective import WarmUp
 from gan_cli.metrics.gaussian_fit import GaussianFit
 from gan_cli.systems.shared_fakes import SharedFakesGAN
@@ -29,7 +29,7 @@ def variant(experiment: str, name: str) -> DictConfig:
 
 
 def claim(experiment: str, value: str, of: str | None = None) -> Any:
-    found = claims([dict(entry) for entry in composed(f"experiment={experiment}").expect])
+    found = parse_paper_results([dict(entry) for entry in composed(f"experiment={experiment}").expect])
     return next((each for each in found if (each.value, each.variant) == (value, of)), None)
 
 

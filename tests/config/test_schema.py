@@ -1,22 +1,22 @@
 """The configuration: every file composes and passes `check`, and `check` finds what is wrong with the others."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from helpers import composed
 from omegaconf import OmegaConf
 
-from gan_cli.config.composer import Composer, arguments, slug, without_hydra
+from gan_cli.config.composer import slug
 from gan_cli.config.groups import description, groups
-from gan_cli.config.schema import TrainerSettings, check, command_line_modules, conf_dir
+from gan_cli.config.paths import conf_dir
+from gan_cli.config.schema import TrainerSettings, check, command_line_modules
 from gan_cli.config.targets import bind, describe, fits, target
 from gan_cli.losses.adversarial import AdversarialLoss
 from gan_cli.utils.errors import GanError
-
-
-def compose(*overrides):
-    return without_hydra(Composer(arguments([])).compose(list(overrides)))
 
 
 def names(group):
@@ -26,9 +26,17 @@ def names(group):
 # -- the files
 
 
+LOWER_CASE_NAMES = ("f-GAN", "pix2pix")
+NOT_AN_END = re.compile(r"([,;:(-]|\b(a|an|and|as|by|for|from|in|is|of|on|or|that|the|to|with|which))$")
+REFERS_ELSEWHERE = re.compile(r"[Tt]he same (as|for)|memory - verify|third hand|\bgame\b")
+
+
 @pytest.mark.parametrize("file", sorted(conf_dir().rglob("*.yaml")), ids=lambda f: str(f.relative_to(conf_dir())))
-def test_every_file_says_what_it_is(file):
-    assert description(file)
+def test_every_file_is_described_by_one_whole_line(file):
+    line = description(file)
+    assert line[:1].isupper() or line[:1].isdigit() or line.startswith(LOWER_CASE_NAMES), line
+    assert not NOT_AN_END.search(line) and not REFERS_ELSEWHERE.search(line), line
+    assert line.count("(") == line.count(")") and len(line) <= 118, line
     lines = file.read_text().splitlines()
     assert not any(line.startswith("# @package") for line in lines[1:]), "Hydra reads @package in the first line only"
 
@@ -36,33 +44,39 @@ def test_every_file_says_what_it_is(file):
 @pytest.mark.parametrize("model", names("model"))
 @pytest.mark.parametrize("loss", [None, "wgan_gp"])
 def test_every_model_passes(model, loss):
-    cfg = compose(f"model={model}", *([f"loss={loss}"] if loss else []))
+    cfg = composed(f"model={model}", *([f"loss={loss}"] if loss else []))
     before = OmegaConf.to_container(cfg)
     check(cfg)
     assert OmegaConf.to_container(cfg) == before  # looked at, and nothing else
     assert loss is None or cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.Wasserstein"
 
 
-@pytest.mark.parametrize("group", ["loss", "dataset", "optimizer", "trainer/schedule"])
-def test_every_part_passes(group):
-    for name in names(group):
-        overrides = [f"{group}={name}"]
-        try:
-            check(compose(*overrides))
-        except GanError as error:  # a folder that only its owner can name
-            assert "dataset.root has no value" in str(error), name
+def with_root(*overrides):
+    """The overrides, and a folder for a data set that only its owner can locate."""
+    missing = OmegaConf.is_missing(composed(*overrides).dataset, "root")
+    return [*overrides, "dataset.root=FOLDER"] if missing else list(overrides)
+
+
+@pytest.mark.parametrize(
+    ("group", "name"),
+    [(group, name) for group in ("loss", "dataset", "optimizer", "trainer/schedule") for name in names(group)],
+)
+def test_every_part_passes_and_another_key_in_it_does_not(group, name):
+    overrides = with_root(f"{group}={name}")
+    check(composed(*overrides))
+    node = group.replace("trainer/", "trainer.")
+    if composed(*overrides)[group.partition("/")[0]] and name != "constant":
+        with pytest.raises(GanError, match=rf"^no key '{node}.imagesize'"):
+            check(composed(*overrides, f"+{node}.imagesize=3"))
 
 
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_passes(name):
-    try:
-        check(compose(f"experiment={name}"))
-    except GanError as error:
-        assert "dataset.root has no value" in str(error)
+    check(composed(*with_root(f"experiment={name}")))
 
 
 def test_the_contract_of_names():
-    cfg = compose()
+    cfg = composed()
     keys = {"iterations", "batch_size", "device", "precision", "ema_decay", "schedule", "log_every", "sample_every"}
     assert keys | {"checkpoint_every"} <= set(cfg.trainer) and "seed" in cfg
     assert set(cfg.trainer) == set(TrainerSettings.__dataclass_fields__)
@@ -106,7 +120,7 @@ def test_the_contract_of_names():
 def test_targets_of_a_stranger_are_refused(path):
     with pytest.raises(GanError, match=r"not allowed|does not exist"):
         target(path)
-    cfg = compose()
+    cfg = composed()
     OmegaConf.set_struct(cfg, False)
     cfg.model.discriminator = {"_target_": path}
     with pytest.raises(GanError, match=r"^model\.discriminator: "):
@@ -133,11 +147,11 @@ def test_a_users_module_is_believed_on_the_command_line_only(tmp_path, monkeypat
     monkeypatch.setattr(sys, "path", list(sys.path))
     overrides = ["modules=[mylosses]", "+loss.adversarial={_target_: mylosses.Mine, weight: 2}"]
     assert command_line_modules(overrides) == ["mylosses"] == command_line_modules(["modules=mylosses"])
-    check(compose(*overrides), ["mylosses"])
+    check(composed(*overrides), ["mylosses"])
     with pytest.raises(GanError, match=r"asks for module 'mylosses': modules=\[mylosses\]"):
-        check(compose(*overrides))
+        check(composed(*overrides))
     with pytest.raises(GanError, match=r"'mylosses\.Mine' is not allowed"):
-        check(compose(overrides[1]))
+        check(composed(overrides[1]))
     for name in ("mylosses.system", "mylosses.os.system", "mylossesx.Mine"):
         with pytest.raises(GanError):
             target(name, ["mylosses"])
@@ -178,30 +192,34 @@ def test_good_arguments_pass():
 
 
 @pytest.mark.parametrize(
-    ("value", "hint", "good"),
+    ("value", "hint", "good", "words"),
     [
-        (1, float, True),
-        (True, float, False),
-        ([1, 2], list[int], True),
-        ([1, "a"], list[int], False),
-        ([1, 2, 3], tuple[int, ...], True),
-        ({"_target_": "torch.nn.ReLU"}, int, False),
-        ({"_target_": "torch.nn.ReLU"}, Path, True),
-        ("a", Path, False),
-        ("anything", object, True),
-        (1.5, int | Callable[[int], int], False),
-        ({"_target_": "torch.nn.ReLU"}, int | Callable[[int], int], True),
-        (None, AdversarialLoss, False),
-        ("foo", AdversarialLoss | None, False),
+        (1, float, True, "a number"),
+        (True, float, False, "a number"),
+        ([1, 2], list[int], True, "a list of a whole number"),
+        ([1, "a"], list[int], False, "a list of a whole number"),
+        ([1, 2, 3], tuple[int, ...], True, "a list of a whole number"),
+        ([1, 2, 3], tuple[int, int], False, "a list of 2 values, each a whole number"),
+        ("b", Literal["a", "b"], True, "a or b"),
+        ("c", Literal["a", "b"], False, "a or b"),
+        ({"_target_": "torch.nn.ReLU"}, int, False, "a whole number"),
+        ({"_target_": "torch.nn.ReLU"}, Path, True, "Path"),
+        ("a", Path, False, "Path"),
+        ("anything", object, True, "object"),
+        (None, int | None, True, "a whole number or null"),
+        (1.5, int | Callable[[int], int], False, "a whole number or a mapping with a _target_"),
+        ({"_target_": "torch.nn.ReLU"}, str | Callable[[int], int], True, "text or a mapping with a _target_"),
+        (None, AdversarialLoss, False, "AdversarialLoss"),
+        ("foo", AdversarialLoss | None, False, "null"),
     ],
 )
-def test_fits(value, hint, good):
+def test_fits(value, hint, good, words):
     assert fits(value, hint) is good
-    assert describe(hint)
+    assert describe(hint) == words
 
 
 def test_a_partial_node_may_leave_arguments_out():
-    cfg = compose()
+    cfg = composed()
     OmegaConf.set_struct(cfg, False)
     cfg.model.noise = {"_target_": "gan_cli.utils.random.uniform", "_partial_": True, "low": -1.0}
     check(cfg)

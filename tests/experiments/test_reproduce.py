@@ -9,11 +9,12 @@ from omegaconf import OmegaConf
 
 from gan_cli.cli.main import main
 from gan_cli.config.groups import groups
-from gan_cli.config.schema import conf_dir
+from gan_cli.config.paths import conf_dir
 from gan_cli.experiments import report
 from gan_cli.experiments.experiment import diff_settings
-from gan_cli.experiments.paper_results import PaperResult, claims, comparisons, variant_table
-from gan_cli.experiments.reproduce import record, reproduce
+from gan_cli.experiments.paper_results import PaperResult, comparisons, parse_paper_results, variant_table
+from gan_cli.experiments.reproduce import reproduce
+from gan_cli.experiments.result_file import load, record
 from gan_cli.training import launch
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated
 
@@ -68,7 +69,7 @@ def result(values: dict[int, float], *, iterations: int = 10, differs: dict[str,
      ("lower", float("nan"), False)],
 )  # fmt: skip
 def test_met_within_the_tolerance(better: Any, ours: float, met: bool) -> None:
-    assert PaperResult("m", "v", 3.0, "S", better=better, tolerance=0.5).met(ours) == met
+    assert PaperResult("m", "v", 3.0, "S", better=better, tolerance=0.5).is_met(ours) == met
 
 
 def test_standing_by_hand() -> None:
@@ -108,7 +109,7 @@ def test_averaged_weights_before_raw_and_the_latest_record() -> None:
 )
 def test_claims_that_are_none(entry: Any, said: str) -> None:
     with pytest.raises(GanError) as error:
-        claims([entry])
+        parse_paper_results([entry])
     assert str(error.value).startswith(said)
 
 
@@ -116,7 +117,7 @@ def test_claims_that_are_none(entry: Any, said: str) -> None:
 
 
 def test_the_page_is_the_one_that_the_result_files_give() -> None:
-    assert (ROOT / report.PAGE).read_text() == report.text(ROOT / report.RESULTS), "run `make reproduction`"
+    assert (ROOT / report.PAGE).read_text() == report.page_text(ROOT / report.RESULTS), "run `make reproduction`"
 
 
 def file_of(name: str) -> dict[str, Any]:
@@ -130,21 +131,21 @@ def file_of(name: str) -> dict[str, Any]:
 
 def test_the_result_files_are_of_the_experiments_as_they_are() -> None:
     for path in sorted((ROOT / report.RESULTS).glob("*.json")):
-        kept, file = report.load(path), file_of(path.stem)
+        kept, file = load(path), file_of(path.stem)
         assert kept["expect"] == file.get("expect", []) and kept["evaluate"] == file.get("evaluate", {}), path.name
         assert kept["iterations"] == file["trainer"]["iterations"], path.name
         assert not any(text in path.read_text() for text in ("/tmp", "/home", "/work", "/root")), path.name
 
 
 def test_every_claim_names_a_metric_and_its_way() -> None:
-    from gan_cli.evaluation.score_table import of_file
+    from gan_cli.evaluation.score_table import directions_of_file
     from gan_cli.training.run_history import base_name
 
     files = groups()["experiment"]
-    found = [claim for file in files for claim in claims(file_of(file.stem).get("expect", []), file.stem)]
+    found = [claim for file in files for claim in parse_paper_results(file_of(file.stem).get("expect", []), file.stem)]
     assert len(found) > 20
     for claim in found:
-        ways = of_file(conf_dir() / "metric" / f"{claim.metric}.yaml")
+        ways = directions_of_file(conf_dir() / "metric" / f"{claim.metric}.yaml")
         # Of a neutral value it is the claim's affair; an ablation's number is to be met from both sides.
         assert claim.better is None or ways[base_name(claim.value)] in (None, claim.better), claim
 
@@ -167,14 +168,14 @@ def test_a_number_that_was_not_checked_is_marked_in_both_tables(tmp_path: Path) 
     found = result({0: 3.0})
     found["expect"] += [found["expect"][0] | {"source": "T", "verified": False}]
     (tmp_path / "e.json").write_text(json.dumps(found))
-    rows = [line for line in report.text(tmp_path).splitlines() if line.startswith("|") and "`v`" in line]
+    rows = [line for line in report.page_text(tmp_path).splitlines() if line.startswith("|") and "`v`" in line]
     assert [row.endswith("| S |  |") for row in rows] == [True, False, True, False]
     assert [row.endswith("| T | unverified |") for row in rows] == [False, True, False, True]
 
 
 def test_result_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(GanError, match="no result files there"):
-        report.text(tmp_path)
+    with pytest.raises(GanError, match="has no result files"):
+        report.page_text(tmp_path)
     (tmp_path / "e.json").write_text('{"experiment": "e"')
     with pytest.raises(GanError, match=r"e\.json is not a result file"):
         report.build(tmp_path, tmp_path / "page.md")
@@ -187,7 +188,7 @@ def test_result_files_that_are_none(tmp_path: Path) -> None:
 def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "tiny", "seeds=0", "out=kept", *tiny]) == 0
     out = capsys.readouterr().out
-    assert "tiny: paper against ours" in out and "seed 0: training in outputs/reproduce/tiny/seed-0" in out
+    assert "tiny: paper against ours" in out and "training outputs/reproduce/tiny/seed-0  (0/1 runs)\n" in out
     run = Path("outputs/reproduce/tiny/seed-0")
     before = (run / "evaluation.jsonl").read_text()
     kept = json.loads(Path("kept/tiny.json").read_text())
@@ -200,7 +201,7 @@ def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.
 
     reproduce("tiny", seeds=[0, 1], out="kept", changes=tiny)  # seed 0 is neither trained nor scored again
     out = capsys.readouterr().out
-    assert "seed-0 has its 2 iterations already" in out and "seed-0 has been evaluated already" in out
+    assert "seed-0 is trained already: 2 iterations" in out and "seed-0 is evaluated already" in out
     assert (run / "evaluation.jsonl").read_text() == before
     assert [run["seed"] for run in json.loads(Path("kept/tiny.json").read_text())["runs"]] == [0, 1]
 
@@ -219,7 +220,7 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
 
     monkeypatch.setattr(launch, "train_words", troubled)
     Path("docs/results").mkdir(parents=True)
-    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM after iteration 1; the same command goes on$") as end:
+    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM after iteration 1; the same command continues$") as end:
         reproduce("tiny", seeds=[0, 1, 2], changes=tiny)
     assert end.value.status == 143
     (entry,) = json.loads(Path("docs/results/tiny.json").read_text())["runs"]  # what was done is kept
@@ -229,13 +230,13 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
     monkeypatch.setattr(launch, "train", train)
     run = Path("outputs/reproduce/tiny/seed-2")
     assert main(["train", *tiny, "experiment=tiny", "seed=2", f"hydra.run.dir={run}", "trainer.iterations=1"]) == 0
-    with pytest.raises(GanError, match=r"other settings \(trainer.iterations 1 for 2\)"):
+    with pytest.raises(GanError, match=r"other settings \(trainer.iterations 1 instead of 2\)"):
         reproduce("tiny", seeds=[2], changes=tiny)
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("iterations: 1\n", "iterations: 2\n"))
     capsys.readouterr()
     reproduce("tiny", seeds=[0, 2], changes=tiny)
     out = capsys.readouterr().out
-    assert "seed 0 had failed: loss is not finite" in out and f"going on with {run} after iteration 1" in out
+    assert "seed-0 has failed already: loss is not finite" in out and f"resuming {run} after iteration 1" in out
     assert [run["iterations"] for run in json.loads(Path("docs/results/tiny.json").read_text())["runs"]] == [2, 2]
 
 
@@ -249,7 +250,7 @@ def test_stopped_between_two_runs(
 
     monkeypatch.setattr(launch, "train", stopped)
     assert main(["reproduce", "tiny", "seeds=0", *tiny]) == status
-    assert capsys.readouterr().err == "gan: stopped; the same command goes on\n"
+    assert capsys.readouterr().err == "gan: stopped; the same command continues\n"
 
 
 def test_a_place_that_cannot_be_written_is_refused_first(
@@ -285,7 +286,7 @@ def test_variants(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     reproduce("twice", seeds=[1, 0], out="kept", changes=tiny)
     out = capsys.readouterr().out
-    assert "seed 0: outputs/reproduce/twice/squares/seed-0 has its 2 iterations already" in out
+    assert "outputs/reproduce/twice/squares/seed-0 is trained already: 2 iterations" in out
     kept = json.loads(Path("kept/twice.json").read_text())
     assert [(run["variant"], run["seed"]) for run in kept["runs"]] == [
         ("plain", 0), ("plain", 1), ("squares", 0), ("squares", 1)
@@ -354,7 +355,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
         (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
         (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
         (["quickstart"], "experiment 'quickstart' has no `expect` and no `evaluate`: nothing to reproduce"),
-        (["ring", "seed=3"], "seed=3: `gan reproduce` chooses it itself"),
+        (["ring", "seed=3"], "seed=3: `gan reproduce` sets it itself"),
         (["ring", "-m"], "gan reproduce trains one experiment"),
         (["ring", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
     ],

@@ -21,11 +21,13 @@ from sweeping import TINY, waited
 
 from gan_cli.cli import main
 from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.config.schema import check, conf_dir
-from gan_cli.experiments import grid as cells
-from gan_cli.experiments import sweep, workers
-from gan_cli.experiments.grid import Choice, ExistingTrials, SweepGrid, SweepSettings, digest
-from gan_cli.experiments.workers import TrialJob, WorkerPool
+from gan_cli.config.paths import conf_dir
+from gan_cli.config.schema import check
+from gan_cli.experiments import sweep, trial_run, workers
+from gan_cli.experiments.grid import Choice, SweepGrid, SweepSettings, _named_axis, build_grid, sweep_settings
+from gan_cli.experiments.trial_run import TrialJob
+from gan_cli.experiments.trials import ExistingTrials, settings_hash
+from gan_cli.experiments.workers import WorkerPool
 from gan_cli.training import build, checkpoint, locks
 from gan_cli.utils.errors import GanError, Interrupted
 
@@ -40,8 +42,8 @@ def grid_of(*words):
     """The grid and the settings of `gan train -m *words`."""
     args = arguments(words)
     composer = Composer(args)
-    asked = cells.settings(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweeper)
-    return cells.grid(args.overrides, asked, composer), asked
+    settings = sweep_settings(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweeper)
+    return build_grid(args.overrides, settings, composer), settings
 
 
 def mistake(capsys, *words):
@@ -54,15 +56,15 @@ def mistake(capsys, *words):
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_grids_of_the_paper(name):
-    grid, asked = grid_of(f"sweep={name}")
-    assert len(grid) == GRIDS[name] and asked.sample == "all"
-    every = {grid.cell(index)[0] for index in range(len(grid))}
+    grid, settings = grid_of(f"sweep={name}")
+    assert len(grid) == GRIDS[name] and settings.sample == "all"
+    every = {grid.trial(index)[0] for index in range(len(grid))}
     assert len(every) == GRIDS[name]
-    label, overrides = grid.cell(0)
+    label, overrides = grid.trial(0)
     experiment = name.replace("gan_mnist_grid", "gan_grid_mnist") if name.startswith("gan") else name[:-5]
     assert overrides[:3] == [f"experiment={experiment}", "model.generator.layers=2", "model.discriminator.layers=2"]
     assert label.startswith("nLayerG=2,nLayerD=2,sizeG=400,sizeD=128,dropoutD=true")
-    label, overrides = grid.cell(len(grid) - 1)
+    label, overrides = grid.trial(len(grid) - 1)
     if name == "gan_mnist_grid":
         assert label == "nLayerG=5,nLayerD=5,sizeG=3200,sizeD=1024,dropoutD=false,optimD=sgd,optimG=sgd,lr=0.0001"
     assert {"model.generator.size=3200", "model.discriminator.dropout=false"} <= set(overrides)
@@ -71,8 +73,8 @@ def test_the_grids_of_the_paper(name):
 def test_a_cell_of_the_gans_grid_is_what_its_name_says():
     grid, _ = grid_of("sweep=gan_mnist_grid")
     wanted = "dropoutD=true,optimD=sgd,optimG=adam,lr=0.01"
-    index = next(i for i in range(len(grid)) if grid.cell(i)[0].endswith(wanted))
-    cfg = composed(*grid.cell(index)[1])
+    index = next(i for i in range(len(grid)) if grid.trial(i)[0].endswith(wanted))
+    cfg = composed(*grid.trial(index)[1])
     check(cfg)
     built = build.optimizers(cfg, build.system(cfg))
     assert {name: type(one) for name, one in built.items()} == {
@@ -104,7 +106,7 @@ def test_a_network_may_have_an_optimiser_of_another_class():
 def test_the_command_line_takes_the_place_of_an_axis():
     grid, _ = grid_of("+sweep=ebgan_mnist_grid", "model.generator.size=100,200", "optimizer.lr=0.5", "seed=range(0,3)")
     assert len(grid) == 512 // 4 * 2 * 3
-    label, overrides = grid.cell(len(grid) - 1)
+    label, overrides = grid.trial(len(grid) - 1)
     assert "optimizer.lr=0.5" in overrides and "lr=0.001" not in label
     assert overrides[-2:] == ["model.generator.size=200", "seed=2"]
     assert "experiment=ebgan_pt_mnist" in grid_of("sweep=ebgan_mnist_grid", "experiment=ebgan_pt_mnist")[0].fixed
@@ -126,17 +128,17 @@ def test_draws_are_distinct_seeded_and_begin_with_the_shorter_ones():
     assert grid.subsample(24, seed=0) == short != grid.subsample(24, seed=1)
     assert sorted(grid.subsample(512, seed=3)) == grid.subsample("all", seed=3) == list(range(512))
     # by hand, the last axis fastest: 3*64 + 1*8 + 6
-    assert grid.cell(206) == ("a=3,b=1,c=6", ["a=3", "b=1", "c=6"])
+    assert grid.trial(206) == ("a=3,b=1,c=6", ["a=3", "b=1", "c=6"])
     with pytest.raises(GanError, match=r"sweep.sample=513: the grid has 512 trials"):
         grid.subsample(513, seed=0)
 
 
 def test_keys_of_one_name_move_together():
-    axis = cells._axis("both", {"a.x": [1, 2], "b.x": {"one": None, "two": {"y": [True, 1e-5]}}})
+    axis = _named_axis("both", {"a.x": [1, 2], "b.x": {"one": None, "two": {"y": [True, 1e-5]}}})
     assert [choice.overrides for choice in axis] == [("a.x=1", "b.x=null"), ("a.x=2", "b.x={y:[true,1e-05]}")]
     assert [choice.label for choice in axis] == ["both=1", "both=2"]
     with pytest.raises(GanError, match=r"sweep.grid.both: its keys need equally many values"):
-        cells._axis("both", {"a.x": [1, 2], "b.x": [1]})
+        _named_axis("both", {"a.x": [1, 2], "b.x": [1]})
 
 
 MISTAKES = {
@@ -165,18 +167,19 @@ def test_the_digest_knows_what_a_cell_learns_and_not_how_it_is_watched():
     cfg = composed(*TINY)
     same = ["trainer.log_every=7", "trainer.sample_every=9", "trainer.checkpoint_every=3", "trainer.device=cuda",
             "metric=[modes]", "trainer.evaluate_every=5", "extractor=random"]  # fmt: skip
-    assert digest(composed(*TINY, *same)) == digest(cfg) and len(digest(cfg)) == 16
+    assert settings_hash(composed(*TINY, *same)) == settings_hash(cfg) and len(settings_hash(cfg)) == 16
     OmegaConf.set_struct(cfg, False)
 
     def changed(*texts):
         return OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(texts)))
 
     others = ["seed=1", "optimizer.lr=0.1", "trainer.iterations=9", "loss.critic_steps=7", "trainer.batch_size=16"]
-    assert len({digest(cfg), *(digest(changed(other)) for other in others)}) == 6
+    assert len({settings_hash(cfg), *(settings_hash(changed(other)) for other in others)}) == 6
     one, two = changed("dataset.root=a"), changed("dataset.root=b")
-    assert digest(one) == digest(two) and digest(one, ["dataset.root"]) != digest(two, ["dataset.root"])
+    assert settings_hash(one) == settings_hash(two)
+    assert settings_hash(one, ["dataset.root"]) != settings_hash(two, ["dataset.root"])
     read = OmegaConf.create(OmegaConf.to_yaml(cfg, resolve=True))
-    assert digest(read) == digest(cfg)  # as config.yaml has it
+    assert settings_hash(read) == settings_hash(cfg)  # as config.yaml has it
 
 
 def member(folder, cfg, done, failure=None):
@@ -199,18 +202,18 @@ def test_cells_are_found_by_their_config_whatever_their_folders_are_called(tmp_p
     (tmp_path / "4-seed_4/checkpoints").mkdir(parents=True)  # killed before it began
     found = ExistingTrials(tmp_path, ["seed"])
     placed = {seed: found.place(seed, f"seed={seed}", [f"seed={seed}"], one, retry=False) for seed, one in ask.items()}
-    assert [cell.state for cell in placed.values()] == ["new", "done", "half", "failed", "new"]
-    names = [cell.folder.name for cell in placed.values()]
+    assert [trial.state for trial in placed.values()] == ["new", "done", "unfinished", "failed", "new"]
+    names = [trial.folder.name for trial in placed.values()]
     assert names == ["8-seed_0", "0-seed_0", "7-other", "2-seed_2", "4-seed_4"]  # 0-seed_0 is another cell's
     assert not (tmp_path / "4-seed_4/checkpoints").exists()
     again = ExistingTrials(tmp_path, ["seed"]).place(3, "seed=3", ["seed=3"], ask[3], retry=True)
-    assert again.state == "half" and again.folder.name == "2-seed_2"
+    assert again.state == "unfinished" and again.folder.name == "2-seed_2"
     longer = OmegaConf.merge(ask[1], {"trainer": {"iterations": 20}})
     assert found.place(1, "seed=1", [], longer, retry=False).state == "new"
 
 
 def test_a_cell_that_could_not_begin_is_known_by_its_overrides(tmp_path):
-    workers.note_failure(tmp_path / "1-x", 2, "no such folder", ["seed=1"])
+    trial_run.write_failure(tmp_path / "1-x", 2, "no such folder", ["seed=1"])
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=False).state == "failed"
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=True).state == "new"
     assert not (tmp_path / "1-x/failure.json").exists()
@@ -247,10 +250,10 @@ def test_slots_share_out_gpus_and_threads(monkeypatch, tmp_path):
     with WorkerPool(3) as three:
         for name in "abc":
             three.start(TrialJob(tmp_path / name, ()))
-        assert three.free == []
+        assert three.idle == []
     assert [environment["CUDA_VISIBLE_DEVICES"] for _, environment, _ in FakeProcess.made] == ["5", "GPU-7", "5"]
     assert {environment["OMP_NUM_THREADS"] for _, environment, _ in FakeProcess.made} == {"4"}
-    assert three.running == {} and three.free == [0, 1, 2]
+    assert three.running == {} and three.idle == [0, 1, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert WorkerPool(40).threads == 3
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -308,7 +311,7 @@ def test_a_signal_stops_all_cells_and_keeps_their_state(tmp_path):
     process.join(60)
     assert process.exitcode == 130
     output = (tmp_path / "output.txt").read_text()
-    assert "gan: sweep stopped; `gan resume s` goes on with it" in output and "s: 0 of 2 ok" in output
+    assert "gan: sweep stopped; `gan resume s` continues it" in output and "s: 0 of 2 ok" in output
     for run in runs:
         done = checkpoint.iteration(run / "checkpoints/last.pt")
         assert f"{run.name}  stopped after iteration {done} of 1000000" in output
@@ -340,7 +343,7 @@ def test_a_killed_process_is_recorded(tmp_path):
         one.start(job)
         waited(lambda: (job.folder / "provenance.json").exists())
         next(iter(one.running.values())).process.kill()
-        (ended,) = one.ended(60)
+        (ended,) = one.finished(60)
     assert (ended.status, ended.stopped) == (-signal.SIGKILL, False)
     note = json.loads((job.folder / "failure.json").read_text())
     assert (note["status"], note["error"]) == (-9, "killed by SIGKILL") and tuple(note["overrides"]) == job.overrides
@@ -392,12 +395,12 @@ def test_a_signal_to_the_whole_group_fails_no_cell(number, moment, tmp_path):
         children = Path(f"/proc/{gan.pid}/task/{gan.pid}/children")
         waited(lambda: any("forkserver" in Path(f"/proc/{child}/cmdline").read_text()
                            for child in children.read_text().split()))  # fmt: skip
-        waited(lambda: "side by side" in (tmp_path / "said.txt").read_text())
+        waited(lambda: "in parallel" in (tmp_path / "said.txt").read_text())
         time.sleep(0.5)
     os.killpg(gan.pid, number)
     assert gan.wait(100) == 128 + number
     output = (tmp_path / "said.txt").read_text()
-    assert "gan: sweep stopped; `gan resume s` goes on with it" in output and "Traceback" not in output
+    assert "gan: sweep stopped; `gan resume s` continues it" in output and "Traceback" not in output
     assert not list((tmp_path / "s").glob("*/failure.json")) and "failed" not in output
     if moment == "later":
         done = checkpoint.iteration(first / "checkpoints/last.pt")
@@ -414,7 +417,7 @@ def test_a_cell_that_somebody_stops_stops_the_sweep_and_goes_on(tmp_path):
     os.kill(int(child), signal.SIGTERM)
     process.join(60)
     output = (tmp_path / "output.txt").read_text()
-    assert process.exitcode == 143 and "0-seed_0: stopped (" in output and "`gan resume s` goes on" in output
+    assert process.exitcode == 143 and "0-seed_0: stopped (" in output and "`gan resume s` continues it" in output
     assert not (first / "failure.json").exists() and not (tmp_path / "s/1-seed_1").exists()
     status, output = sweeping.gan(["resume", "s"], tmp_path)
     assert status == 0 and "s: 2 of 2 ok" in output
@@ -429,7 +432,7 @@ def test_a_stopped_launcher_of_hydras_says_how_to_go_on(error, tmp_path, monkeyp
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep, "by_plugin", stop)
-    with pytest.raises(Interrupted, match=r"^sweep stopped; `gan resume s` goes on with it$") as caught:
+    with pytest.raises(Interrupted, match=r"^sweep stopped; `gan resume s` continues it$") as caught:
         sweep.run(arguments(["-m", *TINY, "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=s"]))
     assert caught.value.status == (130 if isinstance(error, KeyboardInterrupt) else 143)
 
@@ -443,7 +446,7 @@ def test_what_is_recorded_could_run_nothing(tmp_path, monkeypatch, capsys):
     said = json.loads((tmp_path / "sweep.json").read_text())
     assert said == {"overrides": ["seed=0,1", "sweep.sample=2", "+sweep=gan_mnist_grid"], "options": []}
     (tmp_path / "sweep.json").write_text(json.dumps({"overrides": [], "options": ["--config-dir=mine"]}))
-    assert "go on by `gan train -m --config-dir=mine" in mistake(capsys, "resume", ".")
+    assert "resume it with `gan train -m --config-dir=mine" in mistake(capsys, "resume", ".")
 
 
 def test_the_names_of_the_grids_are_listed(capsys):
@@ -453,6 +456,6 @@ def test_the_names_of_the_grids_are_listed(capsys):
 
 
 def test_settings_are_typed():
-    assert SweepSettings() == cells.settings(OmegaConf.load(conf_dir() / "hydra/sweeper/grid.yaml"))
+    assert SweepSettings() == sweep_settings(OmegaConf.load(conf_dir() / "hydra/sweeper/grid.yaml"))
     with pytest.raises(GanError, match=r"sweep.seed must be a whole number"):
-        cells.settings(OmegaConf.create({"_target_": "x", "seed": "now"}))
+        sweep_settings(OmegaConf.create({"_target_": "x", "seed": "now"}))

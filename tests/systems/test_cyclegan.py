@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.config.composer import Composer, arguments
-from gan_cli.config.schema import conf_dir
+from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Domains
 from gan_cli.losses.adversarial import LeastSquares
 from gan_cli.losses.objective import Objective

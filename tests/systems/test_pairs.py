@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.config.groups import description
-from gan_cli.config.schema import conf_dir
+from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Dataset
 from gan_cli.training import build
 from gan_cli.utils.errors import GanError

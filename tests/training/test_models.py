@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gan_cli.cli.main import main
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.config.schema import conf_dir
+from gan_cli.config.paths import conf_dir
 
 TINY = [
     "trainer.iterations=2",

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from gan_cli.config.schema import conf_dir
+from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
 from gan_cli.systems.base import System, Turn
