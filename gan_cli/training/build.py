@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gan_cli.data.base import Dataset
-from gan_cli.metrics.feature_cache import Store
+from gan_cli.metrics.feature_cache import FeatureCache
 from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
 from gan_cli.systems.base import System
@@ -100,7 +100,7 @@ def validator(cfg: DictConfig, system: System, data: Dataset) -> Validator | Non
         return None
     metrics = {str(name): part(node, f"metric.{name}") for name, node in cfg.metric.items()}
     extractor = part(cfg.extractor, "extractor")
-    built = Validator(metrics, extractor, settings.evaluate_count, settings.best_metric, Store())
+    built = Validator(metrics, extractor, settings.evaluate_count, settings.best_metric, FeatureCache())
     built.check(system, data)
     return built
 
