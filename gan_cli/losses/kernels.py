@@ -2,8 +2,9 @@
 al. 2018, arXiv 1801.01401).
 
 A kernel takes x (M, d) and y (N, d) to the matrix k(x_i, y_j) (M, N), in their precision. All can be differentiated
-twice, and no gradient is infinite where x_i = y_j. RBF and RationalQuadratic are returned less k(x, x), a constant that
-every discrepancy and the witness cancel: with it, those of codes close together would drown in its rounding error.
+twice, and no gradient is infinite where x_i = y_j. RBF and RationalQuadratic return k(x, y) - k(x, x): the constant
+k(x, x) cancels in every discrepancy and in the witness, and its rounding error would exceed the differences between
+codes that lie close together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +21,12 @@ Orders = Callable[[Tensor, range], list[Tensor]]
 
 
 def centered_squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|^2 (M, N) by one matrix product; what is below its rounding error is 0, without a gradient.
+    """|x_i - y_j|^2 (M, N) by one matrix product; values below its rounding error are 0, without a gradient.
 
-    Both are shifted by the mean of y first: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits.
+    Both are shifted by the mean of y first, with which |x|^2 + |y|^2 - 2xy loses fewer digits.
     """
-    centre = y.detach().mean(0)
-    x, y = x - centre, y - centre
+    center = y.detach().mean(0)
+    x, y = x - center, y - center
     squares = x.square().sum(1)[:, None] + y.square().sum(1)
     r2 = torch.addmm(squares, x, y.T, alpha=-2)
     return torch.where(r2 > torch.finfo(r2.dtype).eps * squares, r2, 0.0)
@@ -38,10 +39,11 @@ def root(t: Tensor) -> Tensor:
 
 
 class _Radial(torch.autograd.Function):
-    """Derivative n, elementwise, of a kernel that is a function of r2 alone: `orders` gives any range of derivatives.
+    """Derivative n, elementwise, of a kernel that is a function of r2 alone: `orders` computes a range of derivatives.
 
-    All orders have the same exponentials, so three are computed at once: the value, what the loss's gradient takes and
-    what a gradient penalty's does. `known` are the derivatives n, n + 1, ... that are there already.
+    All orders share the same exponentials, so three are computed at once: the value, the one that the loss's gradient
+    needs and the one that the gradient of a gradient penalty needs. `known` are the derivatives n, n + 1, ... that were
+    computed before.
     """
 
     @staticmethod
@@ -58,7 +60,7 @@ class _Radial(torch.autograd.Function):
 
 
 def _sums(scales: Iterable[tuple[Tensor, Tensor | float, Callable[[int], float]]], orders: range) -> list[Tensor]:
-    """Derivatives of a sum over scales, each of which has  c(n) (v + 1) q^n  for n > 0, and v for n = 0: (v, q, c)."""
+    """Derivatives of a sum over scales (v, q, c): a scale's are  c(n) (v + 1) q^n  for n > 0, and v for n = 0."""
     sums: list[Tensor] = []
     for v, q, c in scales:
         sums = sums or [torch.zeros_like(v) for _ in orders]
@@ -72,8 +74,11 @@ def _sums(scales: Iterable[tuple[Tensor, Tensor | float, Callable[[int], float]]
 
 @dataclass(frozen=True)
 class RBF:
-    """sum_s exp(-|x - y|^2 / (2 s^2)), less its value at x = y. sigmas: the bandwidths s; 1, 2, 4, 8, 16 in Li et al.
-    2017 (arXiv 1705.08584), 2, 5, 10, 20, 40, 80 in Binkowski et al."""
+    """sum_s exp(-|x - y|^2 / (2 s^2)), minus its value at x = y.
+
+    sigmas: the bandwidths s; 1, 2, 4, 8, 16 in Li et al. 2017 (arXiv 1705.08584), 2, 5, 10, 20, 40, 80 in Binkowski et
+    al.
+    """
 
     sigmas: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0)
 
@@ -84,7 +89,7 @@ class RBF:
         return _Radial.apply(centered_squared_distances(x, y), self.derivatives, 0)
 
     def derivatives(self, r2: Tensor, orders: range) -> list[Tensor]:
-        """By r2: sum_s (-1 / (2 s^2))^n exp(-r2 / (2 s^2)), less 1 each for n = 0."""
+        """By r2: sum_s (-1 / (2 s^2))^n exp(-r2 / (2 s^2)), minus 1 per scale for n = 0."""
         rates = [-0.5 / s**2 for s in self.sigmas]
         return _sums((((r2 * rate).expm1_(), rate, lambda n: 1.0) for rate in rates), orders)
 
@@ -103,7 +108,7 @@ class RationalQuadratic:
         return _Radial.apply(centered_squared_distances(x, y), self.derivatives, 0)
 
     def derivatives(self, r2: Tensor, orders: range) -> list[Tensor]:
-        """By r2: sum_a prod_{k<n} (-(a + k) / (2a)) (1 + r2 / (2a))^(-a - n), less 1 each for n = 0."""
+        """By r2: sum_a prod_{k<n} (-(a + k) / (2a)) (1 + r2 / (2a))^(-a - n), minus 1 per scale for n = 0."""
 
         def scale(a: float) -> tuple[Tensor, Tensor, Callable[[int], float]]:
             u = r2 * (0.5 / a)
@@ -158,19 +163,20 @@ def off_diagonal_mean(K: Tensor) -> Tensor:
 
 
 def biased_mmd2(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
-    """MMD_b^2 = mean K_XX + mean K_YY - 2 mean K_XY, diagonals included; never negative but for rounding."""
+    """MMD_b^2 = mean K_XX + mean K_YY - 2 mean K_XY, diagonals included; never negative up to rounding."""
     return kernel(x, x).mean() + kernel(y, y).mean() - 2 * kernel(x, y).mean()
 
 
 def unbiased_mmd2(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
-    """MMD_u^2: as MMD_b^2 without the diagonals of K_XX and K_YY; its mean is 0 for equal distributions, so it may be
-    negative. ValueError for a single sample."""
+    """MMD_u^2: MMD_b^2 without the diagonals of K_XX and K_YY. Its mean is 0 for equal distributions, so it may be
+    negative. ValueError for a single sample.
+    """
     within = off_diagonal_mean(kernel(x, x)) + off_diagonal_mean(kernel(y, y))
     return within - 2 * kernel(x, y).mean()
 
 
 def witness(kernel: Kernel, t: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """w(t) = mean_i k(t, x_i) - mean_j k(t, y_j), (T,): the function that tells the two samples apart best."""
+    """w(t) = mean_i k(t, x_i) - mean_j k(t, y_j), (T,): the function that separates the two samples best."""
     k = kernel(t, torch.cat([x, y]))
     return k[:, : len(x)].mean(1) - k[:, len(x) :].mean(1)
 

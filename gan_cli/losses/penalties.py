@@ -1,8 +1,8 @@
 """Penalties on a critic: (critic, real, fake) -> weighted scalar, added to the critic's loss.
 
-A penalty makes its own leaf tensors, so it works whether or not `real` and `fake` carry a graph, and keeps
-the graph of the gradient it takes (double backward). One that looks at the critic's layers names their types in
-`watches`, and finds their outputs for both batches in the critic's `activations` (gan_cli.losses.critic).
+A penalty creates its own leaf tensors, so it works whether or not `real` and `fake` have a graph, and keeps the graph
+of its gradient (double backward). A penalty on the critic's layers lists their types in `watches`; their outputs for
+both batches are the critic's `activations` (gan_cli.losses.critic).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,10 @@ Penalty = Callable[[Critic, Tensor, Tensor], Tensor]
 
 
 def input_gradient(critic: Critic, x: Tensor) -> Tensor:
-    """d critic(x_i) / d x_i, one row per sample, shape (N, values of a sample), differentiable in the
-    critic's weights.
+    """d critic(x_i) / d x_i, one row per sample, (N, values of a sample), differentiable in the critic's weights.
 
-    A critic that returns a map of scores is differentiated through the map's sum. The samples must not mix
-    inside the critic (no batch normalisation).
+    Of a critic that returns a map of scores, this is the gradient of the map's sum. The critic must not mix the samples
+    (no batch normalization).
     """
     x = x.detach().requires_grad_()
     with ConstantSlopes():
@@ -40,11 +39,10 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GradientPenalty:
-    """Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3 and Algorithm 1:  weight * E (||grad f(x^)||_2 -
-    target)^2.
+    """Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3 and Algorithm 1:  weight * E (||grad f(x^)||_2 - target)^2.
 
-    x^ = eps x + (1 - eps) G(z) with one eps ~ U[0, 1] per sample; the norm is over all values of a sample;
-    two-sided.
+    x^ = eps x + (1 - eps) G(z) with one eps ~ U[0, 1] per sample. The norm is over all values of a sample, and the
+    penalty two-sided.
     """
 
     weight: float = 10.0
@@ -76,7 +74,7 @@ class DRAGAN:
     """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
 
     As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
-    ~ U[0, 1) is one a sample and std is taken over all values of the batch. The paper's delta is N(0, c I).
+    ~ U[0, 1) is one number per sample, and std is over all values of the batch. The paper's delta is N(0, c I).
     """
 
     weight: float = 10.0
@@ -108,7 +106,7 @@ class SumPenalty:
 
     @property
     def watches(self) -> tuple[type[nn.Module], ...]:
-        """The types of the critic's layers that one of them looks at."""
+        """Types of the critic's layers that one of the parts uses."""
         return tuple({layer: None for part in self.parts for layer in getattr(part, "watches", ())})
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:

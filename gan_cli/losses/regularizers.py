@@ -1,4 +1,4 @@
-"""Terms of a generator's loss beside the adversarial one."""
+"""Terms of a generator's loss besides the adversarial one."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from torch.nn.functional import l1_loss
 
 
 def mode_seeking(i1: Tensor, i2: Tensor, z1: Tensor, z2: Tensor, eps: float = 1e-5) -> Tensor:
-    """Mao et al. 2019 (arXiv 1903.05628), to be minimised:  1 / (mean |i1 - i2| / mean |z1 - z2| + eps).
+    """Mao et al. 2019 (arXiv 1903.05628), to be minimized:  1 / (mean |i1 - i2| / mean |z1 - z2| + eps).
 
-    i1, i2: images (N, C, H, W) made from the noise z1, z2 (N, d) under the same conditions. The ratio is one of means
-    over the whole batch, as in the authors' code; with N = 1 it is the paper's of a pair. At most 1 / eps.
+    i1, i2: images (N, C, H, W) generated from the noise z1, z2 (N, d) under the same conditions. Both means are over
+    the whole batch, as in the authors' code; with N = 1 this is the paper's ratio of a pair. At most 1 / eps.
     """
     return 1 / ((i1 - i2).abs().mean() / (z1 - z2).abs().mean() + eps)
 
@@ -28,8 +28,8 @@ def feature_matching_l1(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequenc
 
     sum_k (1 / num_D) sum_i (4 / T) mean |D_k^(i)(s, x) - D_k^(i)(s, G(s))|
 
-    over the scales k and over D_k's T layers i before the scores, which each list ends with and which do not count. The
-    real side gives no gradient.
+    over the scales k and over the T layers i of D_k before its scores, which are the last entry of each list. The real
+    features have no gradient.
     """
     terms = [
         4 / (len(of_fake) - 1) * l1_loss(b, a.detach())

@@ -14,7 +14,7 @@ from gan_cli.utils.random import normal
 
 
 class ACGAN(ConditionalGAN):
-    """D maximises L_S + L_C and G maximises L_C - L_S (section 3), where L_S is the objective's and
+    """D maximizes L_S + L_C and G maximizes L_C - L_S (section 3), where L_S is the objective's and
 
         L_C = E log P(C = c | x) + E log P(C = c | G(z, c)).
 

@@ -14,7 +14,7 @@ from gan_cli.utils.random import normal
 
 
 class UnrolledGAN(GAN):
-    """G minimises f_K(theta_G, theta_D) = f(theta_G, theta_D^K), where theta_D^K is D after K further steps on the same
+    """G minimizes f_K(theta_G, theta_D) = f(theta_G, theta_D^K), where theta_D^K is D after K further steps on the same
     samples (eq. 6 to 10); the gradient flows through these steps. D itself is trained as usual; K = 0 is the GAN.
 
     unroll_steps: K. unroll_lr: learning rate eta of plain gradient steps, as in eq. 7. If None, the steps are those

@@ -1,4 +1,4 @@
-"""Autograd functions with derivatives of their own."""
+"""Autograd functions with custom derivatives."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,8 @@ class _Reverse(torch.autograd.Function):
 
 
 reverse: Callable[[Tensor], Tensor] = _Reverse.apply
-"""x -> x; the gradient that comes back changes its sign. What lies before it climbs where what lies behind descends."""
+"""Gradient reversal: the identity, whose backward pass changes the sign of the gradient. Parameters before it ascend on
+the loss that those after it descend on."""
 
 
 class _LogW(torch.autograd.Function):
@@ -47,7 +48,7 @@ log_w: Callable[[Tensor], Tensor] = _LogW.apply
 class _ConstantSlope(torch.autograd.Function):
     """Leaky ReLU whose slope is a constant for the second derivative, as it is everywhere except at 0.
 
-    torch's own returns a tensor of zeros there, which costs a second pass through a critic of linear layers and ReLUs.
+    For a critic of linear layers and ReLUs, torch's own returns a tensor of zeros, which costs a second backward pass.
     """
 
     @staticmethod
@@ -63,7 +64,7 @@ class _ConstantSlope(torch.autograd.Function):
 
 
 class ConstantSlopes(TorchFunctionMode):
-    """Inside this context, ReLU and leaky ReLU have a second derivative of zero without a second backward pass."""
+    """Context in which ReLU and leaky ReLU have a second derivative of zero without a second backward pass."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is relu:

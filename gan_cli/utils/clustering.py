@@ -10,25 +10,25 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kmeans(data: Tensor, k: int, seed: int, iterations: int = 100) -> Tensor:
-    """(N, d) -> centres (k, d) by Lloyd's iterations from k-means++ (Arthur & Vassilvitskii 2007).
+    """Cluster centers (k, d) of points (N, d), by Lloyd's iterations from k-means++ (Arthur & Vassilvitskii 2007).
 
-    An empty cluster moves to the point that is farthest from its centre.
+    The center of an empty cluster is moved to the point that is farthest from its center.
     """
     generator = torch.Generator().manual_seed(seed)
-    centres = data[torch.randint(len(data), (1,), generator=generator)]
-    square = squared_distances(data, centres)[:, 0]
+    centers = data[torch.randint(len(data), (1,), generator=generator)]
+    square = squared_distances(data, centers)[:, 0]
     for _ in range(k - 1):
         chosen = torch.multinomial(square + 1e-12, 1, generator=generator)
-        centres = torch.cat([centres, data[chosen]])
+        centers = torch.cat([centers, data[chosen]])
         square = torch.minimum(square, squared_distances(data, data[chosen])[:, 0])
-    before = None
+    previous: Tensor | None = None
     for _ in range(iterations):
-        square, label = squared_distances(data, centres).min(1)
-        if before is not None and torch.equal(label, before):
+        square, cluster = squared_distances(data, centers).min(1)
+        if previous is not None and torch.equal(cluster, previous):
             break
-        before = label
-        count = torch.bincount(label, minlength=k)
-        centres = torch.zeros_like(centres).index_add_(0, label, data) / count.clamp(min=1)[:, None]
+        previous = cluster
+        count = torch.bincount(cluster, minlength=k)
+        centers = torch.zeros_like(centers).index_add_(0, cluster, data) / count.clamp(min=1)[:, None]
         empty = (count == 0).nonzero()[:, 0]
-        centres[empty] = data[square.topk(len(empty)).indices]
-    return centres
+        centers[empty] = data[square.topk(len(empty)).indices]
+    return centers

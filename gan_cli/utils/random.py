@@ -1,9 +1,9 @@
-"""Random numbers of a game: noise, codes, interpolation weights.
+"""Random numbers of a model: noise, latent codes, interpolation weights.
 
-Every process draws the rows of the *global* batch from one seeded generator and keeps its own share, so that one
-process and several play the same game. The generators' states are part of a checkpoint, so a resumed run goes on
-with the same numbers. Layers that draw by themselves (dropout) use torch's default generator instead, which is
-seeded differently in each process.
+Every process draws the rows of the *global* batch from one seeded generator and uses its own share, so that training
+does not depend on the number of processes. The generators' states are part of a checkpoint, so a resumed run continues
+with the same numbers. Layers with random numbers of their own (dropout) use torch's default generator instead, which
+has another seed in each process.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ _rank, _world = 0, 1
 
 
 def seed(value: int, rank: int = 0, world: int = 1) -> None:
-    """Start all streams anew from `value`; this process keeps share `rank` of `world`."""
+    """Restart all streams from `value`; this process uses share `rank` of `world`."""
     global _seed, _rank, _world
     _seed, _rank, _world = value, rank, world
     _generators.clear()
@@ -59,14 +59,9 @@ def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
     return _rows(sampler, n, (), device)
 
 
-def generators(device: torch.device) -> list[torch.Generator]:
-    """The generator that was drawn from on `device`, if any."""
-    return [generator for place, generator in _generators.items() if place == device]
-
-
 @dataclass(frozen=True)
 class Normal:
-    """The prior N(0, 1) of a game's noise."""
+    """The prior N(0, 1) of a model's noise."""
 
     def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
         return normal(n, *shape, device=device)
@@ -74,7 +69,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """The prior U[low, high) of a game's noise."""
+    """The prior U[low, high) of a model's noise."""
 
     low: float = -1.0
     high: float = 1.0
@@ -89,7 +84,7 @@ def state_dict() -> dict[str, Tensor]:
 
 
 def load_state_dict(state: dict[str, Tensor]) -> None:
-    """Continue the streams of `state_dict`; devices that this machine lacks are passed over."""
+    """Continue the streams of `state_dict`; devices that this machine does not have are ignored."""
     _generators.clear()
     for name, value in state.items():
         device = torch.device(name)
@@ -100,7 +95,7 @@ def load_state_dict(state: dict[str, Tensor]) -> None:
 
 @contextmanager
 def fork(value: int) -> Iterator[None]:
-    """In the block every stream starts from `value` and this process draws whole batches; then all is as before."""
+    """Context in which every stream starts from `value` and this process draws whole batches; restored on exit."""
     global _seed, _rank, _world
     before = (_seed, _rank, _world, dict(_generators))
     seed(value)
