@@ -84,7 +84,7 @@ def test_hinge_inside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch)
     words = ["train", "--config-dir", "conf", "loss=hinge", "dataset=ring", "network=mlp_points", "hydra.run.dir=run"]
     assert main([*words, *TINY]) == 0
     assert terms("run") == {"d/adversarial", "g/adversarial"}
-    run_tests(FILES["tests/test_losses.py"], {"Hinge": names["Hinge"], "torch": torch, "tensor": tensor})
+    run_tests(FILES["tests/losses/test_adversarial.py"], {"Hinge": names["Hinge"], "torch": torch, "tensor": tensor})
 
 
 def test_tests_of_the_game(folder: Path) -> None:
