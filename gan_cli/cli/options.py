@@ -257,7 +257,7 @@ VERBS = {
         {
             "baseline": "step: a checkout of another implementation, or bare: a hand-written training loop",
             "repeats": "number of measurements of each variant, alternating",
-            "variants": "step: only these, such as ours,no_kernels,plain,peer,ours+malloc",
+            "variants": "step: only these, such as default,no_fast_paths,plain,baseline,default+malloc",
             "gradient_checks": "step: number of random initial weights with which the gradients are checked",
             "threads": "step: threads per variant; one per core if omitted",
             "versus": "start: another command, which is timed until it prints the text of ready_text=",

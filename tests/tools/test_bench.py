@@ -1,5 +1,7 @@
-"""`gan bench`: protocol, gradient rule, adapters of peers against small stand-ins, counted operations, tables."""
+"""`gan bench`: protocol, check of gradients, adapters of baselines against small stand-ins, operations, tables."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,10 +15,10 @@ from PIL import Image
 from torch import nn
 
 from gan_cli.cli.main import main
-from gan_cli.tools.bench import bench, data, flops, report, scaling, side, start, step
-from gan_cli.tools.bench.peer import Peer
-from gan_cli.tools.bench.peers import find
-from gan_cli.tools.bench.workload import Ours, Workload, error, gradients
+from gan_cli.tools.bench import bench, data, flops, report, scaling, startup, step, variant
+from gan_cli.tools.bench.baseline import Baseline
+from gan_cli.tools.bench.baselines import find
+from gan_cli.tools.bench.workload import OwnTrainer, Workload, error, gradients
 from gan_cli.utils.errors import GanError
 
 DCGAN = [
@@ -87,149 +89,164 @@ def _checkout(root: Path, name: str, text: str) -> Path:
     return root
 
 
-def job(words: list[str], peer: Path | None, **more: Any) -> dict[str, Any]:
-    return {"words": words, "peer": str(peer) if peer else None, "draws": 1, **more}
+def job(words: list[str], baseline: Path | str | None = None, **more: Any) -> variant.Job:
+    return variant.Job(words, str(baseline) if baseline else None, **more)
 
 
-def test_dcgan_adapter_plays_our_game(examples: Path) -> None:
-    """The same weights, images and noise: D's gradients are ours. Another slope of the LeakyReLU is another maths."""
-    found = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
-    assert set(found) == {"discriminator", "generator"} and 0 < found["generator"]["peer"] < 1e-5
-    assert 0 < found["discriminator"]["peer"] < 1e-5
+ALL = ["plain", "default", "baseline"]
+
+
+def test_dcgan_adapter_trains_the_same_model(examples: Path) -> None:
+    """With the same weights, images and noise, the gradients agree; with another slope of the LeakyReLU they do not."""
+    errors = variant.check(job(DCGAN, examples, check=ALL))
+    assert set(errors) == {"discriminator", "generator"} and 0 < errors["generator"]["baseline"] < 1e-5
+    assert 0 < errors["discriminator"]["baseline"] < 1e-5
     (examples / "dcgan/main.py").write_text(DCGAN_SCRIPT.replace("SLOPE", "0.3"))
-    other = side.check(job(DCGAN, examples, sides=["plain", "ours", "peer"]))
-    kept, broken = step._judge(["ours", "plain", "peer", "peer+malloc"], other)
-    assert kept == ["ours", "plain"] and len(broken) == 1 and "peer, whose gradient of " in broken[0]
+    other = variant.check(job(DCGAN, examples, check=ALL))
+    correct, problems = step._judge(["default", "plain", "baseline", "baseline+malloc"], other)
+    assert correct == ["default", "plain"] and len(problems) == 1 and "baseline: its gradient of " in problems[0]
 
 
-def test_wgan_gp_adapter_plays_our_game(tmp_path: Path) -> None:
-    """Ours takes the peer's networks; with the same noise and the same points between, two critic steps agree."""
+def test_wgan_gp_adapter_trains_the_same_model(tmp_path: Path) -> None:
+    """The workload gets the baseline's networks; with the same noise and interpolates, two critic steps agree."""
     root = _checkout(tmp_path / "gan", "implementations/wgan_gp/wgan_gp.py", WGAN_GP_SCRIPT)
-    found = side.check(job(MLP, root, sides=["plain", "ours", "peer"]))
-    assert 0 < found["discriminator"]["peer"] < 1e-5 and found["discriminator"]["ours"] < 1e-5
+    errors = variant.check(job(MLP, root, check=ALL))
+    assert 0 < errors["discriminator"]["baseline"] < 1e-5 and errors["discriminator"]["default"] < 1e-5
     workload = Workload(MLP)
-    peer = find(str(root), workload)()
+    baseline = find(str(root), workload)()
     generator = workload.system.generator
     assert isinstance(generator, nn.Module) and "model.0.weight" in generator.state_dict()
-    assert sorted(gradients(peer)) == ["discriminator/1", "discriminator/2", "generator/1"]
+    assert sorted(gradients(baseline)) == ["discriminator/1", "discriminator/2", "generator/1"]
 
 
-def test_bare_loop_plays_our_game() -> None:
-    found = side.check(job(DCGAN, None, sides=["plain", "ours"]) | {"peer": "bare", "sides": ["plain", "ours", "peer"]})
-    assert all(row["peer"] <= 3 * row["plain"] + 1e-7 for row in found.values()) and "generator" in found
+def test_bare_loop_trains_the_same_model() -> None:
+    errors = variant.check(job(DCGAN, "bare", check=ALL))
+    assert all(row["baseline"] <= 3 * row["plain"] + 1e-7 for row in errors.values()) and "generator" in errors
 
 
-def test_peers_play_on_batches_of_their_own_loaders(examples: Path, tmp_path: Path) -> None:
-    """An image folder with a class: each step takes another batch. The bare loop takes ours, in our order."""
+def test_baselines_train_on_batches_of_their_own_loaders(examples: Path, tmp_path: Path) -> None:
+    """An image folder with one class: each step takes another batch. The bare loop takes the workload's, in order."""
     Path(tmp_path, "faces/all").mkdir(parents=True)
     for number in range(8):
         Image.new("RGB", (12, 10), (30 * number, 0, 0)).save(tmp_path / f"faces/all/{number}.png")
     words = [*DCGAN, "dataset=image_folder", f"dataset.root={tmp_path / 'faces'}", "dataset.image_size=8"]
-    peer, workload = side.player({"words": words, "peer": str(examples), "side": "peer", "stream": True})
-    assert isinstance(peer, Peer) and peer.batches is not None
-    one, two, three = (next(peer.batches)[0] for _ in range(3))
-    reds = sorted(torch.cat([one, two])[:, 0, 0, 0].tolist())  # an epoch: every picture once
+    baseline, workload = variant.build(job(words, examples, variant="baseline", stream=True))
+    assert isinstance(baseline, Baseline) and baseline.batches is not None
+    one, two, three = (next(baseline.batches)[0] for _ in range(3))
+    reds = sorted(torch.cat([one, two])[:, 0, 0, 0].tolist())  # an epoch: every image once
     assert reds == pytest.approx([60 * n / 255 - 1 for n in range(8)], abs=0.01) and three.shape == (4, 3, 8, 8)
-    peer.step()
-    bare, workload = side.player({"words": DCGAN, "peer": "bare", "side": "peer", "stream": True})
-    assert isinstance(bare, Peer) and bare.batches is not None
+    baseline.step()
+    bare, workload = variant.build(job(DCGAN, "bare", variant="baseline", stream=True))
+    assert isinstance(bare, Baseline) and bare.batches is not None
     next(bare.batches)
     assert torch.equal(next(bare.batches)[0], workload.data.train_batch(0, 4, 4)[0])
     bare.step()
-    found = side.check({"words": words, "peer": str(examples), "draws": 1, "sides": ["plain", "peer"], "stream": True})
-    assert found["discriminator"]["peer"] < 1e-5  # on one batch all the same
-    fixed, _ = side.player({"words": DCGAN, "peer": str(examples), "side": "peer", "stream": False})
-    assert isinstance(fixed, Peer) and fixed.batches is None
+    errors = variant.check(job(words, examples, check=["plain", "baseline"], stream=True))
+    assert errors["discriminator"]["baseline"] < 1e-5  # on one batch all the same
+    fixed, _ = variant.build(job(DCGAN, examples, variant="baseline"))
+    assert isinstance(fixed, Baseline) and fixed.batches is None
+    with pytest.raises(GanError, match="needs baseline=PATH"):
+        variant.build(job(DCGAN, variant="baseline"))
 
 
 def test_start_of_another_command() -> None:
-    said = f"{sys.executable} -c \"import time; print('a'); time.sleep(.2); print('first done'); time.sleep(60)\""
-    found = start._other(said, "first")
-    assert 0.2 < found["first_iteration"] < 30 and found["peak_mb"] > 1
+    command = f"{sys.executable} -c \"import time; print('a'); time.sleep(.2); print('first done'); time.sleep(60)\""
+    times = startup._start_other(command, "first")
+    assert 0.2 < times["first_iteration"] < 30 and times["peak_mb"] > 1
     with pytest.raises(GanError, match="ended without 'second'; its last line: a"):
-        start._other(f"{sys.executable} -c \"print('a')\"", "second")
+        startup._start_other(f"{sys.executable} -c \"print('a')\"", "second")
     with pytest.raises(GanError, match="versus=/no/such"):
-        start._other("/no/such", "x")
+        startup._start_other("/no/such", "x")
     with pytest.raises(GanError, match="go together"):
-        start.measure([], Path(), rounds=1, against="x", until=None)
+        startup.measure([], Path(), repeats=1, versus="x", ready_text=None)
 
 
-def test_weights_do_not_move_and_the_errors_of_gradients_by_hand() -> None:
+def test_start_is_timed_in_order() -> None:
+    """A real process: the command line is loaded first, then the trainer, then an iteration is done."""
+    times = startup._start(DCGAN)
+    assert 0 < times["cli"] < times["trainer"] < times["first_iteration"] and times["peak_mb"] > 50
+    with pytest.raises(GanError, match="did not finish its first iteration; no model 'dcgam'"):
+        startup._start(["model=dcgam"])
+
+
+def test_weights_do_not_change_and_the_errors_of_gradients_by_hand() -> None:
     workload = Workload(DCGAN)
-    ours = Ours(workload)
-    before = {name: value.clone() for name, value in ours.trainer.system.named_parameters()}
-    found = gradients(ours)
-    assert sorted(found) == ["discriminator/1", "generator/1"]
-    assert all(torch.equal(value, before[name]) for name, value in ours.trainer.system.named_parameters())
-    assert all(float(g.norm()) > 0 for step_ in found.values() for g in step_)
-    ours.step()
-    moved = [name for name, v in ours.trainer.system.named_parameters() if not torch.equal(v, before[name])]
-    assert len(moved) == len(before)
+    training = OwnTrainer(workload)
+    before = {name: value.clone() for name, value in training.trainer.system.named_parameters()}
+    steps = gradients(training)
+    assert sorted(steps) == ["discriminator/1", "generator/1"]
+    assert all(torch.equal(value, before[name]) for name, value in training.trainer.system.named_parameters())
+    assert all(float(g.norm()) > 0 for step_ in steps.values() for g in step_)
+    training.step()
+    changed = [n for n, value in training.trainer.system.named_parameters() if not torch.equal(value, before[n])]
+    assert len(changed) == len(before)
     one = [torch.tensor([3.0, 0.0]), torch.tensor([4.0])]
     assert error([torch.tensor([3.0, 0.3]), torch.tensor([4.4])], one) == pytest.approx(0.1)  # .5 / 5
 
 
-def test_a_wrong_kernel_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_fast_path_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gradient that is 1 % off."""
 
-    def wrong(workload: nn.Module) -> nn.Module:
-        for parameter in workload.parameters():
+    def wrong(network: nn.Module) -> nn.Module:
+        for parameter in network.parameters():
             parameter.register_hook(lambda gradient: 1.01 * gradient)
-        return workload
+        return network
 
     monkeypatch.setattr("gan_cli.training.cpu_fast_paths.install", wrong)
-    found = side.check(job(DCGAN, None, sides=["ours", "plain"]))
-    assert found["discriminator"]["ours"] == pytest.approx(0.01, rel=0.01)
-    kept, broken = step._judge(["ours", "ours+malloc", "plain"], found)
-    assert kept == ["plain"] and "at most 3 times that" in broken[0]
+    errors = variant.check(job(DCGAN, check=["default", "plain"]))
+    assert errors["discriminator"]["default"] == pytest.approx(0.01, rel=0.01)
+    correct, problems = step._judge(["default", "default+malloc", "plain"], errors)
+    assert correct == ["plain"] and "at most 3 times" in problems[0]
 
 
-def test_rounds_alternate_and_turn_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The real protocol with children that count; ratios are of the rounds, not of the medians."""
+def test_variants_take_turns_in_reversed_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The real protocol with children that count; the ratio is the median of ratios, not the ratio of medians."""
     log: list[str] = []
-    seconds = {"ours": iter([0.5, 1.0, 2.0, 4.0]), "plain": iter([0.5, 3.0, 2.0, 4.0])}
+    seconds = {"default": iter([0.5, 1.0, 2.0, 4.0]), "plain": iter([0.5, 3.0, 2.0, 4.0])}
 
     class Counting:
-        def __init__(self, job: dict[str, Any], environment: dict[str, str] | None = None) -> None:
-            self.name = job["side"]
+        def __init__(self, job: variant.Job, environment: dict[str, str] | None = None) -> None:
+            self.job = job
 
         def __enter__(self) -> "Counting":
             return self
 
         def __exit__(self, *_: object) -> None: ...
 
-        def hear(self) -> dict[str, Any]:
-            return {"check": {"D": {"ours": 2e-3, "plain": 1e-3}}} if self.name == "check" else {}
+        def receive(self) -> dict[str, Any]:
+            return {"check": {"D": {"default": 2e-3, "plain": 1e-3}}} if self.job.check else {}
 
-        def step(self, repeats: int) -> float:
-            log.append(self.name)
-            return next(seconds[self.name])
+        def step(self, iterations: int) -> float:
+            log.append(self.job.variant)
+            return next(seconds[self.job.variant])
 
         def peak(self) -> float:
             return 100.0
 
     monkeypatch.setattr(step, "Child", Counting)
-    options: dict[str, Any] = {"peer": None, "rounds": 3, "chosen": ["ours", "plain"], "draws": 1, "threads": None}
-    step.measure(["model=dcgan"], tmp_path, **options)
-    assert log == ["ours", "plain", "ours", "plain", "plain", "ours", "ours", "plain"]
+    step.measure(
+        ["model=dcgan"], tmp_path, baseline=None, repeats=3, variants=["default", "plain"], gradient_checks=1,
+        threads=None,
+    )  # fmt: skip
+    assert log == ["default", "plain", "default", "plain", "plain", "default", "default", "plain"]
     records = [json.loads(line) for line in (tmp_path / "step.jsonl").read_text().splitlines()]
-    assert [r["side"] for r in records] == ["ours", "plain"]
+    assert [r["variant"] for r in records] == ["default", "plain"]
     assert records[0]["seconds"] == [1.0, 2.0, 4.0] and records[0]["noisy"] and records[0]["median"] == 2.0
     assert records[0]["ratio"] == 1.0  # of 3, 1 and 1
-    assert "| ours | 2 | 1 | 4 | 1 | 100 | 2 | noisy: not to be quoted |" in (tmp_path / "step.md").read_text()
+    assert "| default | 2 | 1 | 4 | 1 | 100 | 2 | noisy: do not quote |" in (tmp_path / "step.md").read_text()
 
 
 def test_children_answer(examples: Path) -> None:
-    """One real process: it plays the peer, is timed, and says its memory. A peer of another game is a mistake."""
-    base = {"peer": str(examples), "threads": 1, "stream": False}
-    with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
-        assert child.hear() == {"ready": True}
+    """One real process: it trains the baseline, is timed, and reports its memory. Another model is refused."""
+    request = job(DCGAN, examples, variant="baseline", threads=1)
+    with step.Child(request, step.MALLOC) as child:
+        assert child.receive() == {"ready": True}
         assert child.step(2) > 0 and child.peak() > 50
     child.process.wait()
-    with step.Child({**base, "words": DCGAN, "side": "peer"}, step.MALLOC) as child:
+    with step.Child(request, step.MALLOC) as child:
         assert os.getsid(child.process.pid) == child.process.pid  # Ctrl-C does not reach it
-    with pytest.raises(GanError, match="plays SharedFakesGAN, and this model is CycleGAN"):
-        side.player({**base, "words": ["model=cyclegan", "model.G.width=2", "model.F.width=2"], "side": "peer"})
+    with pytest.raises(GanError, match="trains SharedFakesGAN, and this model is CycleGAN"):
+        variant.build(job(["model=cyclegan", "model.G.width=2", "model.F.width=2"], examples, variant="baseline"))
 
 
 def test_operations_by_hand() -> None:
@@ -247,32 +264,32 @@ def test_operations_by_hand() -> None:
     assert dict(found) == {"matrix product": 2 * 4 * (forward + d_backward + g_backward)}
 
 
-def test_spread_and_table() -> None:
+def test_spread_and_ratio() -> None:
     assert report.spread([1.0, 1.2, 1.1]) == {"median": 1.1, "min": 1.0, "max": 1.2, "noisy": False}
     assert report.spread([1.0, 1.31])["noisy"]
     assert report.pairwise([2.0, 9.0, 4.0], [1.0, 3.0, 1.0]) == 3.0
-    assert report.table(["a", "b"], [["x", 1.23456], [None, 7]]) == "| a | b |\n| --- | --- |\n| x | 1.235 |\n|  | 7 |"
 
 
-def test_a_side_ends_quietly_when_nobody_listens() -> None:
+def test_a_process_ends_quietly_when_its_parent_is_gone() -> None:
     """As when the benchmark itself is killed."""
-    script = "from gan_cli.tools.bench import side; side.check = lambda job: {'much': 'x' * 10**6}; exit(side.main())"
+    script = "from gan_cli.tools.bench import variant as v; v.check = lambda job: {'much': 'x' * 10**6}; exit(v.main())"
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
     child.stdout.close()
-    child.stdin.write(b'{"side": "check", "threads": 1}\n')
+    child.stdin.write(b'{"words": [], "check": ["plain"], "threads": 1}\n')
     child.stdin.close()
     assert child.stderr.read() == b"" and child.wait() == 141
     child.stderr.close()
 
 
 def test_data_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(data, "MADE", 6)
+    monkeypatch.setattr(data, "GENERATED", 6)
     bench("data", ["dataset.image_size=16", "trainer.batch_size=2"], repeats=1, out=str(tmp_path / "out"))
     records = [json.loads(line) for line in (tmp_path / "out/data.jsonl").read_text().splitlines()]
-    assert [r["path"].partition(" ")[0].rstrip(",") for r in records] == ["PIL", "first", "mapped", "in", "in", "tar"]
+    words = [record["path"].partition(" ")[0].rstrip(",") for record in records]
+    assert words == ["PIL", "first", "memory-mapped", "in", "in", "tar"]
     assert all(r["images"] == 6 and r["rate"] > 0 for r in records)
     assert "images / s" in capsys.readouterr().out
 
@@ -288,40 +305,37 @@ def test_mistakes(tmp_path: Path) -> None:
         (["bench"], "needs what to measure"),
         (["bench", "stap"], "did you mean 'step'"),
         (["bench", "step", "repeats=0"], "repeats must be at least 1"),
-        (["bench", "step", "variants=peer,mine"], "no side 'mine'"),
-        (["bench", "step", "variants=foo"], "no_kernels+malloc, ours"),
+        (["bench", "step", "variants=baseline,mine"], "no variant 'mine'"),
+        (["bench", "step", "variants=foo"], "default, default+malloc"),
         (["bench", "scaling", "trainer.batch_size=3"], "cannot be divided among 2"),
     ):
-        done = _refused(words)
-        assert text in done, (words, done)
+        message = _refused(words)
+        assert text in message, (words, message)
     with pytest.raises(GanError, match="no such checkout"):
         find(str(tmp_path), Workload(DCGAN))
 
 
 def _refused(words: list[str]) -> str:
-    import contextlib
-    import io
-
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
         assert main(words) == 2
-    return said.getvalue()
+    return stderr.getvalue()
 
 
 def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strong and weak: the same batch and twice the batch. What averaging costs is a part of the whole."""
-    found = scaling._play([*DCGAN, "trainer.batch_size=2"], 2, 1)
-    assert len(found["seconds"]) == 1 and 0 < found["average"] < found["seconds"][0]
-    played: list[tuple[str, int]] = []
+    times = scaling._train([*DCGAN, "trainer.batch_size=2"], 2, 1)
+    assert len(times["seconds"]) == 1 and 0 < times["average"] < times["seconds"][0]
+    trained: list[tuple[str, int]] = []
 
-    def play(words: list[str], world: int, rounds: int) -> dict[str, Any]:
-        played.append((words[-1], world))
-        return {"seconds": [4.0 / world] * rounds, "average": 1.0}
+    def train(words: list[str], world: int, repeats: int) -> dict[str, Any]:
+        trained.append((words[-1], world))
+        return {"seconds": [4.0 / world] * repeats, "average": 1.0}
 
-    monkeypatch.setattr(scaling, "_play", play)
-    scaling.measure(DCGAN, tmp_path, rounds=2)
-    assert played == [("trainer.batch_size=4", 1), ("trainer.batch_size=4", 2), ("trainer.batch_size=8", 2)]
+    monkeypatch.setattr(scaling, "_train", train)
+    scaling.measure(DCGAN, tmp_path, repeats=2)
+    assert trained == [("trainer.batch_size=4", 1), ("trainer.batch_size=4", 2), ("trainer.batch_size=8", 2)]
     table = (tmp_path / "scaling.md").read_text()
-    assert "| 1 process | 4 | 4 | 1 | 1 | 12.5 |" in table  # s, images / s, against 1, % of averaging
+    assert "| 1 process | 4 | 4 | 1 | 1 | 12.5 |" in table  # s, images / s, relative to 1, % of averaging
     assert "| 2 processes, strong: the same batch | 4 | 2 | 2 | 2 | 25 |" in table
     assert "| 2 processes, weak: twice the batch | 8 | 2 | 4 | 4 | 25 |" in table

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gan_cli.tools.bench.workload import Ours, Workload, settings
+from gan_cli.tools.bench.workload import OwnTrainer, Workload, settings
 from gan_cli.training import build, cpu_fast_paths
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils.errors import GanError
@@ -58,10 +58,10 @@ def test_with_and_without_them_the_same_training() -> None:
     their gradient is zero but for rounding, of which Adam makes whole steps."""
     system = Workload(WORDS)
     sides = {
-        "exact": Ours(system, kernels=False, join=False, exact=True),
-        "fast, exact": Ours(system, exact=True),
-        "plain": Ours(system, kernels=False, join=False),
-        "fast": Ours(system),
+        "exact": OwnTrainer(system, fast_paths=False, together=False, exact=True),
+        "fast, exact": OwnTrainer(system, exact=True),
+        "plain": OwnTrainer(system, fast_paths=False, together=False),
+        "fast": OwnTrainer(system),
     }
     start = weights(sides["plain"].trainer)
     ends = {}

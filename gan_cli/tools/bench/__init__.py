@@ -1,4 +1,4 @@
-"""`gan bench`: what a step, the data, the start and several processes cost; see docs/SPEED.md for the protocol."""
+"""`gan bench`: speed of training steps, data loading, start-up and several processes; see docs/SPEED.md."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def bench(
     ready_text: str | None = None,
     out: str = "outputs/bench",
 ) -> None:
-    """Measure `kind` for the game that the overrides `words` describe; the report goes to the terminal and to `out`.
+    """Measure `kind` for the model that the overrides `words` describe; print the table and write it to folder `out`.
 
-    GanError for a kind or a side that does not exist.
+    GanError for a kind or a variant that does not exist.
     """
     if kind not in KINDS:
         raise GanError(f"gan bench measures {', '.join(KINDS)}, not '{kind}'{suggest(kind, KINDS)}")
@@ -36,26 +36,30 @@ def bench(
             raise GanError(f"{key} must be at least 1, not {value}")
     folder = Path(out)
     writable(folder, f"out={out}")
+    # Imported here, because torch is needed for the work itself but not for the messages above.
     if kind == "step":
         from gan_cli.tools.bench import step
 
-        step.measure(words, folder, peer=baseline, rounds=repeats, chosen=variants, draws=gradient_checks, threads=threads)
+        step.measure(
+            words, folder, baseline=baseline, repeats=repeats, variants=variants, gradient_checks=gradient_checks,
+            threads=threads,
+        )  # fmt: skip
     elif kind == "data":
         from gan_cli.tools.bench import data
 
         if root is not None and not Path(root).is_dir():
-            raise GanError(f"root={root}: no such folder; name a folder of images, or leave it out")
+            raise GanError(f"root={root}: no such folder; name a folder of images, or omit root= for generated ones")
         with reading("bench data" if root is None else f"root={root}"):
-            data.measure(words, folder, rounds=repeats, root=root)
+            data.measure(words, folder, repeats=repeats, root=root)
     elif kind == "start":
-        from gan_cli.tools.bench import start
+        from gan_cli.tools.bench import startup
 
-        start.measure(words, folder, rounds=repeats, against=versus, until=ready_text)
+        startup.measure(words, folder, repeats=repeats, versus=versus, ready_text=ready_text)
     elif kind == "flops":
         from gan_cli.tools.bench import flops
 
-        flops.measure(words, folder, rounds=repeats)
+        flops.measure(words, folder, repeats=repeats)
     else:
         from gan_cli.tools.bench import scaling
 
-        scaling.measure(words, folder, rounds=repeats)
+        scaling.measure(words, folder, repeats=repeats)

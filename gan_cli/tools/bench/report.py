@@ -9,24 +9,45 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-NOISY = 1.3  # largest / smallest time of a row that can be quoted
+from gan_cli.utils.tables import markdown
+
+NOISY = 1.3  # largest / smallest time above which a row is marked
 
 
-def spread(seconds: Sequence[float]) -> dict[str, Any]:
-    """median, min and max of the raw times, and whether they lie too far apart to be quoted."""
+class Spread(TypedDict):
+    """Statistics of repeated measurements. noisy: they differ too much to be quoted."""
+
+    median: float
+    min: float
+    max: float
+    noisy: bool
+
+
+def spread(seconds: Sequence[float]) -> Spread:
+    """Median, minimum and maximum of the raw times."""
     low, high = min(seconds), max(seconds)
     return {"median": statistics.median(seconds), "min": low, "max": high, "noisy": high > NOISY * low}
 
 
+def numbers(times: Spread) -> list[float]:
+    """Median, minimum and maximum, as columns of a table."""
+    return [times["median"], times["min"], times["max"]]
+
+
+def note(times: Spread) -> str | None:
+    """The mark of a row whose times differ too much."""
+    return "noisy: do not quote" if times["noisy"] else None
+
+
 def pairwise(reference: Sequence[float], seconds: Sequence[float]) -> float:
-    """The median of reference / ours over the rounds: how many times faster."""
+    """How many times faster than the reference: the median over the repeats of reference / seconds."""
     return statistics.median(r / s for r, s in zip(reference, seconds, strict=True))
 
 
 def facts() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """The machine and the versions that the measurements depend on."""
     import torch
 
     from gan_cli import __version__
@@ -50,27 +71,22 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; numbers with four digits."""
-    lines = [columns, ["---"] * len(columns), *([_cell(value) for value in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def write(folder: Path, kind: str, title: str, text: str, records: Sequence[Mapping[str, Any]]) -> None:
+def write(
+    folder: Path,
+    kind: str,
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    records: Sequence[Mapping[str, Any]],
+) -> None:
     """Append the records to KIND.jsonl and the table to KIND.md in `folder`, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     shared = {"kind": kind, "title": title, **facts()}
     with open(folder / f"{kind}.jsonl", "a") as file:
         file.writelines(json.dumps({**shared, **record}) + "\n" for record in records)
     load, torch = " ".join(map(str, shared["load"])), shared["versions"]["torch"]
-    about = f"{shared['time']}, {shared['device']}, {shared['cores']} cores, torch {torch}, load {load}"
-    page = f"## {title}\n{about}\n\n{text}\n"
+    machine = f"{shared['time']}, {shared['device']}, {shared['cores']} cores, torch {torch}, load {load}"
+    page = f"## {title}\n{machine}\n\n{markdown(columns, rows)}"
     with open(folder / f"{kind}.md", "a") as file:
         file.write(page + "\n")
     print(page, end="", flush=True)

@@ -1,4 +1,4 @@
-"""A game that `gan bench` plays: built from overrides, on one batch, in one of several ways."""
+"""The training that `gan bench` measures: built from overrides, on a fixed batch, with or without optimizations."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from gan_cli.training.trainer import Trainer, to_device
 from gan_cli.utils.errors import GanError
 
 
-class Player(Protocol):
-    """Somebody's training: one `step` is an iteration. networks: by our names."""
+class Training(Protocol):
+    """A training, this package's or another code's. networks: under the names that this package gives them."""
 
     networks: dict[str, nn.Module]
     optimizers: list[Optimizer]
 
-    def step(self) -> None: ...
+    def step(self) -> None:
+        """One iteration."""
 
 
-class Fixed(Dataset):
-    """One batch of `data`, again and again: a step without its data."""
+class FixedBatch(Dataset):
+    """The same batch again and again, so that a step is measured without its data."""
 
     def __init__(self, data: Dataset, batch: Batch) -> None:
         self.batch, self.batch_type = batch, data.batch_type  # type: ignore[misc]
@@ -50,7 +51,7 @@ class Fixed(Dataset):
 
 
 def settings(words: Sequence[str]) -> DictConfig:
-    """The configuration of `gan train WORDS`, checked."""
+    """The checked configuration of `gan train WORDS`."""
     cfg = without_hydra(Composer(arguments(list(words))).compose(list(words)))
     schema.check(cfg, schema.command_line_modules(words))
     schema.complete(cfg)
@@ -58,7 +59,7 @@ def settings(words: Sequence[str]) -> DictConfig:
 
 
 class Workload:
-    """What the overrides describe, before anybody plays it: `system` with its initial weights, and one `batch`."""
+    """What the overrides describe before any training: `system` with its initial weights, `data` and one `batch`."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.cfg = settings(words)
@@ -72,70 +73,77 @@ class Workload:
         self.batch = to_device(self.data.train_batch(self.cfg.seed, 0, count), self.device)
 
 
-class Ours:
-    """Our trainer, without an average of the weights, which the peers do not keep.
+class OwnTrainer:
+    """This package's trainer, without an average of the weights, which other codes do not have.
 
-    kernels: the CPU kernels; join: passes of one network joined; exact: in float64; stream: on batches from the data
-    set instead of one and the same.
+    fast_paths: CPU fast paths. together: several batches in one forward pass of a network. exact: in float64. stream:
+    on batches from the data set instead of the same batch each time.
     """
 
     def __init__(
-        self, workload: Workload, *, kernels: bool = True, join: bool = True, exact: bool = False, stream: bool = False
+        self,
+        workload: Workload,
+        *,
+        fast_paths: bool = True,
+        together: bool = True,
+        exact: bool = False,
+        stream: bool = False,
     ) -> None:
         cfg, system, batch = copy.deepcopy(workload.cfg), copy.deepcopy(workload.system), workload.batch
-        cfg.trainer.cpu_fast_paths = cfg.trainer.cpu_fast_paths and kernels
+        cfg.trainer.cpu_fast_paths = cfg.trainer.cpu_fast_paths and fast_paths
         cfg.trainer.ema_decay = 0.0
         if exact:
-            batch = type(batch)(*map(_double, batch))
-        data = workload.data if stream else Fixed(workload.data, batch)
+            batch = type(batch)(*map(_double, batch))  # type: ignore[arg-type]
+        data = workload.data if stream else FixedBatch(workload.data, batch)
         self.trainer: Trainer = build.trainer(cfg, system, data)
         if exact:
+            # Noise is float32 whatever the networks are, so that their inputs are converted too.
             for network in system.children():
                 network.double().register_forward_pre_hook(lambda _, inputs: tuple(map(_double, inputs)))
         self.networks, self.optimizers = dict(system.named_children()), list(self.trainer.optimizers.values())
-        self.join, self.device = join, workload.device
+        self.together, self.device = together, workload.device
 
     def step(self) -> None:
-        passes: AbstractContextManager[None] = nullcontext() if self.join else critic.separately()
+        passes: AbstractContextManager[None] = nullcontext() if self.together else critic.separately()
         with passes:
             self.trainer.iterate()
-        if self.device.type == "cpu":  # as `gan train` does; on a GPU only when it logs
+        if self.device.type == "cpu":  # `gan train` checks each iteration on a CPU, and only logged ones on a GPU
             self.trainer.check_finite()
 
 
-def _double(value: Any) -> Any:
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+def _double(value: Tensor | None) -> Tensor | None:
+    return value.double() if value is not None and value.is_floating_point() else value
 
 
-def gradients(player: Player) -> dict[str, list[Tensor]]:
-    """NETWORK/STEP, counted from 1 -> the gradients that its optimiser gets in one iteration, in float64.
+def gradients(training: Training) -> dict[str, list[Tensor]]:
+    """The gradients that the optimizers use in one iteration, in float64, by NETWORK/STEP with steps counted from 1.
 
-    No weight is moved by an optimiser that is new.
+    The optimizers must be new: their first step then leaves all weights as they are.
     """
-    found: dict[str, list[Tensor]] = {}
-    names = {id(p): name for name, network in player.networks.items() for p in network.parameters()}
-    counts = dict.fromkeys(player.networks, 0)
+    result: dict[str, list[Tensor]] = {}
+    names = {id(p): name for name, network in training.networks.items() for p in network.parameters()}
+    counts = dict.fromkeys(training.networks, 0)
 
-    def note(optimizer: Optimizer, *_: Any) -> None:
-        mine: dict[str, list[Tensor]] = {}
+    def record(optimizer: Optimizer, *_: Any) -> None:
+        by_network: dict[str, list[Tensor]] = {}
         for parameter in (p for group in optimizer.param_groups for p in group["params"]):
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            mine.setdefault(names[id(parameter)], []).append(gradient.double())
-            parameter.grad = torch.zeros_like(parameter)  # Adam, from the start, does not move by it
-        for name, values in mine.items():
+            by_network.setdefault(names[id(parameter)], []).append(gradient.double())
+            parameter.grad = torch.zeros_like(parameter)  # a new Adam does not change a weight for a gradient of 0
+        for name, values in by_network.items():
             counts[name] += 1
-            found[f"{name}/{counts[name]}"] = [value.clone() for value in values]
+            result[f"{name}/{counts[name]}"] = [value.clone() for value in values]
 
-    hooks = [optimizer.register_step_pre_hook(note) for optimizer in player.optimizers]
-    player.step()
+    hooks = [optimizer.register_step_pre_hook(record) for optimizer in training.optimizers]
+    training.step()
     for hook in hooks:
         hook.remove()
-    return found
+    return result
 
 
-def error(got: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
-    """|got - exact| / |exact| of a network's whole gradient."""
-    if [g.shape for g in got] != [e.shape for e in exact]:
-        raise GanError("the networks of the peer have other shapes")
-    squares = sum(float((g - e).square().sum()) for g, e in zip(got, exact))
+def error(gradient: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+    """|gradient - exact| / |exact| over all parameters of a network. GanError if the shapes differ."""
+    if [g.shape for g in gradient] != [e.shape for e in exact]:
+        raise GanError("the networks of the baseline have other shapes")
+    squares = sum(float((g - e).square().sum()) for g, e in zip(gradient, exact))
     return (squares / max(sum(float(e.square().sum()) for e in exact), 1e-300)) ** 0.5
