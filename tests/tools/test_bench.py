@@ -18,6 +18,7 @@ from gan_cli.cli.main import main
 from gan_cli.tools.bench import bench, data, flops, report, scaling, startup, step, variant
 from gan_cli.tools.bench.baseline import Baseline
 from gan_cli.tools.bench.baselines import find
+from gan_cli.tools.bench.pytorch_cyclegan import CycleGANBaseline
 from gan_cli.tools.bench.workload import OwnTrainer, Workload, error, gradients
 from gan_cli.utils.errors import GanError
 
@@ -76,6 +77,24 @@ def compute_gradient_penalty(D, real, fake):
     return ((slope.view(len(x), -1).norm(2, dim=1) - 1) ** 2).mean()
 """
 
+CYCLEGAN_SCRIPT = """
+from gan_cli.networks.patchgan import Discriminator
+from gan_cli.networks.resnet import ResNetGenerator
+
+class CycleGANModel:
+    def __init__(self, options):
+        self.options, self.optimizers, self.inputs = options, [], []
+        blocks = int(options.netG.removeprefix("resnet_").removesuffix("blocks"))
+        self.netG_A, self.netG_B = (ResNetGenerator(16, 3, width=options.ngf, blocks=blocks) for _ in "AB")
+        self.netD_A, self.netD_B = (Discriminator(16, 3, options.ndf, options.n_layers_D) for _ in "AB")
+
+    def set_input(self, inputs):
+        self.inputs.append(inputs)
+
+    def optimize_parameters(self):
+        self.inputs.append("optimized")
+"""
+
 
 @pytest.fixture
 def examples(tmp_path: Path) -> Path:
@@ -117,6 +136,28 @@ def test_wgan_gp_adapter_trains_the_same_model(tmp_path: Path) -> None:
     generator = workload.system.generator
     assert isinstance(generator, nn.Module) and "model.0.weight" in generator.state_dict()
     assert sorted(gradients(baseline)) == ["discriminator/1", "discriminator/2", "generator/1"]
+
+
+def test_cyclegan_adapter_builds_the_same_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its G_A is G and its D_A is D_Y; options, weights and inputs are those of the workload."""
+    words = ["model=cyclegan", "dataset.image_size=16", "trainer.device=cpu", "model.lambda_identity=0.5"]
+    words += [f"model.{name}.width=2" for name in ("G", "F", "D_X", "D_Y")] + ["model.G.blocks=2", "model.F.blocks=2"]
+    words += ["model.D_X.n_layers=1", "model.D_Y.n_layers=1"]
+    root = _checkout(tmp_path / "cyclegan", "models/cycle_gan_model.py", CYCLEGAN_SCRIPT)
+    for module in ("models", "models.cycle_gan_model"):
+        monkeypatch.setitem(sys.modules, module, None)  # restored, that is removed, after the test
+        del sys.modules[module]
+    baseline, workload = variant.build(job(words, root, variant="baseline"))
+    assert isinstance(baseline, CycleGANBaseline)
+    for name, network in {"G": "netG_A", "F": "netG_B", "D_Y": "netD_A", "D_X": "netD_B"}.items():
+        theirs, weights = getattr(baseline.model, network), workload.system.get_submodule(name).parameters()
+        assert all(torch.equal(a, b) for a, b in zip(theirs.parameters(), weights, strict=True))
+    options = baseline.model.options
+    assert (options.pool_size, options.lambda_A, options.lambda_B, options.lambda_identity) == (50, 10, 10, 0.5)
+    baseline.step()
+    inputs, step_ = baseline.model.inputs
+    assert torch.equal(inputs["A"], workload.batch[0]) and torch.equal(inputs["B"], workload.batch[1])
+    assert step_ == "optimized"
 
 
 def test_bare_loop_trains_the_same_model() -> None:
