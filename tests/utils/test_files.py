@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,17 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # whose block ended last
+
+
+def test_replacing_never_writes_through_a_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if somebody guesses the temporary name, and puts a link to a file of the user there."""
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=0))
+    (tmp_path / f".file.{uuid.UUID(int=0).hex}{files.PART}").symlink_to(precious)
+    with pytest.raises(FileExistsError), files.replacing(tmp_path / "file") as temporary:
+        temporary.write_text("overwritten")
+    assert precious.read_text() == "precious"
 
 
 def test_replacing_respects_the_umask_and_syncs_file_and_folder(
