@@ -1,3 +1,1 @@
-"""Networks: plain modules that know nothing of the game they play in. A discriminator returns raw scores
-(logits).
-"""
+"""Networks: plain modules that know nothing of losses and training. A discriminator returns raw scores (logits)."""

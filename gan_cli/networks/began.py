@@ -1,5 +1,6 @@
-"""The networks of BEGAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717): pairs of 3x3 convolutions with ELU, a
-linear code, and a generator built like the decoder, as in carpedm20/BEGAN-tensorflow, models.py.
+"""The networks of BEGAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717; carpedm20/BEGAN-tensorflow, models.py).
+
+Pairs of 3x3 convolutions with ELU, a linear code, and a generator of the same structure as the decoder.
 """
 
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from gan_cli.networks.ebgan import AutoEncoder
 
 
 def levels(image_size: int) -> int:
-    """64 = 8 * 2^3 pixels -> 4 levels. ValueError unless image_size is 8 * 2^k, k >= 1."""
+    """Return the number of resolutions: 4 for 64 = 8 * 2^3 pixels. ValueError unless image_size is 8 * 2^k, k >= 1."""
     for k in range(1, 8):
         if image_size == 8 * 2**k:
             return k + 1
@@ -16,12 +17,15 @@ def levels(image_size: int) -> int:
 
 
 def _pair(inputs: int, outputs: int) -> list[nn.Module]:
+    """Two 3x3 convolutions with ELU."""
     return [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.ELU(), nn.Conv2d(outputs, outputs, 3, 1, 1), nn.ELU()]
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image, unbounded: a linear layer to 8x8 maps, `width` channels throughout, two convolutions
-    a level and nearest-neighbour doublings between them.
+    """Generator: z (N, latent_dim) -> image, unbounded.
+
+    A linear layer to 8x8 maps of `width` channels, and two convolutions at each resolution; between resolutions the
+    maps are doubled by nearest neighbors.
     """
 
     def __init__(self, image_size: int, channels: int, latent_dim: int = 64, width: int = 64) -> None:
@@ -37,10 +41,11 @@ class Generator(nn.Module):
 
 
 class BEGANAutoEncoder(AutoEncoder):
-    """image -> score (N,), minus L(x) = mean |D(x) - x| over all values of an image.
+    """Autoencoder as the discriminator: image -> scores (N,), -L(x) with L(x) = mean |D(x) - x| over all values.
 
-    Enc: a convolution to `width` channels, then two a level, of width, 2 width, 3 width, ... channels, and one of
-    stride 2 between levels; a linear layer to the code of code_dim. Dec: `Generator`'s layers on the code.
+    The encoder has a convolution to `width` channels, then two at each resolution with width, 2 width, 3 width, ...
+    channels and one of stride 2 between resolutions, and a linear layer to the code of `code_dim`. The decoder has the
+    layers of `Generator`.
     """
 
     def __init__(self, image_size: int, channels: int, code_dim: int = 64, width: int = 64) -> None:
@@ -55,5 +60,5 @@ class BEGANAutoEncoder(AutoEncoder):
         self.decode = Generator(image_size, channels, code_dim, width)
 
     def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:
-        """(N,), 0 or more."""
+        """Return the mean absolute error of each image, (N,)."""
         return (reconstruction - x).abs().flatten(1).mean(1)

@@ -1,4 +1,4 @@
-"""The classifying critic of CLS-GAN (Qi 2017, arXiv 1701.06264; clsgan.lua)."""
+"""The critic of CLS-GAN, which is a classifier (Qi 2017, arXiv 1701.06264; clsgan.lua)."""
 
 from torch import Tensor, nn
 
@@ -7,10 +7,10 @@ from gan_cli.networks.sizes import doublings
 
 
 class Discriminator(nn.Module):
-    """image, y (N,) int64 -> scores (N,):  log softmax_y(a(x)), so that the loss L(x, y) = -score is a cross-entropy.
+    """Critic: image, y (N,) int64 -> scores (N,), log softmax_y(a(x)), so that L(x, y) = -score is a cross-entropy.
 
-    As clsgan.lua at 32 pixels: each 4x4 convolution of stride 2 is followed by a 3x3 one of as many channels; batch
-    normalisation after all but the first; leaky ReLU; no biases; weights N(0, .02).
+    As in clsgan.lua at 32 pixels, each 4x4 convolution of stride 2 is followed by a 3x3 one with as many channels.
+    Batch normalization after all but the first, leaky ReLU, no biases, weights N(0, .02).
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 64) -> None:
@@ -23,7 +23,7 @@ class Discriminator(nn.Module):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
             layers += [nn.Conv2d(wide, wide, 3, 1, 1, bias=False), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
             narrow = wide
-        del layers[1]  # none after the first layer
+        del layers[1]  # no batch normalization after the first layer
         self.layers = nn.Sequential(*layers, nn.Conv2d(narrow, num_classes, start, bias=False), nn.Flatten())
         normal_(self)
 

@@ -1,6 +1,5 @@
-"""Networks that see a label y: (N,) int64, 0 <= y < num_classes."""
+"""Networks of conditional GANs, whose input includes a label y: (N,) int64, 0 <= y < num_classes."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,12 +10,12 @@ from gan_cli.networks import dcgan
 from gan_cli.networks.init import normal_, uniform_
 from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.noise import NoiseDropout
-from gan_cli.networks.norm import normalise_weights_
-from gan_cli.networks.output import bounded
+from gan_cli.networks.norm import normalize_weights_
+from gan_cli.networks.output import image_layers
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim), y (N,) -> image: a DCGAN generator of [z, one-hot y]; its arguments are those of dcgan."""
+    """DCGAN generator of [z, one-hot y]: z (N, latent_dim), y (N,) -> image. Arguments: as for dcgan.Generator."""
 
     def __init__(
         self,
@@ -40,9 +39,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image, y (N,) -> scores (N,): a DCGAN discriminator of the image with one constant plane per class
-    beside it.
-    """
+    """DCGAN discriminator of the image with one constant channel per class: image, y (N,) -> scores (N,)."""
 
     def __init__(
         self,
@@ -63,12 +60,13 @@ class Discriminator(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """image, y (N,) -> scores (N,): a DCGAN discriminator whose last hidden layer is of the label too, one shift per
-    class and channel before its LeakyReLU, as x and y meet in the last maxout layer of Mirza & Osindero 2014.
+    """DCGAN discriminator with the label in its last hidden layer: image, y (N,) -> scores (N,).
 
-    Differs from label planes beside the image: those are biases of dcgan.torch's first layer, which has none. With a
-    bias there, of a label or not, D tells MNIST's background of exactly -1 from G's, and wins within fifty updates.
-    The shifts begin as N(0, 1), as large as the normalised features that they are added to.
+    The label adds a shift per class and channel before the last LeakyReLU, as x and y are joined in the last maxout
+    layer of Mirza & Osindero 2014. Constant label channels beside the image would act as biases of the first layer,
+    which has none in dcgan.torch. With biases there, of labels or not, D distinguishes the background of MNIST, which
+    is exactly -1, from G's, and wins within fifty updates. The shifts start as N(0, 1), as large as the normalized
+    features that they are added to.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch") -> None:
@@ -79,7 +77,7 @@ class JointDiscriminator(nn.Module):
         self.from_x, self.from_y = nn.Sequential(*from_x), nn.Linear(num_classes, last.in_channels, bias=False)
         self.score = nn.Sequential(relu, last)
         normal_(self.from_y, 1.0)
-        normalise_weights_(self.from_y, norm)
+        normalize_weights_(self.from_y, norm)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         y_hot = one_hot(y, self.num_classes).to(x.dtype)
@@ -87,12 +85,12 @@ class JointDiscriminator(nn.Module):
 
 
 class MLPGenerator(nn.Module):
-    """The MNIST generator of Mirza & Osindero 2014, section 4.1: z -> 200 and y -> 1000 ReLU in parallel -> 1200 ReLU
-    -> image.
+    """MNIST generator of Mirza & Osindero 2014, section 4.1: z (N, latent_dim), y (N,) -> image.
 
-    Dropout of probability .5 on the hidden units; the paper does not say whether z and y are dropped too, nor what
-    becomes of it when samples are drawn. Here it stays: trained with it, G leaves z unused, and without it all digits
-    of a class are alike. Weights U(-.05, .05) as in the 2014 code, for the paper gives none.
+    z -> 200 ReLU and y -> 1000 ReLU in parallel, then 1200 ReLU and the image. Dropout with probability .5 on the
+    hidden units; the paper does not say whether z and y are dropped too, nor whether dropout acts in sampling. Here it
+    does: trained with dropout, G ignores z, and without dropout all digits of a class would be equal. Weights
+    U(-.05, .05) as in the 2014 code; the paper gives none.
     """
 
     def __init__(
@@ -104,13 +102,11 @@ class MLPGenerator(nn.Module):
         latent_dim: int = 100,
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
         self.num_classes = num_classes
         self.from_z, self.from_y = nn.Linear(latent_dim, 200), nn.Linear(num_classes, 1000)
         self.joint = nn.Sequential(
             nn.ReLU(), NoiseDropout(0.5), nn.Linear(200 + 1000, 1200),
-            nn.ReLU(), NoiseDropout(0.5), nn.Linear(1200, math.prod(shape)),
-            nn.Unflatten(1, shape), bounded(value_range),
+            nn.ReLU(), NoiseDropout(0.5), *image_layers(1200, image_size, channels, value_range),
         )  # fmt: skip
         uniform_(self, 0.05)
 
@@ -120,9 +116,10 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Section 4.1: x -> maxout 240 x 5, y -> maxout 50 x 5, both -> maxout 240 x 4 -> scores (N,).
+    """MNIST discriminator of Mirza & Osindero 2014, section 4.1: image, y (N,) -> scores (N,).
 
-    Dropout of probability .5 on the hidden units; weights U(-.005, .005) as in the 2014 code.
+    x -> maxout 240 x 5 and y -> maxout 50 x 5 in parallel, then maxout 240 x 4. Dropout with probability .5 on the
+    hidden units; weights U(-.005, .005) as in the 2014 code.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int) -> None:

@@ -1,15 +1,15 @@
-"""Batch normalisation whose scale and shift depend on the class."""
+"""Batch normalization whose scale and shift depend on the class."""
 
 from torch import Tensor, nn
 
 
 class ConditionalBatchNorm2d(nn.Module):
-    """x (N, channels, H, W), y (N,) int64 -> gamma_y (x - mean) / std + beta_y (Dumoulin et al. 2017, arXiv 1610.07629,
-    eq. 5, with the moments of the batch).
+    """Conditional batch normalization: x (N, channels, H, W), y (N,) int64 -> gamma_y (x - mean) / std + beta_y.
 
-    One row of gamma and of beta per class, 1 and 0 at first, as WGAN-GP's code for labelled CIFAR-10
-    (cond_batchnorm.py). Differs: that code normalises by the batch in evaluation too; here by running moments, which
-    all classes share, so that a sample does not depend on its neighbours.
+    Dumoulin et al. 2017, arXiv 1610.07629, eq. 5, with the moments of the batch. One row of gamma and of beta per
+    class, 1 and 0 at first, as in the WGAN-GP code for labeled CIFAR-10 (cond_batchnorm.py). Differs: that code
+    normalizes by the batch in evaluation too; here running moments are used, which all classes share, so that a sample
+    does not depend on the other samples of its batch.
     """
 
     def __init__(self, channels: int, num_classes: int) -> None:

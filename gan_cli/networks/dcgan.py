@@ -1,8 +1,7 @@
-"""DCGAN (Radford, Metz, Chintala 2016, arXiv 1511.06434), as in the authors' dcgan.torch, at any 4*2^k or
-7*2^k pixels.
+"""The networks of DCGAN (Radford, Metz, Chintala 2016, arXiv 1511.06434; dcgan.torch), at 4*2^k or 7*2^k pixels.
 
-At 64 pixels and width 64 the layers are exactly those of dcgan.torch main.lua; at other sizes the number of
-doublings changes, and 28 = 7*2*2 starts from 7 x 7 pixels. The WGAN networks are these too.
+At 64 pixels and width 64 the layers are those of main.lua of dcgan.torch. At other sizes the number of doublings
+differs, and 28 = 7*2*2 pixels start from 7 x 7. The networks of WGAN are the same.
 """
 
 import itertools
@@ -11,16 +10,16 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
-from gan_cli.networks.norm import LAYERLESS, norm_layer, normalise_weights_
+from gan_cli.networks.norm import LAYERLESS, norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
+    """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
 
-    width: channels of the last hidden layer (ngf); each layer before has twice as many. norm: see norm_layer.
-    torch_defaults: torch's initial weights, and biases in all convolutions, as MSGAN's code trains.
+    width: channels of the last hidden layer (ngf); each layer before it has twice as many. norm: see norm_layer.
+    torch_defaults: initial weights of torch, and biases in all convolutions, as in MSGAN's code.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class Generator(nn.Module):
         super().__init__()
         start, k = doublings(image_size)
         widths = [width * 2**i for i in reversed(range(k))]
-        bias = torch_defaults or norm in LAYERLESS
+        bias = torch_defaults or norm in LAYERLESS  # batch normalization has a bias of its own
         layers: list[nn.Module] = [nn.ConvTranspose2d(latent_dim, widths[0], start, bias=bias)]
         for wide, narrow in itertools.pairwise(widths):
             layers += [norm_layer(norm, wide), nn.ReLU()]
@@ -46,15 +45,16 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         if not torch_defaults:
             normal_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z[:, :, None, None])
 
 
 class Discriminator(nn.Module):
-    """image (N, channels, image_size, image_size) -> scores (N,). width: channels of the first layer (ndf).
-    torch_defaults: as the generator's.
+    """Discriminator: image (N, channels, image_size, image_size) -> scores (N,).
+
+    width: channels of the first layer (ndf); each later layer has twice as many. norm, torch_defaults: see Generator.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=torch_defaults))
         if not torch_defaults:
             normal_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()

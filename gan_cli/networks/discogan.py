@@ -1,6 +1,6 @@
-"""The networks of DiscoGAN (Kim et al. 2017, arXiv 1703.05192; the authors' model.py), at 64 pixels there.
+"""The networks of DiscoGAN (Kim et al. 2017, arXiv 1703.05192; the authors' model.py has them for 64 pixels).
 
-Weights are torch's defaults, as in the code.
+Initial weights are torch's, as in that code.
 """
 
 import itertools
@@ -16,26 +16,24 @@ from gan_cli.networks.sizes import doublings
 BOTTLENECK = 100  # channels of the 1 x 1 map between the extra layers
 
 
-class Judged(NamedTuple):
-    """What a discriminator says of a batch: scores (N,), and its hidden activations for feature matching, each
-    (N, ...), the first ones near the image."""
+class DiscriminatorOutput(NamedTuple):
+    """Output of a discriminator: scores (N,), and hidden activations (N, ...) for feature matching, in layer order."""
 
     score: Tensor
     features: tuple[Tensor, ...]
 
 
 def _channels(width: int, depth: int) -> list[int]:
-    """Of the maps, from the largest to the smallest: width, 2, 4, 8, 8 ... width."""
+    """Channels of the maps, from the largest to the smallest map: 1, 2, 4, 8, 8, ... times width."""
     return [width * min(2**i, 8) for i in range(depth)]
 
 
 class DiscoGANGenerator(nn.Module):
-    """image (N, channels, S, S) -> image of the same shape in `value_range` (the paper's: [0, 1]); S = 4 * 2^k or
-    7 * 2^k.
+    """Translator: image (N, channels, S, S) -> image of the same shape in `value_range`; S = 4 * 2^k or 7 * 2^k.
 
-    k convolutions 4x4 of stride 2 and k transposed ones, no biases, batch normalisation but in the first and last
-    layer. extra_layers: to a map of 1 x 1 with 100 channels and back in between (the code's angle_pairing). ValueError
-    for another size.
+    k convolutions 4x4 of stride 2 and k transposed ones without biases; batch normalization in all layers except the
+    first and the last. The paper's value range is [0, 1]. extra_layers: layers in the middle, to a map of 1 x 1 with
+    100 channels and back, as in angle_pairing of the code. Raises ValueError for another size.
     """
 
     def __init__(
@@ -67,11 +65,11 @@ class DiscoGANGenerator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> Judged: scores (N,), and the activations of the hidden layers from number `matched_from` on: at 64
-    pixels those of layers 2, 3 and 4, or of 3 and 4 in angle_pairing.py.
+    """Discriminator: image -> scores (N,), and the activations of the hidden layers from number `matched_from` on.
 
-    As the first half of the translator, then one convolution to a score. ValueError for another size, or one with no
-    hidden layer but the first (8, 14), or a number that no hidden layer has.
+    At 64 pixels these are layers 2, 3 and 4, or 3 and 4 in angle_pairing.py. The layers are those of the first half of
+    the generator, followed by a convolution to a score. Raises ValueError for another size, for 8 and 14 pixels, which
+    leave no hidden layer to match, and for a number that no hidden layer has.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, matched_from: int = 2) -> None:
@@ -91,17 +89,16 @@ class Discriminator(nn.Module):
         self.last = nn.Conv2d(wide[-1], 1, start, bias=False)
         self.matched_from = matched_from
 
-    def forward(self, x: Tensor) -> Judged:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         features = []
         for layer in self.hidden:
             x = layer(x)
             features.append(x)
-        return Judged(self.last(x).flatten(), tuple(features[self.matched_from - 1 :]))
+        return DiscriminatorOutput(self.last(x).flatten(), tuple(features[self.matched_from - 1 :]))
 
 
-class PointTranslator(nn.Module):
-    """point (N, channels, 1, 1) -> point: the generator of the toy experiment, three linear layers with ReLU
-    between them (section 3.1)."""
+class PointGenerator(nn.Module):
+    """Translator of points (N, channels, 1, 1): three linear layers with ReLU between them (section 3.1)."""
 
     def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128)) -> None:
         super().__init__()
@@ -115,8 +112,10 @@ class PointTranslator(nn.Module):
 
 
 class PointDiscriminator(nn.Module):
-    """point (N, channels, 1, 1) -> Judged: the discriminator of the toy experiment, five linear layers with
-    ReLU between them (section 3.1); the features are those of layers 2, 3 and 4."""
+    """Discriminator of points (N, channels, 1, 1): five linear layers with ReLU between them (section 3.1).
+
+    The features are the activations of layers 2, 3 and 4.
+    """
 
     def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128, 128, 128)) -> None:
         super().__init__()
@@ -124,10 +123,10 @@ class PointDiscriminator(nn.Module):
         self.hidden = nn.ModuleList([nn.Sequential(*layers[i : i + 2]) for i in range(0, len(layers), 2)])
         self.last = nn.Linear(widths[-1], 1)
 
-    def forward(self, x: Tensor) -> Judged:
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
         x = x.flatten(1)
         features = []
         for layer in self.hidden:
             x = layer(x)
             features.append(x)
-        return Judged(self.last(x).flatten(), tuple(features[1:]))
+        return DiscriminatorOutput(self.last(x).flatten(), tuple(features[1:]))

@@ -1,15 +1,15 @@
-"""The MNIST networks of DRAGAN's notebook (Kodali et al. 2017, DRAGAN.ipynb): one hidden layer of 128 ReLU each."""
+"""The MNIST networks of DRAGAN's notebook (Kodali et al. 2017; DRAGAN.ipynb): one hidden layer of 128 ReLU each."""
 
 import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from gan_cli.networks.output import bounded
+from gan_cli.networks.output import image_layers
 
 
 def init_(network: nn.Module) -> None:
-    """Weights N(0, sqrt(2 / fan_in)), biases 0."""
+    """Set weights N(0, sqrt(2 / fan_in)) and biases 0."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2 / layer.in_features))
@@ -17,7 +17,7 @@ def init_(network: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image in `value_range`: latent_dim - width - pixels."""
+    """Generator: z (N, latent_dim) -> image in `value_range`."""
 
     def __init__(
         self,
@@ -28,11 +28,9 @@ class Generator(nn.Module):
         width: int = 128,
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim, width), nn.ReLU(), nn.Linear(width, math.prod(shape)),
-            nn.Unflatten(1, shape), bounded(value_range),
-        )  # fmt: skip
+            nn.Linear(latent_dim, width), nn.ReLU(), *image_layers(width, image_size, channels, value_range)
+        )
         init_(self)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -40,7 +38,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,): pixels - width - 1."""
+    """Discriminator: image -> scores (N,)."""
 
     def __init__(self, image_size: int, channels: int, width: int = 128) -> None:
         super().__init__()

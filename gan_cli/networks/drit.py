@@ -1,7 +1,8 @@
-"""The networks of DRIT (Lee et al. 2018, arXiv 1808.00948; the authors' code), for two domains "x" and "y".
+"""The networks of DRIT (Lee et al. 2018, arXiv 1808.00948; the authors' code) for two domains "x" and "y".
 
-Convolutions pad by reflection and their weights start from N(0, .02). Leaky ReLUs of encoders of content and of critics
-have slope .01. No critic normalises: the authors' code means to and does not.
+Convolutions pad by reflection, and their initial weights are N(0, .02). The leaky ReLUs of the content encoders and of
+the discriminators have slope .01. The discriminators have no normalization: the authors' code has an option for it
+that has no effect.
 """
 
 import itertools
@@ -11,35 +12,37 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.multiscale import MultiScale
-from gan_cli.networks.norm import norm_layer, normalise_weights_
+from gan_cli.networks.norm import norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
-from gan_cli.networks.resnet import Block
+from gan_cli.networks.resnet import ResidualBlock
 from gan_cli.networks.sizes import multiple
-from gan_cli.networks.unet_noise import spread
+from gan_cli.networks.unet_noise import as_planes
 
 
-def initialise_(network: nn.Module) -> None:
+def init_(network: nn.Module) -> None:
+    """Set the weights of convolutions to N(0, .02); biases and linear layers keep torch's initial values."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)
 
 
 def conv(before: int, after: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """A convolution with padding by reflection."""
     return nn.Conv2d(before, after, kernel, stride, padding, padding_mode="reflect")
 
 
-class Noise(nn.Module):
-    """x + N(0, I) in training mode; x in evaluation mode."""
+class GaussianNoise(nn.Module):
+    """Noise layer: x + N(0, I) in training mode, x in evaluation mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.randn_like(x) if self.training else x
 
 
-class Content(nn.Module):
-    """E^c: image (N, channels, H, W), domain -> content (N, 4 width, H/4, W/4), noisy in training mode.
+class ContentEncoder(nn.Module):
+    """Content encoder E^c: image (N, channels, H, W), domain -> content (N, 4 width, H/4, W/4), noisy in training mode.
 
-    c7s1-64, d128, d256, 3 residual blocks for each domain, then one that both share (share false: one of their own).
-    H and W are multiples of 4, 8 or more, else ValueError.
+    c7s1-64, d128, d256 and 3 residual blocks per domain, then one that both domains share, or with share=False a fourth
+    one per domain. H and W are multiples of 4 from 8 on; ValueError otherwise.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, share: bool = True) -> None:
@@ -50,12 +53,12 @@ class Content(nn.Module):
                 conv(channels, width, 7, 1, 3), nn.LeakyReLU(),
                 conv(width, 2 * width, 3, 2, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
                 conv(2 * width, 4 * width, 3, 2, 1), nn.InstanceNorm2d(4 * width), nn.ReLU(),
-                *[Block(4 * width) for _ in range(3 if share else 4)],
+                *[ResidualBlock(4 * width) for _ in range(3 if share else 4)],
             )
             for domain in "xy"
         })  # fmt: skip
-        self.shared = nn.Sequential(*[Block(4 * width)] * share, Noise())
-        initialise_(self)
+        self.shared = nn.Sequential(*[ResidualBlock(4 * width)] * share, GaussianNoise())
+        init_(self)
 
     def forward(self, image: Tensor, domain: str) -> Tensor:
         for size in image.shape[2:]:
@@ -63,9 +66,10 @@ class Content(nn.Module):
         return self.shared(self.private[domain](image))
 
 
-class Bend(nn.Module):
-    """Pre-activation residual block that halves the picture: lrelu, conv3, lrelu, conv3, mean of 2 x 2; beside it mean
-    of 2 x 2, 1 x 1. Slope .2.
+class DownsamplingBlock(nn.Module):
+    """Pre-activation residual block that halves the size: twice leaky ReLU .2 and a 3 x 3 convolution, mean pooling.
+
+    The shortcut is mean pooling of 2 x 2 and a 1 x 1 convolution.
     """
 
     def __init__(self, before: int, after: int) -> None:
@@ -80,10 +84,10 @@ class Bend(nn.Module):
         return self.layers(x) + self.shortcut(x)
 
 
-class VariationalAttribute(nn.Module):
-    """E^a of the concatenating generator: image, domain -> mean and log variance of the attribute, (N, latent_dim).
+class VariationalAttributeEncoder(nn.Module):
+    """Attribute encoder E^a of ConcatenatingGenerator: image, domain -> mean and log variance, (N, latent_dim) each.
 
-    ValueError below 16 pixels.
+    Raises ValueError below 16 pixels.
     """
 
     def __init__(self, image_size: int, channels: int, latent_dim: int = 8, width: int = 64) -> None:
@@ -92,21 +96,22 @@ class VariationalAttribute(nn.Module):
         self.trunk, self.mean, self.log_variance = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for domain in "xy":
             self.trunk[domain] = nn.Sequential(
-                conv(channels, width, 4, 2, 1), *[Bend(k * width, (k + 1) * width) for k in (1, 2, 3)],
+                conv(channels, width, 4, 2, 1), *[DownsamplingBlock(k * width, (k + 1) * width) for k in (1, 2, 3)],
                 nn.LeakyReLU(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
             )  # fmt: skip
             self.mean[domain] = nn.Linear(4 * width, latent_dim)
             self.log_variance[domain] = nn.Linear(4 * width, latent_dim)
-        initialise_(self)
+        init_(self)
 
     def forward(self, image: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         features = self.trunk[domain](image)
         return self.mean[domain](features), self.log_variance[domain](features)
 
 
-class DeterministicAttribute(nn.Module):
-    """E^a of the feature-wise transforming generator: image, domain -> the attribute (N, latent_dim), and None for a
-    variance that it lacks. ValueError below 16 pixels.
+class DeterministicAttributeEncoder(nn.Module):
+    """Attribute encoder E^a of FeatureWiseGenerator: image, domain -> attribute (N, latent_dim), and None.
+
+    None stands for the variance, which this encoder does not predict. Raises ValueError below 16 pixels.
     """
 
     def __init__(self, image_size: int, channels: int, latent_dim: int = 8, width: int = 64) -> None:
@@ -120,22 +125,24 @@ class DeterministicAttribute(nn.Module):
                 layers += [conv(before, after, 4, 2, 1), nn.ReLU()]
             layers += [nn.AdaptiveAvgPool2d(1), conv(4 * width, latent_dim, 1), nn.Flatten()]
             self.private[domain] = nn.Sequential(*layers)
-        initialise_(self)
+        init_(self)
 
     def forward(self, image: Tensor, domain: str) -> tuple[Tensor, None]:
         return self.private[domain](image), None
 
 
 def _double(before: int, after: int) -> nn.Sequential:
-    """Transposed convolution of kernel 3 and stride 2, layer normalisation, ReLU."""
+    """Transposed 3 x 3 convolution of stride 2, layer normalization, ReLU."""
     deconv = nn.ConvTranspose2d(before, after, 3, 2, 1, output_padding=1)
     return nn.Sequential(deconv, norm_layer("layer", after), nn.ReLU())
 
 
-class Concatenating(nn.Module):
-    """G for changes of colour and texture: content (N, 4 width, h, w), attribute (N, latent_dim), domain -> image
-    (N, channels, 4 h, 4 w) in `value_range`. Before each part the attribute is put beside the features; the first
-    residual block, which sees none, is shared.
+class ConcatenatingGenerator(nn.Module):
+    """Generator G for changes of color and texture, which concatenates the attribute with the features.
+
+    content (N, 4 width, h, w), attribute (N, latent_dim), domain -> image (N, channels, 4 h, 4 w) in `value_range`. The
+    first residual block is shared by the domains and sees no attribute; the attribute is concatenated before each of
+    the other parts.
     """
 
     def __init__(
@@ -145,25 +152,26 @@ class Concatenating(nn.Module):
         a = 4 * width + latent_dim
         b = (a + latent_dim) // 2
         c = (b + latent_dim) // 2
-        self.shared = Block(4 * width)
+        self.shared = ResidualBlock(4 * width)
         self.private = nn.ModuleDict({
             domain: nn.ModuleList([
-                nn.Sequential(*[Block(a) for _ in range(3)]), _double(a + latent_dim, b), _double(b + latent_dim, c),
+                nn.Sequential(*[ResidualBlock(a) for _ in range(3)]),
+                _double(a + latent_dim, b), _double(b + latent_dim, c),
                 nn.Sequential(nn.ConvTranspose2d(c + latent_dim, channels, 1), bounded(value_range)),
             ])
             for domain in "xy"
         })  # fmt: skip
-        initialise_(self)
+        init_(self)
 
     def forward(self, content: Tensor, attribute: Tensor, domain: str) -> Tensor:
         x = self.shared(content)
         for part in self.private[domain]:  # type: ignore[attr-defined]
-            x = part(torch.cat([x, spread(attribute, x)], dim=1))
+            x = part(torch.cat([x, as_planes(attribute, x)], dim=1))
         return x
 
 
 class FeatureWiseBlock(nn.Module):
-    """x + two convolutions, each normalised and then mixed with a code (N, d) by two 1 x 1 convolutions."""
+    """Residual block whose two convolutions are each followed by a mix with a code (N, d): two 1 x 1 convolutions."""
 
     def __init__(self, channels: int, code: int) -> None:
         super().__init__()
@@ -179,13 +187,14 @@ class FeatureWiseBlock(nn.Module):
         y = x
         for convolve, mix in zip(self.convs, self.mixes):
             y = convolve(y)
-            y = mix(torch.cat([y, spread(code, y)], dim=1))
+            y = mix(torch.cat([y, as_planes(code, y)], dim=1))
         return x + y
 
 
-class FeatureWise(nn.Module):
-    """G for changes of shape, with the same arguments: the attribute becomes, by a small MLP, a code for each of four
-    residual blocks. Nothing is shared.
+class FeatureWiseGenerator(nn.Module):
+    """Generator G for changes of shape: an MLP turns the attribute into a code for each of four residual blocks.
+
+    Inputs and outputs are those of ConcatenatingGenerator; the domains share nothing.
     """
 
     def __init__(
@@ -203,7 +212,7 @@ class FeatureWise(nn.Module):
                 _double(wide, 2 * width), _double(2 * width, width),
                 nn.ConvTranspose2d(width, channels, 1), bounded(value_range),
             )  # fmt: skip
-        initialise_(self)
+        init_(self)
 
     def forward(self, content: Tensor, attribute: Tensor, domain: str) -> Tensor:
         x = content
@@ -213,19 +222,19 @@ class FeatureWise(nn.Module):
         return self.last[domain](x)
 
 
-class Critics(MultiScale):
-    """D of one domain: image -> score map at `scales` sizes; each n_layers convolutions of stride 2 from `width`
-    channels, twice as many each time, and a 1 x 1.
+class Discriminator(MultiScale):
+    """Discriminator D of one domain: image -> a score map at each of `scales` sizes.
 
-    norm: none, or spectral. The code's single-scale critic (dis_scale 1) is scales=1, n_layers=6, kernel=3.
-    ValueError where the image is too small for the last scale.
+    Each scale has n_layers convolutions of stride 2, the first with `width` channels and each later one with twice as
+    many, and a 1 x 1 convolution. norm: none or spectral. The single-scale discriminator of the code (dis_scale 1) is
+    scales=1, n_layers=6, kernel=3. Raises ValueError if the image is too small for the last scale.
     """
 
     def __init__(
         self, image_size: int, channels: int, width: int = 64, scales: int = 3, n_layers: int = 4, kernel: int = 4,
         norm: str = "none",
     ) -> None:  # fmt: skip
-        _least(image_size, 2 ** (n_layers + scales - 1), f"a critic of {scales} scales and {n_layers} layers")
+        _least(image_size, 2 ** (n_layers + scales - 1), f"a discriminator of {scales} scales and {n_layers} layers")
         widths = [channels] + [width * 2**k for k in range(n_layers)]
         super().__init__(
             nn.Sequential(
@@ -238,13 +247,15 @@ class Critics(MultiScale):
             )
             for _ in range(scales)
         )
-        initialise_(self)
-        normalise_weights_(self, norm)
+        init_(self)
+        normalize_weights_(self, norm)
 
 
-class ContentCritic(nn.Module):
-    """D^c: content (N, 4 width, h, w) -> scores (N, 1, ...): up to three 7 x 7 convolutions of stride 2, as long as
-    they leave 4 pixels, one of 4 x 4, one of 1 x 1. At 216 pixels 54 -> 25 -> 11 -> 4 -> 1, as in the authors' code.
+class ContentDiscriminator(nn.Module):
+    """Content discriminator D^c: content (N, 4 width, h, w) -> scores (N, 1, ...).
+
+    Up to three 7 x 7 convolutions of stride 2, as long as they leave 4 pixels, then one of 4 x 4 and one of 1 x 1. At
+    216 pixels the sizes are 54 -> 25 -> 11 -> 4 -> 1, as in the authors' code.
     """
 
     def __init__(self, image_size: int, width: int = 64) -> None:
@@ -255,12 +266,13 @@ class ContentCritic(nn.Module):
             layers += [conv(wide, wide, 7, 2, 1), nn.LeakyReLU()]
             size = (size - 5) // 2 + 1
         self.layers = nn.Sequential(*layers, conv(wide, wide, 4), nn.LeakyReLU(), conv(wide, 1, 1))
-        initialise_(self)
+        init_(self)
 
     def forward(self, content: Tensor) -> Tensor:
         return self.layers(content)
 
 
 def _least(image_size: int, least: int, what: str) -> None:
+    """ValueError if the image is smaller than `least` pixels."""
     if image_size < least:
         raise ValueError(f"image_size {image_size}: {what} needs {least} pixels or more")

@@ -1,6 +1,7 @@
-"""The networks of EBGAN (Zhao et al. 2017, arXiv 1609.03126): the fully connected ones of the MNIST grid search
-(section 4.1, table 1), the convolutional autoencoders of 64, 128 and 256 pixels and ImageNet's generators
-(appendix C; docs/UNVERIFIED.md).
+"""The networks of EBGAN (Zhao et al. 2017, arXiv 1609.03126).
+
+The fully connected networks of the MNIST grid search (section 4.1, table 1), the convolutional autoencoders for 64, 128
+and 256 pixels, and the ImageNet generators (appendix C; see docs/UNVERIFIED.md).
 """
 
 import itertools
@@ -13,47 +14,49 @@ from torch.linalg import vector_norm
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import he_, hidden
-from gan_cli.networks.output import bounded
+from gan_cli.networks.output import bounded, image_layers
 from gan_cli.networks.sizes import multiple
 
 
 class AutoEncoder(nn.Module):
-    """image -> score (N,), minus the energy  D(x) = ||Dec(Enc(x)) - x||,  the L2 norm over all values of an image.
+    """Autoencoder as the discriminator: image -> scores (N,), -D(x) with the energy D(x) = ||Dec(Enc(x)) - x||.
 
-    encode: image -> code S (N, ...); decode: code -> reconstruction, of the image's shape.
+    The norm is the L2 norm over all values of an image. encode: image -> code S (N, ...). decode: code ->
+    reconstruction, with the shape of the image.
     """
 
     encode: nn.Module
     decode: nn.Module
 
     def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:
-        """(N,), 0 or more; at a perfect reconstruction the gradient is 0."""
+        """Return the L2 distance of each image, (N,), whose gradient at a perfect reconstruction is 0."""
         return vector_norm((reconstruction - x).flatten(1), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return -self.distance(self.decode(self.encode(x)), x)
 
 
-def grid_layers(widths: Sequence[int], dropout: bool = False, first_norm: bool = True) -> list[nn.Module]:
-    """A linear layer, batch normalisation, ReLU and perhaps dropout for each step widths[0] -> widths[1] -> ..."""
+def grid_layers(widths: Sequence[int], dropout: bool = False) -> list[nn.Module]:
+    """Return layers widths[0] -> widths[1] -> ...: linear, batch normalization in all but the first, ReLU, dropout."""
     layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-        layers += [nn.Linear(inputs, outputs)]
-        layers += [nn.BatchNorm1d(outputs)] if index or first_norm else []
-        layers += [nn.ReLU(), *([nn.Dropout(0.5)] if dropout else [])]
+    for index, (narrow, wide) in enumerate(itertools.pairwise(widths)):
+        layers += hidden([narrow, wide], norm=index > 0)
+        layers += [nn.Dropout(0.5)] if dropout else []
     return layers
 
 
 def depth(layers: int) -> int:
-    """`layers`; ValueError for fewer than two."""
+    """Return `layers`. ValueError if it is less than two."""
     if layers < 2:
-        raise ValueError(f"layers={layers}: a network of the grid has at least 2, one hidden and one that puts out")
+        raise ValueError(f"layers={layers}: a network of the grid has at least 2, a hidden one and the output")
     return layers
 
 
 class GridGenerator(nn.Module):
-    """z (N, latent_dim) -> image: `layers` (nLayerG) linear layers, `size` (sizeG) units in each but the last; batch
-    normalisation and ReLU after each but the last. Weights N(0, .02), biases 0.
+    """Generator of the grid: z (N, latent_dim) -> image.
+
+    `layers` (nLayerG) linear layers with `size` (sizeG) units each, except the last; batch normalization and ReLU after
+    all but the last. Weights N(0, .02), biases 0.
     """
 
     def __init__(
@@ -66,12 +69,9 @@ class GridGenerator(nn.Module):
         size: int = 800,
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
-            *grid_layers([latent_dim, *[size] * (depth(layers) - 1)]),
-            nn.Linear(size, math.prod(shape)),
-            nn.Unflatten(1, shape),
-            bounded(value_range),
+            *hidden([latent_dim, *[size] * (depth(layers) - 1)], norm=True),
+            *image_layers(size, image_size, channels, value_range),
         )
         normal_(self, 0.02)
 
@@ -80,12 +80,12 @@ class GridGenerator(nn.Module):
 
 
 class GridAutoEncoder(AutoEncoder):
-    """Enc and Dec together have `layers` (nLayerD) linear layers, Dec always one; `size` (sizeD) units in each of Enc.
+    """Autoencoder of the grid: `layers` (nLayerD) linear layers in all, one of them in the decoder.
 
-    Batch normalisation after Enc's layers but the first, ReLU after all of them (so codes are 0 or more). Weights
-    N(0, .002), biases 0. Differs, as the paper does not say: the decoder is linear; dropout has probability .5; and the
-    rule "batch normalisation after all but G's output and D's input" would normalise the reconstruction too: it does
-    not here, as the DCGAN code leaves D's output alone.
+    The layers of the encoder have `size` (sizeD) units; batch normalization after all but the first, ReLU after all, so
+    codes are not negative. Weights N(0, .002), biases 0. Differs, since the paper does not say: the decoder is linear,
+    dropout has probability .5, and the reconstruction is not normalized. The paper's rule "batch normalization after
+    all but G's output and D's input" would normalize it, but the DCGAN code does not normalize D's output.
     """
 
     def __init__(
@@ -94,14 +94,15 @@ class GridAutoEncoder(AutoEncoder):
         super().__init__()
         shape = (channels, image_size, image_size)
         widths = [math.prod(shape), *[size] * (depth(layers) - 1)]
-        self.encode = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout, first_norm=False))
+        self.encode = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout))
         self.decode = nn.Sequential(nn.Linear(size, math.prod(shape)), nn.Unflatten(1, shape))
         normal_(self, 0.002)
 
 
 class GridDiscriminator(nn.Module):
-    """The plain GAN's discriminator of the same grid, image -> scores (N,): GridAutoEncoder's encoder and one linear
-    layer to the score.
+    """Discriminator of the plain GAN of the grid: image -> scores (N,).
+
+    The layers are those of GridAutoEncoder's encoder and a linear layer to the score.
     """
 
     def __init__(
@@ -109,9 +110,7 @@ class GridDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         widths = [channels * image_size**2, *[size] * (depth(layers) - 1)]
-        self.layers = nn.Sequential(
-            nn.Flatten(), *grid_layers(widths, dropout, first_norm=False), nn.Linear(size, 1)
-        )
+        self.layers = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout), nn.Linear(size, 1))
         normal_(self, 0.002)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,12 +118,12 @@ class GridDiscriminator(nn.Module):
 
 
 class ConvAutoEncoder(AutoEncoder):
-    """The autoencoder of 64 pixels, Enc (64)4c2s-(128)4c2s-(256)4c2s, Dec (128)4c2s-(64)4c2s-(3)4c2s; with `halvings` 4
-    ImageNet's, whose Enc goes on to 512. 4c2s: a 4x4 kernel of stride 2.
+    """Convolutional autoencoder, at multiples of 2^halvings pixels.
 
-    width: channels of the first layer. As in DCGAN: batch normalisation after each layer but the first and the last,
-    leaky ReLU .2 in Enc, ReLU in Dec, weights N(0, .02). The last layer is linear. At multiples of 2^halvings
-    pixels.
+    With `halvings` 3 it is that of 64 pixels, Enc (64)4c2s-(128)4c2s-(256)4c2s and Dec (128)4c2s-(64)4c2s-(3)4c2s; with
+    4 it is that of ImageNet, whose encoder continues to 512. 4c2s is a 4x4 convolution of stride 2. width: channels of
+    the first layer. As in DCGAN: batch normalization after all layers but the first and the last, leaky ReLU .2 in Enc,
+    ReLU in Dec, weights N(0, .02). The last layer is linear.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, halvings: int = 3) -> None:
@@ -143,14 +142,15 @@ class ConvAutoEncoder(AutoEncoder):
 
 
 class NoisyGenerator(nn.Module):
-    """ImageNet's generator: noise planes join the maps before every layer but the last. At 128 pixels
-    (1024)4c-(512)4c2s-(256)4c2s-(128)4c2s-(64)4c2s-(64)4c2s-(3)3c with planes 100-64-32-16-8-4; at 256 pixels one
-    layer more, (2048)4c first, and planes 100-64-32-16-8-4-2.
+    """Generator of ImageNet, with noise maps that are concatenated with the input of every layer but the last.
 
-    z: (N, latent_dim), all the noise in one row: planes[0] numbers, then planes[1] maps of 4x4, planes[2] of 8x8, ...;
-    latent_dim must be their sum, see `noise_values`. width: channels of the last two hidden layers; each layer before
-    has twice as many. Batch normalisation and ReLU after each layer but the last, weights N(0, .02), as in DCGAN.
-    ValueError for an image_size that the planes do not lead to, and for another latent_dim.
+    At 128 pixels (1024)4c-(512)4c2s-(256)4c2s-(128)4c2s-(64)4c2s-(64)4c2s-(3)3c with 100-64-32-16-8-4 noise planes; at
+    256 pixels one more layer, (2048)4c, in front, and 100-64-32-16-8-4-2 planes.
+
+    z: (N, latent_dim), all noise of an image in one row: planes[0] numbers, then planes[1] maps of 4x4, planes[2] of
+    8x8, ...; latent_dim must be their total, see `noise_values`. width: channels of the last two hidden layers; each
+    layer before has twice as many. Batch normalization and ReLU after all layers but the last, weights N(0, .02), as in
+    DCGAN. Raises ValueError for an image_size that does not match the number of planes, and for another latent_dim.
     """
 
     def __init__(
@@ -187,21 +187,22 @@ class NoisyGenerator(nn.Module):
 
 
 def _block(convolution: nn.ConvTranspose2d) -> nn.Module:
+    """The convolution, batch normalization and ReLU."""
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU())
 
 
 def noise_sides(planes: Sequence[int]) -> list[int]:
-    """Pixels of a side of each noise tensor: 1, 4, 8, 16, ..."""
+    """Return the pixels per side of each noise tensor: 1, 4, 8, 16, ..."""
     return [1, *(4 * 2**i for i in range(len(planes) - 1))]
 
 
 def noise_values(planes: Sequence[int]) -> int:
-    """100-64-32-16-8-4 -> 100 + 64 4^2 + 32 8^2 + ... = 31844 numbers for an image."""
+    """Return the number of noise values per image: 100-64-32-16-8-4 -> 100 + 64 4^2 + 32 8^2 + ... = 31844."""
     return sum(p * side**2 for p, side in zip(planes, noise_sides(planes)))
 
 
-class ToyAutoEncoder(AutoEncoder):
-    """Points -> scores (N,): hidden layers of `widths` ReLU on either side of a linear code of code_dim."""
+class PointAutoEncoder(AutoEncoder):
+    """Autoencoder of points: points -> scores (N,); ReLU layers of `widths` on both sides of a linear code."""
 
     def __init__(
         self, image_size: int, channels: int, code_dim: int = 16, widths: Sequence[int] = (128, 128)

@@ -1,4 +1,4 @@
-"""Critics that return features instead of a score, for the losses that compare features by a kernel."""
+"""Critics that return features instead of a score, for losses that compare features by a kernel (MMD)."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from torch import Tensor, nn
 from gan_cli.networks import sngan
 from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import he_, hidden
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 
 
-class ToyFeatures(nn.Module):
-    """Points -> features (N, features): networks.mlp.ToyDiscriminator with a vector for its score.
+class PointFeatures(nn.Module):
+    """Critic of points: points -> features (N, features); mlp.PointDiscriminator with a vector in place of the score.
 
-    norm: none or spectral; gain: of each hidden layer, as SpectralFeatures has it.
+    norm: none or spectral. gain: factor of each hidden layer, as in SpectralFeatures.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ToyFeatures(nn.Module):
         layers = hidden([channels * image_size**2, *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], features))
         he_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
         self.gain = gain ** len(widths)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,11 +37,11 @@ class ToyFeatures(nn.Module):
 
 
 class SpectralFeatures(sngan.Discriminator):
-    """image -> features (N, features): the standard critic of SN-GAN with a vector for its score, as in the repulsive
-    MMD-GAN (Wang et al. 2019, my_test_cifar.py).
+    """Critic of the repulsive MMD-GAN: image -> features (N, features) (Wang et al. 2019, my_test_cifar.py).
 
-    gain: of each convolution, against what its leaky ReLU takes off; 1 / .55 in one release of the code, 1.5 later.
-    All seven are applied at the end, which is the same but for the biases, as a leaky ReLU commutes with them.
+    It is the standard critic of SN-GAN with a vector in place of the score. gain: factor of each convolution, which
+    compensates for the leaky ReLU; 1 / .55 in one release of the code, 1.5 in a later one. All seven factors are
+    applied at the end, which is equal up to the biases, because a leaky ReLU commutes with a positive factor.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SpectralFeatures(sngan.Discriminator):
         assert isinstance(score, nn.Linear)
         self.layers[-1] = nn.Linear(score.in_features, features)
         normal_(self.layers[-1])
-        normalise_weights_(self, "spectral")
+        normalize_weights_(self, "spectral")
         self.gain = gain ** sum(isinstance(layer, nn.Conv2d) for layer in self.layers)
 
     def forward(self, x: Tensor) -> Tensor:

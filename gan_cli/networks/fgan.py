@@ -1,23 +1,23 @@
 """The networks of f-GAN (Nowozin, Cseke & Tomioka 2016, arXiv 1606.00709): a Gaussian, MNIST, LSUN at 96 pixels.
 
-The scores are V; the divergence's output activation is part of the loss. Initial weights are torch's where nothing
-else is said: the paper's are not known to us.
+The scores are V; the output activation of the divergence is part of the loss. The paper does not give its initial
+weights; they are torch's unless stated otherwise.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
-from gan_cli.networks.output import bounded
+from gan_cli.networks.mlp import hidden
+from gan_cli.networks.output import bounded, image_layers
 from gan_cli.networks.sizes import multiple
 
 
 class GaussianGenerator(nn.Module):
-    """z (N, 1) -> mu + sigma z, (N, 1, 1, 1): for z ~ N(0, 1) samples of N(mu, sigma^2). mu, sigma: where it starts."""
+    """Gaussian generator: z (N, 1) -> mu + sigma z, (N, 1, 1, 1), ~ N(mu, sigma^2). mu, sigma: initial values."""
 
     def __init__(self, mu: float = 0.0, sigma: float = 1.0) -> None:
         super().__init__()
@@ -28,18 +28,18 @@ class GaussianGenerator(nn.Module):
 
 
 class TanhDiscriminator(nn.Module):
-    """x (N, channels, image_size, image_size) -> scores (N,): two hidden layers of 64 tanh."""
+    """Discriminator with hidden layers of tanh: x (N, channels, image_size, image_size) -> scores (N,)."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (64, 64)) -> None:
         super().__init__()
-        self.layers = _mlp([channels * image_size**2, *widths], nn.Tanh)
+        self.layers = score_mlp([channels * image_size**2, *widths], nn.Tanh)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image: twice linear, batch normalisation and ReLU, then linear and the data's range."""
+    """MNIST generator: z (N, latent_dim) -> image; hidden layers with batch normalization and ReLU."""
 
     def __init__(
         self,
@@ -50,31 +50,29 @@ class Generator(nn.Module):
         widths: Sequence[int] = (1200, 1200),
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for wide_in, wide_out in itertools.pairwise([latent_dim, *widths]):
-            layers += [nn.Linear(wide_in, wide_out), nn.BatchNorm1d(wide_out), nn.ReLU()]
-        shape = (channels, image_size, image_size)
-        last = nn.Linear(widths[-1], math.prod(shape))
-        self.layers = nn.Sequential(*layers, last, nn.Unflatten(1, shape), bounded(value_range))
+        layers = hidden([latent_dim, *widths], norm=True)
+        self.layers = nn.Sequential(*layers, *image_layers(widths[-1], image_size, channels, value_range))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,): three linear layers with ELU between them."""
+    """MNIST discriminator: image -> scores (N,); linear layers with ELU between them."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (240, 240)) -> None:
         super().__init__()
-        self.layers = _mlp([channels * image_size**2, *widths], nn.ELU)
+        self.layers = score_mlp([channels * image_size**2, *widths], nn.ELU)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
 
 
 class ConvGenerator(nn.Module):
-    """z (N, latent_dim) -> image: linear to 8 width maps of image_size / 16, then four doublings, of 4 width,
-    2 width, width and `channels` maps; initial weights N(0, .02). ValueError unless image_size is a multiple of 16.
+    """LSUN generator: z (N, latent_dim) -> image.
+
+    A linear layer to 8 width maps of image_size / 16 pixels, then four doublings to 4 width, 2 width, width and
+    `channels` maps. Weights N(0, .02). Raises ValueError unless image_size is a multiple of 16.
     """
 
     def __init__(
@@ -98,8 +96,10 @@ class ConvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-    """image -> scores (N,): four halvings with LeakyReLU, batch normalisation but in the first, then linear (Radford
-    et al. 2016); initial weights N(0, .02). ValueError unless image_size is a multiple of 16.
+    """LSUN discriminator: image -> scores (N,).
+
+    Four halvings with LeakyReLU, batch normalization in all but the first, and a linear layer (Radford et al. 2016).
+    Weights N(0, .02). Raises ValueError unless image_size is a multiple of 16.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
@@ -115,9 +115,6 @@ class ConvDiscriminator(nn.Module):
         return self.layers(x).flatten()
 
 
-def _mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
-    """Samples of widths[0] values -> widths[1] -> ... -> 1, with `activation` after every layer but the last."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for wide_in, wide_out in itertools.pairwise(widths):
-        layers += [nn.Linear(wide_in, wide_out), activation()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+def score_mlp(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Return layers from samples of widths[0] values to a score, with `activation` after all but the last."""
+    return nn.Sequential(nn.Flatten(), *hidden(widths, activation), nn.Linear(widths[-1], 1))

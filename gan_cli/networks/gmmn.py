@@ -1,18 +1,18 @@
-"""The fully connected networks of GMMN (Li, Swersky, Zemel 2015, arXiv 1502.02761; settings of the released code,
-train.py). torch's initial weights; the paper's are not known to us.
+"""The fully connected networks of GMMN (Li, Swersky, Zemel 2015, arXiv 1502.02761; settings of the released train.py).
+
+The paper does not give its initial weights; they are torch's.
 """
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from gan_cli.networks.mlp import hidden
-from gan_cli.networks.output import bounded
+from gan_cli.networks.output import image_layers
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image (N, channels, image_size, image_size); ReLU in between."""
+    """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size)."""
 
     def __init__(
         self,
@@ -23,16 +23,16 @@ class Generator(nn.Module):
         widths: Sequence[int] = (64, 256, 256, 1024),
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
-        last = nn.Linear(widths[-1], math.prod(shape))
-        self.layers = nn.Sequential(*hidden([latent_dim, *widths]), last, nn.Unflatten(1, shape), bounded(value_range))
+        # Made first: the order of layers determines which random numbers each gets, and so the results of a seed.
+        last = image_layers(widths[-1], image_size, channels, value_range)
+        self.layers = nn.Sequential(*hidden([latent_dim, *widths]), *last)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class CodeGenerator(nn.Module):
-    """z (N, latent_dim) -> code (N, code_dim) in (0, 1)."""
+    """Generator of codes: z (N, latent_dim) -> code (N, code_dim) in (0, 1)."""
 
     def __init__(
         self, code_dim: int = 32, latent_dim: int = 10, widths: Sequence[int] = (64, 256, 256, 1024)
@@ -45,7 +45,7 @@ class CodeGenerator(nn.Module):
 
 
 class Encoder(nn.Module):
-    """image -> code (N, code_dim) in (0, 1). dropout: shares of the image and of the hidden layer that are dropped."""
+    """Encoder: image -> code (N, code_dim) in (0, 1). dropout: probabilities for the image and the hidden layer."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """code (N, code_dim) -> image in `value_range`."""
+    """Decoder: code (N, code_dim) -> image in `value_range`."""
 
     def __init__(
         self,
@@ -78,11 +78,9 @@ class Decoder(nn.Module):
         width: int = 1024,
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
-            nn.Linear(code_dim, width), nn.Sigmoid(),
-            nn.Linear(width, math.prod(shape)), nn.Unflatten(1, shape), bounded(value_range),
-        )  # fmt: skip
+            nn.Linear(code_dim, width), nn.Sigmoid(), *image_layers(width, image_size, channels, value_range)
+        )
 
     def forward(self, code: Tensor) -> Tensor:
         return self.layers(code)

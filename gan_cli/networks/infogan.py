@@ -1,7 +1,7 @@
-"""InfoGAN's MNIST networks (Chen et al. 2016, table 1), at any multiple of 4 pixels; N(0, .02) initial
-weights, those of the trunk's convolutions cut at two standard deviations (custom_ops.py).
+"""The MNIST networks of InfoGAN (Chen et al. 2016, table 1), at any multiple of 4 pixels.
 
-Batch normalisation before the activation, as the authors' code has it.
+Initial weights are N(0, .02), truncated at two standard deviations in the trunk's convolutions (custom_ops.py). Batch
+normalization comes before the activation, as in the authors' code.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from gan_cli.networks.sizes import multiple
 
 
 class Generator(nn.Module):
-    """Latent vector (N, noise_dim + sum(categorical) + continuous) -> image in `value_range`."""
+    """Generator: latent vector (N, noise_dim + sum(categorical) + continuous) -> image in `value_range`."""
 
     def __init__(
         self,
@@ -42,9 +42,7 @@ class Generator(nn.Module):
 
 
 class Trunk(nn.Module):
-    """image -> features (N, 1024), shared by D and Q. leak: .1 in the paper; the released MNIST code has
-    .01.
-    """
+    """Layers shared by D and Q: image -> features (N, 1024). leak: .1 in the paper, .01 in the released MNIST code."""
 
     def __init__(self, image_size: int, channels: int, leak: float = 0.1) -> None:
         super().__init__()
@@ -55,14 +53,14 @@ class Trunk(nn.Module):
             nn.Flatten(),
             nn.Linear(128 * quarter**2, 1024, bias=False), nn.BatchNorm1d(1024), nn.LeakyReLU(leak),
         )  # fmt: skip
-        normal_(self, cut=True)
+        normal_(self, truncated=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
 class Discriminator(nn.Module):
-    """Features (N, 1024) -> scores (N,)."""
+    """Discriminator: features (N, 1024) -> scores (N,)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,8 +72,9 @@ class Discriminator(nn.Module):
 
 
 class Posterior(nn.Module):
-    """Q(c|x): features (N, 1024) -> (N, sum(categorical) logits + continuous means + continuous log
-    variances).
+    """Posterior Q(c|x): features (N, 1024) -> (N, sum(categorical) + 2 continuous).
+
+    The columns are the logits of the categorical codes, then the means and the log variances of the continuous ones.
     """
 
     def __init__(self, categorical: Sequence[int] = (10,), continuous: int = 2, leak: float = 0.1) -> None:

@@ -1,4 +1,4 @@
-"""Initial weights, from torch's default generator."""
+"""Initial weights of networks, sampled from torch's default generator."""
 
 import math
 
@@ -8,14 +8,14 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def normal_(network: nn.Module, std: float = 0.02, cut: bool = False) -> None:
-    """Weights N(0, std), biases 0; batch normalisation gamma N(1, std), beta 0 (dcgan.torch, InfoGAN, CycleGAN code).
+def normal_(network: nn.Module, std: float = 0.02, truncated: bool = False) -> None:
+    """Set weights N(0, std), biases 0; batch normalization gamma N(1, std), beta 0 (dcgan.torch, InfoGAN, CycleGAN).
 
-    cut: weights of convolutions, but not of transposed ones, are drawn again beyond two std (InfoGAN code).
+    truncated: truncate the weights of convolutions, but not of transposed ones, at two std (InfoGAN code).
     """
     for layer in network.modules():
         if isinstance(layer, (nn.Linear, *CONVOLUTIONS)):
-            if cut and isinstance(layer, nn.Conv2d):
+            if truncated and isinstance(layer, nn.Conv2d):
                 nn.init.trunc_normal_(layer.weight, 0.0, std, -2 * std, 2 * std)
             else:
                 nn.init.normal_(layer.weight, 0.0, std)
@@ -27,9 +27,10 @@ def normal_(network: nn.Module, std: float = 0.02, cut: bool = False) -> None:
 
 
 def dcgan_tensorflow_(network: nn.Module, linear: float = 0.02) -> None:
-    """Weights N(0, .02), of convolutions cut at two deviations, of linear layers N(0, linear); biases 0, batch
-    normalisation 1 and 0 (ops.py of LSGAN and of PacGAN, and with linear .01 of Binkowski et al., all after
-    DCGAN-tensorflow).
+    """Set weights N(0, .02), truncated at two std in convolutions, N(0, linear) in linear layers; biases 0.
+
+    Batch normalization keeps 1 and 0. Used by the codes that derive from DCGAN-tensorflow: ops.py of LSGAN, PacGAN and
+    DualGAN, and with linear=.01 of Binkowski et al.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -43,7 +44,7 @@ def dcgan_tensorflow_(network: nn.Module, linear: float = 0.02) -> None:
 
 
 def xavier_(network: nn.Module, gain: float = 0.02) -> None:
-    """Convolutions: weights N(0, gain^2 2 / (fan_in + fan_out)), biases 0 (BicycleGAN code)."""
+    """Set the weights of convolutions to N(0, gain^2 2 / (fan_in + fan_out)) and biases to 0 (BicycleGAN code)."""
     for layer in network.modules():
         if isinstance(layer, CONVOLUTIONS):
             nn.init.xavier_normal_(layer.weight, gain)
@@ -52,7 +53,7 @@ def xavier_(network: nn.Module, gain: float = 0.02) -> None:
 
 
 def uniform_(network: nn.Module, bound: float) -> None:
-    """Linear weights U(-bound, bound), biases 0 (the 2014 GAN code)."""
+    """Set the weights of linear layers to U(-bound, bound) and biases to 0 (the GAN code of 2014)."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.uniform_(layer.weight, -bound, bound)
@@ -60,10 +61,11 @@ def uniform_(network: nn.Module, bound: float) -> None:
 
 
 def glorot_he_(network: nn.Module) -> None:
-    """As the WGAN-GP code: uniform weights, biases 0.
+    """Set uniform weights and biases 0, as the WGAN-GP code does.
 
-    Linear layers have variance 2 / (fan_in + fan_out), convolutions 4 / (fan_in + fan_out), where a stride
-    of 2 divides by 4 the fan of the side with fewer taps: out for a convolution, in for a transposed one.
+    The variance is 2 / (fan_in + fan_out) in linear layers and 4 / (fan_in + fan_out) in convolutions. A stride of 2
+    divides one of the fans by 4, because each output of a transposed convolution, and each input of a convolution, has
+    a quarter of the taps: fan_in of a transposed convolution, fan_out of a convolution.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

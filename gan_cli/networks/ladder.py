@@ -1,7 +1,7 @@
-"""The ladder network (Rasmus et al. 2015, arXiv 1507.02672): a classifier whose layers are each denoised.
+"""The ladder network (Rasmus et al. 2015, arXiv 1507.02672): a classifier with a decoder that denoises each layer.
 
-Its passes are written out, as the decoder needs what normalised each layer. Noise comes from torch's default generator,
-as that of dropout does.
+Batch normalization is written out, because the decoder needs the moments by which each layer was normalized. Noise
+comes from torch's default generator, like that of dropout.
 """
 
 import itertools
@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-EPS = 1e-10  # added to a variance
+EPS = 1e-10  # added to the variance
 Moments = tuple[Tensor, Tensor]
 
 
-class Path(NamedTuple):
-    """A pass of the encoder over N images. z: of every layer, the image first, (N, width); moments: the mean and the
-    standard deviation, (width,), that each z was normalised by before the noise; logits: (N, num_classes).
+class EncoderPass(NamedTuple):
+    """One pass of the encoder over N images.
+
+    z: every layer, the image first, (N, width). moments: mean and standard deviation, (width,), by which each z was
+    normalized before the noise was added. logits: (N, num_classes).
     """
 
     z: list[Tensor]
@@ -27,24 +29,25 @@ class Path(NamedTuple):
 
 
 def moments(a: Tensor) -> Moments:
-    """Mean and standard deviation of each column of the batch (N, width), of N values and not of N - 1."""
+    """Return mean and standard deviation of each column of the batch (N, width); the variance divides by N."""
     return a.mean(0), (a.var(0, correction=0) + EPS).sqrt()
 
 
-def normalised(a: Tensor, of: Moments) -> Tensor:
-    """Batch normalisation without gain and bias."""
-    mean, std = of
+def normalize(a: Tensor, by: Moments) -> Tensor:
+    """Batch normalization without gain and bias."""
+    mean, std = by
     return (a - mean) / std
 
 
 class Combinator(nn.Module):
-    """g of Rasmus et al., eq. 2, for every unit by itself: z~ (noisy), u (from above), (N, width) -> z^
-    (CuriousAI/ladder, ladder.py:569-591):
+    """Denoising function g of each unit (Rasmus et al., eq. 2; CuriousAI/ladder, ladder.py:569-591).
+
+    From the noisy z~ and the u of the layer above, (N, width) each:
 
         z^ = (z~ - mu(u)) v(u) + mu(u),   mu(u) = a1 sigmoid(a2 u + a3) + a4 u + a5,
                                           v(u)  = a6 sigmoid(a7 u + a8) + a9 u + a10.
 
-    At first a2 = a7 = 1 and the others 0, so z^ = 0.
+    a2 = a7 = 1 and the others are 0 at first, so that z^ = 0.
     """
 
     def __init__(self, width: int) -> None:
@@ -60,15 +63,15 @@ class Combinator(nn.Module):
 
 
 class Ladder(nn.Module):
-    """image -> logits (N, num_classes) of the clean pass; `noisy` -> those that are trained; `energy`, the cost of
-    denoising.
+    """Ladder network: image -> logits (N, num_classes) of the clean pass.
 
-    Layers of `widths` ReLU and a softmax. noise: standard deviation of what is added to the image and to every
-    normalised layer; .3 for images in [0, 1]. weights: lambda of the image and of the layers above it; omitted ones
-    are 0. (1000,) is the bottom-layer cost of Zhao et al. 2017; CuriousAI/ladder has (5000,) for 100 labels, and
-    (1000, 10, .1, .1, .1, .1, .1) for its whole ladder. Only the softmax has a gain: a ReLU needs none. W and V ~
-    N(0, 1 / fan_in). Running statistics, for evaluation, are those of `track`; differs: the code takes them of the
-    whole training set afterwards.
+    `noisy` returns the pass whose logits are trained, and `energy` the cost of denoising. The layers have `widths`
+    units of ReLU, and the last one is a softmax. noise: standard deviation of the noise on the image and on every
+    normalized layer; .3 for images in [0, 1]. weights: lambda of the image and of the layers above it; omitted ones
+    are 0. (1000,) is the bottom-layer cost of Zhao et al. 2017; CuriousAI/ladder has (5000,) for 100 labels and
+    (1000, 10, .1, .1, .1, .1, .1) for the full ladder. Only the softmax has a gain, since a ReLU needs none. W and V ~
+    N(0, 1 / fan_in). The running statistics of evaluation are those of `track`; differs: the code computes them over
+    the whole training set afterwards.
     """
 
     tracked: Tensor
@@ -84,7 +87,7 @@ class Ladder(nn.Module):
     ) -> None:
         super().__init__()
         if num_classes is None:
-            raise ValueError("a ladder network names classes, and this data set has none")
+            raise ValueError("a ladder network is a classifier, and this data set has no classes")
         sizes = [channels * image_size**2, *widths, num_classes]
         if not 1 <= len(weights) <= len(sizes):
             raise ValueError(f"weights are those of the image and of at most {len(sizes) - 1} layers, not {weights}")
@@ -103,61 +106,62 @@ class Ladder(nn.Module):
             self.register_buffer(f"std{l}", torch.ones(size))
 
     def forward(self, image: Tensor) -> Tensor:
-        """By the statistics of the batch in training mode, by the running ones in evaluation mode."""
+        """Classify by the statistics of the batch in training mode, and by the running ones in evaluation mode."""
         return self._encode(image, 0.0, self._batch if self.training else self._running).logits
 
-    def noisy(self, image: Tensor) -> Path:
-        """The pass that learns. Like all but `forward`, by the statistics of the batch."""
+    def noisy(self, image: Tensor) -> EncoderPass:
+        """Return the noisy pass, which is trained. All methods but `forward` use the statistics of the batch."""
         return self._encode(image, self.noise, self._batch)
 
-    def clean(self, image: Tensor) -> Path:
+    def clean(self, image: Tensor) -> EncoderPass:
+        """Return the pass without noise."""
         return self._encode(image, 0.0, self._batch)
 
-    def denoise(self, path: Path) -> list[Tensor]:
-        """z^ of every layer, the image first, (N, width), each from the layer above and from `path`, a noisy pass."""
+    def denoise(self, path: EncoderPass) -> list[Tensor]:
+        """Return z^ of every layer, the image first, (N, width), from the layer above and the noisy pass `path`."""
         u = path.logits.softmax(1)
         z_hat: list[Tensor] = []
         for l in reversed(range(len(self.g))):
-            z_hat.insert(0, self.g[l](path.z[l], normalised(u, moments(u))))
+            z_hat.insert(0, self.g[l](path.z[l], normalize(u, moments(u))))
             if l > 0:
                 u = self.V[l - 1](z_hat[0])
         return z_hat
 
     def energy(self, image: Tensor) -> Tensor:
-        """Sum over layers of lambda / width |z - BN(z^)|^2, (N,), where BN takes the clean pass's mean and std."""
+        """Return the sum over layers of lambda / width |z - BN(z^)|^2, (N,), where BN uses the clean pass's moments."""
         z_hat = self.denoise(self.noisy(image))
-        if len(self.weights) == 1:
-            z, of = [image.flatten(1)], [_identity(image)]
+        if len(self.weights) == 1:  # the cost of the image alone needs no clean pass
+            z, clean_moments = [image.flatten(1)], [_identity(image)]
         else:
-            z, of, _ = self.clean(image)
+            z, clean_moments, _ = self.clean(image)
         costs = [
-            weight / z[l].shape[1] * (z[l] - normalised(z_hat[l], of[l])).square().sum(1)
+            weight / z[l].shape[1] * (z[l] - normalize(z_hat[l], clean_moments[l])).square().sum(1)
             for l, weight in enumerate(self.weights)
         ]
         return torch.stack(costs).sum(0)
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The image, noise added and taken away again."""
+        """Return the image after noise was added and removed."""
         return self.denoise(self.noisy(image))[0].view_as(image)
 
     @torch.no_grad()
     def track(self, image: Tensor) -> None:
-        """Let the running statistics follow those of the clean pass: their mean at first, then with momentum .1."""
+        """Update the running statistics by those of the clean pass: by their mean at first, then with momentum .1."""
         self.tracked += 1
         weight = max(0.1, 1 / int(self.tracked))
         for l, (mean, std) in enumerate(self.clean(image).moments[1:]):
             getattr(self, f"mean{l}").lerp_(mean, weight)
             getattr(self, f"std{l}").lerp_(std, weight)
 
-    def _encode(self, image: Tensor, noise: float, statistics: Callable[[int, Tensor], Moments]) -> Path:
-        h = _noised(image.flatten(1), noise)
-        z, of = [h], [_identity(image)]
+    def _encode(self, image: Tensor, noise: float, statistics: Callable[[int, Tensor], Moments]) -> EncoderPass:
+        h = _add_noise(image.flatten(1), noise)
+        z, used = [h], [_identity(image)]
         for l, (W, beta) in enumerate(zip(self.W, self.beta, strict=True)):
             a = W(h)
-            of.append(statistics(l, a))
-            z.append(_noised(normalised(a, of[-1]), noise))
+            used.append(statistics(l, a))
+            z.append(_add_noise(normalize(a, used[-1]), noise))
             h = relu(z[-1] + beta)
-        return Path(z, of, self.gamma * (z[-1] + self.beta[-1]))
+        return EncoderPass(z, used, self.gamma * (z[-1] + self.beta[-1]))
 
     def _batch(self, layer: int, a: Tensor) -> Moments:
         return moments(a)
@@ -166,7 +170,7 @@ class Ladder(nn.Module):
         return getattr(self, f"mean{layer}"), getattr(self, f"std{layer}")
 
 
-def _noised(z: Tensor, noise: float) -> Tensor:
+def _add_noise(z: Tensor, noise: float) -> Tensor:
     return z + noise * torch.randn_like(z) if noise else z
 
 

@@ -1,11 +1,10 @@
-"""The networks of the least squares GAN's code (Mao et al. 2017, arXiv 1611.04076; xudonmao/LSGAN): scenes of 112
-pixels (vgg.py), Chinese characters of 3740 classes (mcgan.py), the stability tests (dcgan64.py) and the ring (ls.py).
+"""The networks of the least squares GAN's code (Mao et al. 2017, arXiv 1611.04076; xudonmao/LSGAN).
 
-Symmetric padding of 2 stands for TensorFlow's SAME under 5x5 kernels.
+Scenes of 112 pixels (vgg.py), Chinese characters of 3740 classes (mcgan.py), the stability tests (dcgan64.py) and the
+ring (ls.py). Differs: symmetric padding of 2 in place of TensorFlow's SAME for 5x5 kernels.
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import torch
@@ -14,13 +13,16 @@ from torch.nn.functional import one_hot
 
 from gan_cli.networks import wgan_gp
 from gan_cli.networks.init import dcgan_tensorflow_
-from gan_cli.networks.output import bounded
+from gan_cli.networks.mlp import hidden
+from gan_cli.networks.output import bounded, image_layers
 from gan_cli.networks.sizes import multiple
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> scene, at multiples of 16 pixels: FC 1/16 of the side x 256, then 3x3 transposed
-    convolutions 256 (stride 2), 256, 256 (2), 256, 128 (2), 64 (2), each with batch norm and ReLU, and the image.
+    """Generator of scenes: z (N, latent_dim) -> image, at multiples of 16 pixels.
+
+    A linear layer to 256 maps of 1/16 of the side, then 3x3 transposed convolutions with 256 (stride 2), 256, 256 (2),
+    256, 128 (2) and 64 (2) channels, each with batch normalization and ReLU, and one to the image. width: 64 there.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Scene -> scores (N,): 5x5 convolutions of stride 2 (64, 128, 256, 512), leaky ReLU .2, batch normalisation from
-    the second; linear.
+    """Discriminator of scenes: image -> scores (N,).
+
+    5x5 convolutions of stride 2 with 64, 128, 256 and 512 channels, leaky ReLU .2, batch normalization in all but the
+    first, and a linear layer.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
@@ -65,7 +69,7 @@ class Discriminator(nn.Module):
 
 
 class CharacterGenerator(nn.Module):
-    """z (N, latent_dim), y (N,) -> character, at multiples of 4 pixels. The label passes a linear layer first."""
+    """Generator of characters: z (N, latent_dim), y (N,) -> image, at multiples of 4 pixels."""
 
     def __init__(
         self,
@@ -78,11 +82,11 @@ class CharacterGenerator(nn.Module):
     ) -> None:
         super().__init__()
         quarter = multiple(image_size, of=4, least=4) // 4
-        hidden = 128 * quarter**2
+        values = 128 * quarter**2
         self.num_classes = num_classes
         self.label = nn.Linear(num_classes, label_dim)
         self.layers = nn.Sequential(
-            nn.Linear(latent_dim + label_dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(latent_dim + label_dim, values), nn.BatchNorm1d(values), nn.ReLU(),
             nn.Unflatten(1, (128, quarter, quarter)),
             nn.ConvTranspose2d(128, 128, 5, 2, 2, output_padding=1), nn.BatchNorm2d(128), nn.ReLU(),
             nn.ConvTranspose2d(128, channels, 5, 2, 2, output_padding=1), bounded(value_range),
@@ -95,8 +99,10 @@ class CharacterGenerator(nn.Module):
 
 
 class CharacterDiscriminator(nn.Module):
-    """Character, y (N,) -> scores (N,): two 5x5 convolutions of stride 2 and FC 1024; the label, through a linear
-    layer, joins as maps after the first convolution, as a vector after the second and after FC 1024.
+    """Discriminator of characters: image, y (N,) -> scores (N,).
+
+    Two 5x5 convolutions of stride 2 and a layer of 1024 units. The label passes a linear layer and is concatenated as
+    maps after the first convolution, and as a vector after the second and after the 1024 units.
     """
 
     def __init__(self, image_size: int, channels: int, num_classes: int, label_dim: int = 256) -> None:
@@ -125,7 +131,7 @@ class CharacterDiscriminator(nn.Module):
 
 
 class StabilityGenerator(wgan_gp.Generator):
-    """The 64-pixel generator of the stability tests: WGAN-GP's layers, z of 1024; norm "none" there."""
+    """Generator of the stability tests at 64 pixels: the layers of WGAN-GP, with norm "none" in dcgan64.py."""
 
     def __init__(
         self,
@@ -141,40 +147,42 @@ class StabilityGenerator(wgan_gp.Generator):
 
 
 class StabilityDiscriminator(wgan_gp.Discriminator):
-    """The 64-pixel discriminator of the stability tests: WGAN-GP's layers; norm "batch" in BN_G, "none" in BN_GD."""
+    """Discriminator of the stability tests: the layers of WGAN-GP; norm "batch" in BN_G and "none" in BN_GD."""
 
     def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__(image_size, channels, width, norm)
         dcgan_tensorflow_(self)
 
 
-def tanh_layers(inputs: int, width: int, outputs: int) -> list[nn.Module]:
-    """Linear layers inputs -> width -> width -> outputs, tanh between them; orthogonal weights, gain 1.4; biases 0."""
-    linear = [nn.Linear(inputs, width), nn.Linear(width, width), nn.Linear(width, outputs)]
-    for layer in linear:
-        nn.init.orthogonal_(layer.weight, gain=1.4)
-        nn.init.zeros_(layer.bias)
-    return [linear[0], nn.Tanh(), linear[1], nn.Tanh(), linear[2]]
+def orthogonal_(network: nn.Module) -> None:
+    """Set the weights of linear layers to orthogonal matrices times 1.4, and biases to 0."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.orthogonal_(layer.weight, gain=1.4)
+            nn.init.zeros_(layer.bias)
 
 
 class RingGenerator(nn.Module):
-    """z (N, latent_dim) -> points (N, channels, image_size, image_size), unbounded."""
+    """Generator of the ring: z (N, latent_dim) -> points (N, channels, image_size, image_size), unbounded."""
 
     def __init__(self, image_size: int, channels: int, latent_dim: int = 256, width: int = 128) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
-        self.layers = nn.Sequential(*tanh_layers(latent_dim, width, math.prod(shape)), nn.Unflatten(1, shape))
+        layers = hidden([latent_dim, width, width], nn.Tanh)
+        self.layers = nn.Sequential(*layers, *image_layers(width, image_size, channels, value_range=None))
+        orthogonal_(self)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class RingDiscriminator(nn.Module):
-    """Points -> scores (N,)."""
+    """Discriminator of the ring: points -> scores (N,)."""
 
     def __init__(self, image_size: int, channels: int, width: int = 128) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Flatten(), *tanh_layers(channels * image_size**2, width, 1))
+        layers = hidden([channels * image_size**2, width, width], nn.Tanh)
+        self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, 1))
+        orthogonal_(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()

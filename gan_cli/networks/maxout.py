@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Maxout(nn.Module):
-    """x (N, inputs) -> (N, units):  h_i(x) = max_j  x W_ij + b_ij  over `pieces` affine maps (section 3)."""
+    """Maxout layer: x (N, inputs) -> (N, units), h_i(x) = max_j x W_ij + b_ij over `pieces` affine maps (section 3)."""
 
     def __init__(self, inputs: int, units: int, pieces: int = 5) -> None:
         super().__init__()

@@ -1,29 +1,29 @@
-"""Fully connected networks: those of Goodfellow et al. 2014 (goodfeli/adversarial mnist.yaml and
-cifar10_fully_connected.yaml), and WGAN-GP's toy ones.
+"""Fully connected networks: those of Goodfellow et al. 2014 (goodfeli/adversarial, mnist.yaml and
+cifar10_fully_connected.yaml), and those for points of the WGAN-GP code (gan_toy.py).
 """
 
 import itertools
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from gan_cli.networks.init import uniform_
 from gan_cli.networks.maxout import Maxout
-from gan_cli.networks.output import bounded
+from gan_cli.networks.output import image_layers
 
 
-def hidden(widths: Sequence[int]) -> list[nn.Module]:
-    """Linear and ReLU layers: widths[0] -> widths[1] -> ..."""
-    return [
-        layer
-        for wide_in, wide_out in itertools.pairwise(widths)
-        for layer in (nn.Linear(wide_in, wide_out), nn.ReLU())
-    ]
+def hidden(
+    widths: Sequence[int], activation: type[nn.Module] = nn.ReLU, norm: bool = False, bias: bool = True
+) -> list[nn.Module]:
+    """Return hidden layers widths[0] -> widths[1] -> ...: linear, batch normalization with `norm`, and activation."""
+    layers: list[nn.Module] = []
+    for narrow, wide in itertools.pairwise(widths):
+        layers += [nn.Linear(narrow, wide, bias), *([nn.BatchNorm1d(wide)] if norm else []), activation()]
+    return layers
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image (N, channels, image_size, image_size). Weights U(-.05, .05)."""
+    """Generator with ReLU: z (N, latent_dim) -> image (N, channels, image_size, image_size). Weights U(-.05, .05)."""
 
     def __init__(
         self,
@@ -34,12 +34,8 @@ class Generator(nn.Module):
         widths: Sequence[int] = (1200, 1200),
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
         self.layers = nn.Sequential(
-            *hidden([latent_dim, *widths]),
-            nn.Linear(widths[-1], math.prod(shape)),
-            nn.Unflatten(1, shape),
-            bounded(value_range),
+            *hidden([latent_dim, *widths]), *image_layers(widths[-1], image_size, channels, value_range)
         )
         uniform_(self, 0.05)
 
@@ -48,33 +44,33 @@ class Generator(nn.Module):
 
 
 class SigmoidGenerator(nn.Module):
-    """z -> image (unbounded), as cifar10_fully_connected.yaml: ReLU, sigmoid, linear. Weights U(-.05, .05), of the last
-    layer U(-.5, .5).
+    """Generator of cifar10_fully_connected.yaml: z (N, latent_dim) -> image, unbounded; ReLU, sigmoid, linear.
+
+    Weights U(-.05, .05), and U(-.5, .5) in the last layer.
     """
 
     def __init__(
         self, image_size: int, channels: int, latent_dim: int = 100, widths: tuple[int, int] = (8000, 8000)
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
-        last = nn.Linear(widths[1], math.prod(shape))
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, widths[0]), nn.ReLU(),
             nn.Linear(widths[0], widths[1]), nn.Sigmoid(),
-            last, nn.Unflatten(1, shape),
+            *image_layers(widths[1], image_size, channels, value_range=None),
         )  # fmt: skip
         uniform_(self, 0.05)
-        uniform_(last, 0.5)
+        uniform_(self.layers[4], 0.5)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,): two layers of `units` maxout units of `pieces` each. Weights U(-.005, .005).
+    """Maxout discriminator: image -> scores (N,), two layers of `units` maxout units with `pieces` pieces each.
 
-    Inverted dropout before every layer: the pixels are kept with probability .8 and scaled by 1.25, the units with
-    probability .5 and scaled by 2; also in the generator's turn (the code's no_drop_in_d_for_g is off).
+    Inverted dropout before every layer: pixels are kept with probability .8 and scaled by 1.25, units with probability
+    .5 and scaled by 2. It acts in the generator's turn too (no_drop_in_d_for_g of the code is off). Weights
+    U(-.005, .005).
     """
 
     def __init__(self, image_size: int, channels: int, units: int = 240, pieces: int = 5) -> None:
@@ -92,7 +88,7 @@ class Discriminator(nn.Module):
 
 
 class ReLUDiscriminator(nn.Module):
-    """image -> scores (N,): hidden layers of `widths` ReLU, without dropout. Weights U(-.005, .005)."""
+    """ReLU discriminator without dropout: image -> scores (N,). Weights U(-.005, .005)."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (1200, 1200)) -> None:
         super().__init__()
@@ -104,8 +100,8 @@ class ReLUDiscriminator(nn.Module):
         return self.layers(x).flatten()
 
 
-class ToyGenerator(Generator):
-    """The generator of WGAN-GP's gan_toy.py for points: He's initial weights, three hidden layers."""
+class PointGenerator(Generator):
+    """Generator of points of gan_toy.py (WGAN-GP): three hidden layers of ReLU, He's initial weights."""
 
     def __init__(
         self,
@@ -119,8 +115,8 @@ class ToyGenerator(Generator):
         he_(self)
 
 
-class ToyDiscriminator(ReLUDiscriminator):
-    """The critic of gan_toy.py: He's initial weights, three hidden layers."""
+class PointDiscriminator(ReLUDiscriminator):
+    """Critic of points of gan_toy.py (WGAN-GP): three hidden layers of ReLU, He's initial weights."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:
         super().__init__(image_size, channels, widths)
@@ -128,7 +124,7 @@ class ToyDiscriminator(ReLUDiscriminator):
 
 
 def he_(network: nn.Module) -> None:
-    """Uniform weights of variance 2 / fan_in before a ReLU, 2 / (fan_in + fan_out) in the last layer."""
+    """Set uniform weights of variance 2 / fan_in before a ReLU, and of 2 / (fan_in + fan_out) in the last layer."""
     linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     for layer in linear[:-1]:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")

@@ -1,7 +1,7 @@
-"""Convolutional critics with features for scores: the DCGAN encoder of MMD-GAN (Li et al. 2017, arXiv 1705.08584;
-base_module.py), and the networks of Binkowski et al. 2018 (arXiv 1801.01401; gan/core/architecture.py).
+"""Convolutional networks of the MMD GANs, whose critics return features instead of a score.
 
-The decoder and the generator of Li et al. are networks.dcgan.Generator.
+The DCGAN encoder of Li et al. 2017 (arXiv 1705.08584; base_module.py), whose decoder and generator are dcgan.Generator,
+and the networks of Binkowski et al. 2018 (arXiv 1801.01401; gan/core/architecture.py).
 """
 
 import itertools
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from gan_cli.networks.dcgan import Discriminator
 from gan_cli.networks.init import dcgan_tensorflow_, normal_
-from gan_cli.networks.norm import norm_layer, normalise_weights_
+from gan_cli.networks.norm import norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
 
 class Encoder(Discriminator):
-    """image (N, channels, image_size, image_size) -> code (N, code_dim), at 4*2^k or 7*2^k pixels.
+    """Encoder of Li et al.: image (N, channels, S, S) -> code (N, code_dim), at S = 4*2^k or 7*2^k pixels.
 
-    DCGAN's discriminator whose last convolution has code_dim channels. width: channels of the first layer.
+    It is DCGAN's discriminator with code_dim channels in the last convolution. width: channels of the first layer.
     """
 
     def __init__(self, image_size: int, channels: int, code_dim: int, width: int = 64, norm: str = "batch") -> None:
@@ -29,16 +29,17 @@ class Encoder(Discriminator):
         start, _ = doublings(image_size)
         self.layers[-1] = nn.Conv2d(score.in_channels, code_dim, start, bias=False)
         normal_(self.layers[-1])
-        normalise_weights_(self.layers[-1], norm)
+        normalize_weights_(self.layers[-1], norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten(1)
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image in `value_range`, of any size: 5x5 kernels, four doublings with batch normalisation.
+    """Generator of Binkowski et al.: z (N, latent_dim) -> image of any size in `value_range`.
 
-    width: channels of the last hidden layer; each layer before has twice as many.
+    A linear layer and four doublings by 5x5 kernels with batch normalization. width: channels of the last hidden layer;
+    each layer before has twice as many.
     """
 
     def __init__(
@@ -64,8 +65,11 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """image of any size -> features (N, features): four 5x5 convolutions of stride 2, without normalisation (a gradient
-    penalty needs samples that do not mix), and a linear layer. width: channels of the first layer."""
+    """Critic of Binkowski et al.: image of any size -> features (N, features).
+
+    Four 5x5 convolutions of stride 2 and a linear layer, without normalization, since a gradient penalty needs a score
+    per sample that does not depend on the others. width: channels of the first layer.
+    """
 
     def __init__(self, image_size: int, channels: int, features: int = 16, width: int = 64) -> None:
         super().__init__()
@@ -82,5 +86,5 @@ class Critic(nn.Module):
 
 
 def halvings(size: int) -> list[int]:
-    """size, size / 2, ... four times, rounded up: 28 -> [28, 14, 7, 4, 2]."""
+    """Return the size and its four halvings, rounded up: 28 -> [28, 14, 7, 4, 2]."""
     return [-(-size // 2**k) for k in range(5)]

@@ -1,4 +1,4 @@
-"""Critics of one image at several sizes, each half of the one before."""
+"""Discriminators of one image at several sizes, each half of the one before."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,7 @@ from gan_cli.networks.init import xavier_
 
 
 class MultiScale(nn.Module):
-    """`critics[k]` sees the image after k poolings (3 x 3, stride 2, the padding not counted). `scales`: how many there
-    are.
-    """
+    """Discriminators of several scales; number k sees the image after k mean poolings of 3 x 3 pixels with stride 2."""
 
     def __init__(self, critics: Iterable[nn.Module]) -> None:
         super().__init__()
@@ -21,19 +19,21 @@ class MultiScale(nn.Module):
 
     @property
     def scales(self) -> int:
+        """Number of discriminators."""
         return len(self.critics)
 
     def forward(self, x: Tensor, scale: int = 0) -> Tensor:
-        """image (N, C, H, W) -> the score map (N, 1, h, w) of critic number `scale`."""
+        """Return the score map (N, 1, h, w) of discriminator number `scale` for an image (N, C, H, W) of full size."""
         for _ in range(scale):
             x = self.pool(x)
         return self.critics[scale](x)
 
 
-class PairCritics(MultiScale):
-    """PatchGANs of (source, image) side by side in the channels; each has half the width of the one before (the
-    discriminators of BicycleGAN and of MSGAN's pix2pix; Xavier weights of gain .02 and slope .2, as their code has).
-    ValueError where the image is too small for the last.
+class MultiScalePairDiscriminator(MultiScale):
+    """PatchGANs of several scales of a source and an image, which are concatenated; each has half the previous width.
+
+    These are the discriminators of BicycleGAN and of MSGAN's pix2pix, with Xavier weights of gain .02 and slope .2 as
+    in their code. Raises ValueError if the image is too small for the last scale.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, n_layers: int = 3, scales: int = 2) -> None:

@@ -1,4 +1,4 @@
-"""Layers that do at test what they do in training, as pix2pix wants (Isola et al. 2017, sections 3.1 and 3.3)."""
+"""Layers that act the same in training and in evaluation, for pix2pix (Isola et al. 2017, sections 3.1 and 3.3)."""
 
 from torch import Tensor, nn
 from torch.nn.functional import dropout, instance_norm
@@ -7,7 +7,7 @@ from torch.nn.functional import dropout, instance_norm
 class NoiseDropout(nn.Module):
     """Dropout with probability p in training and in evaluation: the only noise z of pix2pix (section 3.1).
 
-    Drawn from torch's default generator, whose state a checkpoint holds.
+    It uses torch's default generator, whose state is part of checkpoints.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -19,11 +19,11 @@ class NoiseDropout(nn.Module):
 
 
 class UntrackedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation with the statistics of the batch at hand, never with running ones.
+    """Batch normalization by the statistics of the current batch, never by running ones.
 
-    In evaluation each image is its own batch, as in the authors' test scripts (batch size 1), so an output does not
-    depend on what it is computed beside; this equals instance normalisation with the learned gamma and beta. Images
-    of more than one pixel.
+    In evaluation each image is its own batch, as in the authors' test scripts (batch size 1), so that an output does
+    not depend on the rest of its batch; this equals instance normalization with the learned gamma and beta. The maps
+    must have more than one pixel.
     """
 
     def __init__(self, channels: int) -> None:

@@ -1,4 +1,4 @@
-"""Normalisation by name: layers, and spectral normalisation of the weights."""
+"""Normalization by name: layers, and spectral normalization of weights."""
 
 from collections.abc import Callable
 
@@ -11,16 +11,18 @@ LAYERS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "layer": lambda channels: nn.GroupNorm(1, channels),      # over channels and pixels of a sample
     "none": lambda channels: nn.Identity(),
-    "spectral": lambda channels: nn.Identity(),               # of the weights: see normalise_weights_
-    "instance": nn.InstanceNorm2d,                            # without affine parameters, as CycleGAN has it
+    "spectral": lambda channels: nn.Identity(),               # acts on the weights: see normalize_weights_
+    "instance": nn.InstanceNorm2d,                            # without affine parameters, as in CycleGAN
 }
 LAYERLESS = ("none", "spectral")
-"""The norms without layers: what comes before such a norm needs a bias."""
+"""The norms without a layer; the layer before such a norm needs a bias of its own."""
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
-    """Normalisation of (N, channels, H, W). name: batch, layer (allowed under a gradient penalty), none, spectral
-    (no layer; `normalise_weights_` does it), or instance; else ValueError.
+    """Return a normalization layer for (N, channels, H, W).
+
+    name: batch, instance, layer (which a gradient penalty allows), none, or spectral (no layer, see
+    `normalize_weights_`). Raises ValueError for another name.
     """
     if name not in LAYERS:
         raise ValueError(f"norm '{name}': choose one of {', '.join(LAYERS)}")
@@ -28,12 +30,13 @@ def norm_layer(name: str, channels: int) -> nn.Module:
 
 
 class SpectralNorm(nn.Module):
-    """W -> W / sigma(W), sigma the largest singular value (Miyato et al. 2018, arXiv 1802.05957, eq. 8, Algorithm 1).
+    """Spectral normalization W / sigma(W) (Miyato et al. 2018, arXiv 1802.05957, eq. 8 and Algorithm 1).
 
-    W is the weight as a matrix of one row per output (`dim` of the weight). In training mode each use takes one
-    step of power iteration, v <- W^T u / |.|, u <- W v / |.|, and sigma = u^T W v, with gradients in W alone; in
-    evaluation mode u and v stay. Both are buffers, so a checkpoint holds them. Float32 under autocast too. Differs:
-    15 steps at the start, so that sigma is right in the first iteration.
+    sigma is the largest singular value of W, the weight as a matrix with one row per output (`dim` of the weight). In
+    training mode each use takes one step of power iteration, v <- W^T u / |.|, u <- W v / |.|, and sigma = u^T W v,
+    with gradients only in W; in evaluation mode u and v are constant. They are buffers, so checkpoints hold them. It is
+    computed in float32 under autocast too. Differs: 15 steps at the start, so that sigma is right in the first
+    iteration.
     """
 
     u: Tensor
@@ -49,10 +52,12 @@ class SpectralNorm(nn.Module):
             self.iterate(matrix)
 
     def matrix(self, weight: Tensor) -> Tensor:
+        """Return the weight as a matrix with one row per output."""
         return weight.movedim(self.dim, 0).flatten(1)
 
     @torch.no_grad()
     def iterate(self, matrix: Tensor) -> None:
+        """Take one step of power iteration, without gradients as in the paper."""
         self.v.copy_(normalize(matrix.T @ self.u, dim=0))
         self.u.copy_(normalize(matrix @ self.v, dim=0))
 
@@ -61,13 +66,15 @@ class SpectralNorm(nn.Module):
             matrix = self.matrix(weight)
             if self.training:
                 self.iterate(matrix)
-            u, v = self.u.clone(), self.v.clone()  # a graph of this use outlives the next step
+            # The next use changes u and v in place, while the graph of this one may still be needed.
+            u, v = self.u.clone(), self.v.clone()
             return weight / (u @ (matrix @ v))
 
 
-def normalise_weights_(network: nn.Module, norm: str) -> None:
-    """Spectral normalisation of every linear and convolutional weight if `norm` is spectral; after the initial weights
-    are drawn. ValueError if it is neither that nor a norm of `norm_layer`.
+def normalize_weights_(network: nn.Module, norm: str) -> None:
+    """Apply spectral normalization to every linear and convolutional weight if `norm` is spectral.
+
+    Call it after the initial weights are set. Raises ValueError if `norm` is not a norm of `norm_layer`.
     """
     norm_layer(norm, 1)
     if norm == "spectral":

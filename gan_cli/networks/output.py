@@ -1,15 +1,15 @@
-"""The last layer of a generator."""
+"""The last layers of a generator."""
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
 
 
 def bounded(value_range: Sequence[float] | None) -> nn.Module:
-    """The activation whose range is the data's: tanh for [-1, 1], sigmoid for [0, 1], none for None
-    (unbounded points).
+    """Return the activation whose range is the data's: tanh for [-1, 1], a sigmoid for [0, 1], none for None.
 
-    ValueError for another range.
+    None is for points, which are unbounded. Raises ValueError for another range.
     """
     if value_range is None:
         return nn.Identity()
@@ -18,3 +18,12 @@ def bounded(value_range: Sequence[float] | None) -> nn.Module:
     if (low, high) not in activations:
         raise ValueError(f"value_range [{low}, {high}]: a generator's is [-1, 1], [0, 1] or null (unbounded)")
     return activations[low, high]()
+
+
+def image_layers(
+    features: int, image_size: int, channels: int, value_range: Sequence[float] | None
+) -> list[nn.Module]:
+    """Return layers (N, features) -> image (N, channels, image_size, image_size): linear, and `bounded` if it is."""
+    shape = (channels, image_size, image_size)
+    layers = [nn.Linear(features, math.prod(shape)), nn.Unflatten(1, shape)]
+    return layers if value_range is None else [*layers, bounded(value_range)]

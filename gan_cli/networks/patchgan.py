@@ -1,21 +1,20 @@
-"""PatchGAN: a discriminator that scores overlapping patches (Isola et al. 2017; Zhu et al. 2017, appendix).
-"""
+"""PatchGAN: a discriminator that scores overlapping patches (Isola et al. 2017; Zhu et al. 2017, appendix)."""
 
 import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
-from gan_cli.networks.norm import norm_layer, normalise_weights_
+from gan_cli.networks.norm import norm_layer, normalize_weights_
 
 
 class Discriminator(nn.Module):
-    """image (N, channels, H, W) -> score map (N, 1, h, w): C64-C128-C256-C512 and a 1-channel convolution,
-    4x4 kernels.
+    """Discriminator: image (N, channels, H, W) -> score map (N, 1, h, w).
 
-    n_layers stride-2 layers and two of stride 1: a score sees 16, 34, 70, 142, 286, 574 pixels for n_layers 1 to
-    6, with min(2^i, 8) width channels at layer i. n_layers 0 is the PixelGAN: 1x1 convolutions to width, 2 width
-    and 1 channels; a score sees its pixel. norm, on all but the first and the last layer: instance (CycleGAN),
-    batch (pix2pix; no biases before it), layer, none or spectral. ValueError when the map would be empty.
+    C64-C128-C256-C512 and a 1-channel convolution. All kernels are 4x4: n_layers convolutions of stride 2 and two of
+    stride 1, with min(2^i, 8) width channels in layer i. The receptive field of a score has 16, 34, 70, 142, 286, 574
+    pixels for n_layers 1 to 6. n_layers 0 is the PixelGAN, 1x1 convolutions to width, 2 width and 1 channels, which
+    scores single pixels. norm, in all but the first and the last layer: instance (CycleGAN), batch (pix2pix; without
+    biases before it), layer, none or spectral. Raises ValueError if the map would be empty.
     """
 
     def __init__(
@@ -23,7 +22,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         if n_layers < 0:
-            raise ValueError(f"n_layers {n_layers}: 0 scores single pixels, 3 patches of 70")
+            raise ValueError(f"n_layers {n_layers}: 0 is for single pixels, 3 for patches of 70")
         least = 3 * 2**n_layers if n_layers else 1
         if image_size < least:
             raise ValueError(f"image_size {image_size}: n_layers={n_layers} needs {least} pixels or more")
@@ -38,16 +37,16 @@ class Discriminator(nn.Module):
             narrow = wide
         self.layers = nn.Sequential(*layers, nn.Conv2d(narrow, 1, kernel, 1, padding))
         normal_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
 
 
 class PairDiscriminator(Discriminator):
-    """x (N, in_channels, H, W), y (N, channels, H, W) -> score map of their stack (Isola et al. 2017, eq. 1).
+    """PatchGAN of pairs: x (N, in_channels, H, W), y (N, channels, H, W) -> score map (Isola et al. 2017, eq. 1).
 
-    condition: False hides x, the unconditional variant of eq. 2. in_channels None: as many as `channels`.
+    condition: False ignores x, which is the unconditional variant of eq. 2. in_channels: `channels` if None.
     """
 
     def __init__(
@@ -60,8 +59,8 @@ class PairDiscriminator(Discriminator):
         n_layers: int = 3,
         norm: str = "batch",
     ) -> None:
-        seen = channels + (in_channels or channels) * condition
-        super().__init__(image_size, seen, width, n_layers, norm)
+        inputs = channels + (in_channels or channels) * condition
+        super().__init__(image_size, inputs, width, n_layers, norm)
         self.condition = condition
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]

@@ -1,6 +1,6 @@
-"""The networks of pix2pixHD (Wang et al. 2018, arXiv 1711.11585; settings: NVIDIA/pix2pixHD, networks.py).
+"""The networks of pix2pixHD (Wang et al. 2018, arXiv 1711.11585; settings of NVIDIA/pix2pixHD, networks.py).
 
-Instance normalisation without affine parameters, reflection padding, weights N(0, 0.02).
+Instance normalization without affine parameters, reflection padding, weights N(0, 0.02).
 """
 
 from collections.abc import Sequence
@@ -11,58 +11,60 @@ from torch.nn.functional import avg_pool2d
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.output import bounded
-from gan_cli.networks.resnet import Block
+from gan_cli.networks.resnet import ResidualBlock
 from gan_cli.networks.sizes import multiple
 
 
 def half(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)): means of 3 x 3 pixels, at the border of those that exist."""
+    """Halve the size by means of 3 x 3 pixels, without the padding: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))."""
     return avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
 
 
 def _down(narrow: int, wide: int) -> list[nn.Module]:
+    """d: a 3x3 convolution of stride 2."""
     return [nn.Conv2d(narrow, wide, 3, 2, 1), nn.InstanceNorm2d(wide), nn.ReLU()]
 
 
 def _up(wide: int, narrow: int) -> list[nn.Module]:
+    """u: a transposed 3x3 convolution of stride 2."""
     return [nn.ConvTranspose2d(wide, narrow, 3, 2, 1, 1), nn.InstanceNorm2d(narrow), nn.ReLU()]
 
 
 def _front(channels: int, width: int) -> list[nn.Module]:
-    """c7s1."""
+    """c7s1: a 7x7 convolution."""
     return [nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU()]
 
 
 def _head(width: int, channels: int, value_range: Sequence[float] | None) -> nn.Sequential:
-    """c7s1 that ends in the range of the data."""
+    """c7s1 without normalization, bounded to the range of the data."""
     return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), bounded(value_range))
 
 
 def _hourglass(inputs: int, width: int, downs: int, blocks: int) -> nn.Sequential:
-    """c7s1-w, d2w, ..., R x blocks, ..., uw."""
+    """c7s1-width, `downs` layers d, `blocks` residual blocks, `downs` layers u."""
     widths = [width * 2**i for i in range(downs + 1)]
     layers = _front(inputs, width)
     for narrow, wide in pairwise(widths):
         layers += _down(narrow, wide)
-    layers += [Block(widths[-1]) for _ in range(blocks)]
+    layers += [ResidualBlock(widths[-1]) for _ in range(blocks)]
     for narrow, wide in zip(widths[-2::-1], widths[:0:-1]):
         layers += _up(wide, narrow)
     return nn.Sequential(*layers)
 
 
 def _check(x: Tensor, of: int) -> None:
+    """ValueError unless H and W are multiples of `of`, and at least twice that."""
     for size in x.shape[2:]:
         multiple(size, of, 2 * of)
 
 
 class GlobalGenerator(nn.Module):
-    """G1: c7s1-64, d128, d256, d512, d1024, R1024 x 9, u512, u256, u128, u64, c7s1-3.
+    """Global generator G1: c7s1-64, d128, d256, d512, d1024, R1024 x 9, u512, u256, u128, u64, c7s1-3.
 
-    182,546,755 parameters for 36 -> 3.
-
-    (N, sum(inputs), H, W) -> picture (N, channels, H, W) in `value_range`, or with `features` the last feature map
-    (N, width, H, W). inputs: channels of the parts that are concatenated, such as [classes, boundary]. ValueError
-    unless H and W are multiples of 2^downs, and at least twice that: instance normalisation needs two pixels.
+    (N, sum(inputs), H, W) -> image (N, channels, H, W) in `value_range`, or with `features` the last feature map
+    (N, width, H, W). inputs: channels of the parts that are concatenated, such as [classes, boundary]. It has
+    182,546,755 parameters for 36 -> 3 channels. Raises ValueError unless H and W are multiples of 2^downs and at least
+    twice that, since instance normalization needs two pixels.
     """
 
     def __init__(
@@ -83,10 +85,10 @@ class GlobalGenerator(nn.Module):
 
 
 class LocalEnhancer(nn.Module):
-    """G2: c7s1-32, d64, + G1's last feature map, R64 x 3, u32, c7s1-3.
+    """Local enhancer G2: c7s1-32, d64, + the last feature map of G1, R64 x 3, u32, c7s1-3.
 
-    s (N, sum(inputs), H, W) and G1's features (N, 2 width, H/2, W/2) -> picture (N, channels, H, W): G1 is twice
-    as wide, and works at half the size. ValueError for odd H or W.
+    s (N, sum(inputs), H, W), features of G1 (N, 2 width, H/2, W/2) -> image (N, channels, H, W). G1 is twice as wide
+    and works at half the size. Raises ValueError for odd H or W.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class LocalEnhancer(nn.Module):
         self.width = width
         multiple(image_size, of=2, least=4)
         self.front = nn.Sequential(*_front(sum(inputs), width), *_down(width, 2 * width))
-        self.tail = nn.Sequential(*[Block(2 * width) for _ in range(blocks)], *_up(2 * width, width))
+        self.tail = nn.Sequential(*[ResidualBlock(2 * width) for _ in range(blocks)], *_up(2 * width, width))
         self.head = _head(width, channels, value_range)
         normal_(self)
 
@@ -107,10 +109,10 @@ class LocalEnhancer(nn.Module):
 
 
 class PatchFeatures(nn.Module):
-    """PatchGAN that shows its layers: C64-C128-C256-C512 and a 1-channel convolution, 4 x 4 kernels, padding 2.
+    """PatchGAN that returns all its layers: (N, channels, H, W) -> n_layers + 1 feature maps, and scores (N, 1, h, w).
 
-    (N, channels, H, W) -> the n_layers + 1 feature maps and the score map (N, 1, h, w). n_layers stride-2 layers, then
-    one of stride 1; instance normalisation on all but the first and the last.
+    C64-C128-C256-C512 and a 1-channel convolution, with 4 x 4 kernels and padding 2: n_layers layers of stride 2, then
+    one of stride 1; instance normalization in all but the first and the last.
     """
 
     def __init__(self, channels: int, width: int = 64, n_layers: int = 3) -> None:
@@ -125,19 +127,19 @@ class PatchFeatures(nn.Module):
         self.layers = nn.ModuleList([*layers, nn.Conv2d(narrow, 1, 4, 1, 2)])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        found = []
+        outputs = []
         for layer in self.layers:
             x = layer(x)
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """D_1, ..., D_num_D: PatchGANs on the picture at full size, half of it, a quarter, ...
+    """Discriminators D_1, ..., D_num_D: PatchGANs of the image at full size, half the size, a quarter, ...
 
     (N, sum(inputs), H, W) -> for each scale, the finest first, the feature maps and scores of PatchFeatures. skip:
-    leave out the finest D's, for a picture that is smaller by 2^skip. ValueError when the coarsest picture has fewer
-    than 4 pixels.
+    number of the finest discriminators to omit, for an image that is smaller by 2^skip. Raises ValueError if the
+    coarsest image has fewer than 4 pixels.
     """
 
     def __init__(
@@ -145,24 +147,24 @@ class MultiscaleDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         if num_D < 1 or n_layers < 1:
-            raise ValueError(f"num_D={num_D}, n_layers={n_layers}: a discriminator has one scale and layer at least")
+            raise ValueError(f"num_D={num_D}, n_layers={n_layers}: a discriminator needs a scale and a layer")
         if image_size < 4 * 2 ** (num_D - 1):
             raise ValueError(f"image_size {image_size}: num_D={num_D} needs {4 * 2 ** (num_D - 1)} pixels or more")
         self.scales = nn.ModuleList([PatchFeatures(sum(inputs), width, n_layers) for _ in range(num_D)])
         normal_(self)
 
     def forward(self, x: Tensor, skip: int = 0) -> list[list[Tensor]]:
-        found = []
+        outputs = []
         for D in list(self.scales)[skip:]:
-            found.append(D(x))
+            outputs.append(D(x))
             x = half(x)
-        return found
+        return outputs
 
 
 class Encoder(nn.Module):
-    """E: c7s1-16, d32, d64, d128, d256, u128, u64, u32, u16, c7s1-3, tanh.
+    """Encoder E: c7s1-16, d32, d64, d128, d256, u128, u64, u32, u16, c7s1-3, tanh.
 
-    picture (N, channels, H, W) -> a map of features (N, features, H, W) in [-1, 1], to be averaged over instances.
+    image (N, channels, H, W) -> feature map (N, features, H, W) in [-1, 1], to be averaged over instances.
     """
 
     def __init__(

@@ -1,17 +1,17 @@
-"""The projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637), on a DCGAN's layers."""
+"""The projection discriminator (Miyato & Koyama 2018, arXiv 1802.05637) with the layers of DCGAN."""
 
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from gan_cli.networks import dcgan
 from gan_cli.networks.init import normal_
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 
 
 class Projection(nn.Module):
-    """Features phi (N, features), y (N,) int64 -> scores (N,):  y^T V phi + psi(phi), eq. 3, y as a one-hot row.
+    """Score y^T V phi + psi(phi) of eq. 3: features phi (N, features), y (N,) int64 -> scores (N,), y being one-hot.
 
-    V has a row per class and psi is linear, so that the score is a marginal part and one that knows the class.
+    V has a row per class and psi is linear, so that the score is the sum of a conditional and a marginal part.
     """
 
     def __init__(self, features: int, num_classes: int) -> None:
@@ -25,10 +25,10 @@ class Projection(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image, y (N,) -> scores (N,). phi: the hidden layers of a DCGAN discriminator, summed over the pixels of the last
-    map (section 5 has a residual network there).
+    """Discriminator: image, y (N,) -> scores (N,).
 
-    norm: see norm_layer; spectral is the paper's, on V and psi too. Weights N(0, .02).
+    phi: the hidden layers of a DCGAN discriminator, summed over the pixels of the last map; section 5 uses a residual
+    network. norm: see norm_layer; the paper has spectral, on V and psi too. Weights N(0, .02).
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Discriminator(nn.Module):
         assert isinstance(last, nn.Conv2d)
         self.phi, self.projection = nn.Sequential(*hidden), Projection(last.in_channels, num_classes)
         normal_(self.projection)
-        normalise_weights_(self.projection, norm)
+        normalize_weights_(self.projection, norm)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return self.projection(self.phi(x).sum(dim=(2, 3)), y)

@@ -1,8 +1,6 @@
-"""The translator of CycleGAN (Zhu et al. 2017, appendix; after Johnson et al. 2016): c7s1-64, d128, d256,
-R256 x n, ...
+"""The generator of CycleGAN (Zhu et al. 2017, appendix; after Johnson et al. 2016): c7s1-64, d128, d256, R256 x n, ...
 
-Instance normalisation without affine parameters or running statistics; convolutions have biases; reflection
-padding.
+Instance normalization without affine parameters or running statistics; convolutions with biases; reflection padding.
 """
 
 from collections.abc import Sequence
@@ -14,8 +12,8 @@ from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
 
 
-class Block(nn.Module):
-    """R: x + two 3x3 convolutions; no activation after the sum."""
+class ResidualBlock(nn.Module):
+    """Residual block R: x + two 3x3 convolutions, without an activation after the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,12 +27,10 @@ class Block(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """image (N, channels, H, W) -> image of the same shape in `value_range`; H and W multiples of 4, 8 or
-    more.
+    """Translator: image (N, channels, H, W) -> image of the same shape in `value_range`.
 
-    blocks: 6 for 128 pixels, 9 for 256 and more. width: channels of the first layer. The network is
-    convolutional, so image_size is only checked; ValueError names the nearest sizes, also when an image of
-    another size comes.
+    blocks: 6 for 128 pixels, 9 for 256 and more. width: channels of the first layer. The network is convolutional, so
+    that image_size is only checked. H and W are multiples of 4 from 8 on; ValueError names the nearest sizes.
     """
 
     def __init__(
@@ -51,7 +47,7 @@ class ResNetGenerator(nn.Module):
             nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU(),
             nn.Conv2d(width, 2 * width, 3, 2, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
             nn.Conv2d(2 * width, 4 * width, 3, 2, 1), nn.InstanceNorm2d(4 * width), nn.ReLU(),
-            *[Block(4 * width) for _ in range(blocks)],
+            *[ResidualBlock(4 * width) for _ in range(blocks)],
             nn.ConvTranspose2d(4 * width, 2 * width, 3, 2, 1, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
             nn.ConvTranspose2d(2 * width, width, 3, 2, 1, 1), nn.InstanceNorm2d(width), nn.ReLU(),
             nn.ReflectionPad2d(3), nn.Conv2d(width, channels, 7), bounded(value_range),

@@ -1,12 +1,12 @@
-"""Image sizes that a stack of doublings can make."""
+"""Image sizes that a network can produce by doublings, and errors that name the nearest ones."""
 
 from collections.abc import Collection
 
 
 def doublings(image_size: int) -> tuple[int, int]:
-    """(start, k) with image_size = start * 2^k, start 4 or 7 and k >= 1: 32 -> (4, 3), 28 -> (7, 2).
+    """Return (start, k) with image_size = start * 2^k, start 4 or 7 and k >= 1: 32 -> (4, 3), 28 -> (7, 2).
 
-    ValueError naming the nearest such sizes.
+    Raises ValueError, which names the nearest such sizes.
     """
     legal = {start * 2**k: (start, k) for k in range(1, 10) for start in (4, 7)}
     if image_size not in legal:
@@ -16,9 +16,7 @@ def doublings(image_size: int) -> tuple[int, int]:
 
 
 def multiple(image_size: int, of: int, least: int) -> int:
-    """image_size, if it is a multiple of `of` and at least `least`; else ValueError naming the nearest such
-    sizes.
-    """
+    """Return image_size. ValueError, which names the nearest sizes, unless it is a multiple of `of` and >= `least`."""
     if image_size % of or image_size < least:
         legal = {max(least, size) for size in (image_size // of * of, -(-image_size // of) * of)}
         nearest = _nearest(image_size, legal)
@@ -27,7 +25,7 @@ def multiple(image_size: int, of: int, least: int) -> int:
 
 
 def halvings(image_size: int) -> int:
-    """k with image_size = 2^k, 3 <= k <= 10: how often it can be halved. ValueError naming the nearest such sizes."""
+    """Return k with image_size = 2^k, 3 <= k <= 10, the number of halvings. ValueError names the nearest such sizes."""
     legal = {2**k: k for k in range(3, 11)}
     if image_size not in legal:
         raise ValueError(

@@ -1,7 +1,6 @@
-"""The standard convolutional networks of SN-GAN (Miyato et al. 2018, arXiv 1802.05957, table 3), at any
-multiple of 8 pixels, and a critic of points with spectral normalization.
+"""The standard CNN of SN-GAN (Miyato et al. 2018, arXiv 1802.05957, table 3), at any multiple of 8 pixels.
 
-Initial weights N(0, .02), which the table does not give.
+Initial weights are N(0, .02); the table does not give them.
 """
 
 import itertools
@@ -11,13 +10,16 @@ from torch import Tensor, nn
 
 from gan_cli.networks import mlp
 from gan_cli.networks.init import normal_
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image: linear, three 4x4 transposed convolutions of stride 2 (batch norm), 3x3."""
+    """Generator: z (N, latent_dim) -> image.
+
+    A linear layer, three transposed 4x4 convolutions of stride 2 with batch normalization and ReLU, and a 3x3 one.
+    """
 
     def __init__(
         self,
@@ -42,7 +44,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,): 3x3 and 4x4 stride-2 convolutions in turn, leaky ReLU .1; linear. norm: spectral, none."""
+    """Discriminator: image -> scores (N,). norm: spectral or none.
+
+    3x3 convolutions and 4x4 ones of stride 2 alternate, with leaky ReLU .1; then a linear layer.
+    """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "spectral") -> None:
         super().__init__()
@@ -53,15 +58,15 @@ class Discriminator(nn.Module):
             layers += [nn.Conv2d(narrow, wide, 3, padding=1), nn.LeakyReLU(0.1)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * side**2, 1))
         normal_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
 
 
-class ToyDiscriminator(mlp.ToyDiscriminator):
-    """WGAN-GP's toy critic of points with spectrally normalised weights."""
+class PointDiscriminator(mlp.PointDiscriminator):
+    """Critic of points: that of gan_toy.py (WGAN-GP) with spectral normalization of the weights."""
 
     def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:
         super().__init__(image_size, channels, widths)
-        normalise_weights_(self, "spectral")
+        normalize_weights_(self, "spectral")

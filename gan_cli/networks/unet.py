@@ -12,21 +12,21 @@ from gan_cli.networks.sizes import halvings, multiple
 
 
 class UNet(nn.Module):
-    """image (N, in_channels, H, W) -> image (N, channels, H, W) in `value_range`.
+    """Generator of pix2pix: image (N, in_channels, H, W) -> image (N, channels, H, W) in `value_range`.
 
     image_size = 2^k: k convolutions down to one pixel and k transposed ones up, all 4x4 of stride 2, with
-    min(2^i, 8) width channels at level i: at 256, C64-C128-C256-C512-C512-C512-C512-C512 and
-    CD512-CD512-CD512-C512-C256-C128-C64-out. LeakyReLU 0.2 before each convolution but the first, ReLU before
-    each transposed one. D is dropout .5 in the decoder layers `noise`, counted from the bottleneck, of those that have
-    8 width channels: the first three as in models.lua; the authors' PyTorch code has them in 1, 2, 3.
+    min(2^i, 8) width channels at level i: at 256 pixels C64-C128-C256-C512-C512-C512-C512-C512 and
+    CD512-CD512-CD512-C512-C256-C128-C64-out. LeakyReLU 0.2 before each convolution but the first, ReLU before each
+    transposed one. D is dropout .5 in the decoder layers `noise`, counted from the bottleneck, if they have 8 width
+    channels: the first three as in models.lua; the authors' PyTorch code has it in layers 1, 2 and 3.
 
-    skips: layer i of the encoder is stacked before the output of layer k - i of the decoder; False is the
-    encoder-decoder of section 4.3. in_channels None: as many as `channels`. Biases at the output only, as in the
-    authors' PyTorch code; no norm at the first layer, at the output, and at the bottleneck, where a batch of
-    one would become zero (the authors' erratum).
+    skips: concatenate layer i of the encoder with the output of layer k - i of the decoder; False is the
+    encoder-decoder of section 4.3. in_channels: `channels` if None. Only the output has biases, as in the authors'
+    PyTorch code. There is no normalization in the first layer, at the output, and at the bottleneck, where a batch of
+    one image would become zero (the authors' erratum).
 
-    H and W are multiples of image_size: larger images are translated convolutionally (section 4.4). ValueError names
-    the nearest sizes.
+    H and W are multiples of image_size: larger images are translated convolutionally (section 4.4). Raises ValueError,
+    which names the nearest sizes.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class UNet(nn.Module):
             layers.append(nn.Conv2d(narrow, out, 4, 2, 1, bias=False))
             self.down.append(nn.Sequential(*layers, *([UntrackedBatchNorm(out)] if 0 < i < k - 1 else [])))
         for i, out in enumerate(wide[-2::-1]):
-            stacked = 2 if skips and i else 1
-            layers = [nn.ReLU(), nn.ConvTranspose2d(stacked * wide[-1 - i], out, 4, 2, 1, bias=False)]
+            parts = 2 if skips and i else 1  # concatenated inputs
+            layers = [nn.ReLU(), nn.ConvTranspose2d(parts * wide[-1 - i], out, 4, 2, 1, bias=False)]
             noisy = i in noise and out == 8 * width
             self.up.append(nn.Sequential(*layers, UntrackedBatchNorm(out), *([NoiseDropout()] if noisy else [])))
         last = nn.ConvTranspose2d((1 + skips) * width, channels, 4, 2, 1)
@@ -60,10 +60,10 @@ class UNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for size in x.shape[2:]:
             multiple(size, of=self.image_size, least=self.image_size)
-        seen: list[Tensor] = []
+        encoded: list[Tensor] = []
         for down in self.down:
             x = down(x)
-            seen.append(x)
+            encoded.append(x)
         for i, up in enumerate(self.up):
-            x = up(torch.cat([seen[-1 - i], x], 1) if self.skips and i else x)
+            x = up(torch.cat([encoded[-1 - i], x], 1) if self.skips and i else x)
         return x

@@ -1,4 +1,4 @@
-"""A U-Net whose every layer sees the noise (Zhu et al. 2017, BicycleGAN, arXiv 1711.11586; MSGAN's pix2pix)."""
+"""A U-Net with the noise in every encoder layer (BicycleGAN, Zhu et al. 2017, arXiv 1711.11586; MSGAN's pix2pix)."""
 
 from collections.abc import Sequence
 
@@ -10,19 +10,18 @@ from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
 
 
-def spread(z: Tensor, like: Tensor) -> Tensor:
-    """z (N, d) as d constant planes beside `like` (N, C, H, W): (N, d, H, W)."""
+def as_planes(z: Tensor, like: Tensor) -> Tensor:
+    """Expand z (N, d) to d constant channels of the size of `like` (N, C, H, W): (N, d, H, W)."""
     return z[:, :, None, None].expand(-1, -1, *like.shape[2:])
 
 
 class NoiseUNet(nn.Module):
-    """image (N, channels, H, W), z (N, latent_dim) -> image of the same shape in `value_range`.
+    """Generator: image (N, channels, H, W), z (N, latent_dim) -> image of the same shape in `value_range`.
 
-    image_size = 2^k, 8 or more: k halvings to one pixel and k doublings, 4 x 4 kernels of stride 2, `width` channels
-    and twice as many each time up to 8 `width`; z is put beside the input of each halving. Instance normalisation
-    but for the first, the last and the innermost layer, no dropout, slope .2 on the way down, Xavier weights of gain
-    .02, all as BicycleGAN's code. H and W are multiples of
-    image_size, else ValueError.
+    image_size = 2^k, 8 or more: k halvings to one pixel and k doublings by 4 x 4 kernels of stride 2, with width
+    channels at first and twice as many at each level up to 8 width; z is concatenated with the input of each halving.
+    As in BicycleGAN's code: instance normalization in all but the first, the last and the innermost layer, no dropout,
+    slope .2 in the encoder, Xavier weights of gain .02. H and W are multiples of image_size; ValueError otherwise.
     """
 
     def __init__(
@@ -66,12 +65,12 @@ class NoiseUNet(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         for size in x.shape[2:]:
             multiple(size, of=self.image_size, least=self.image_size)
-        seen = []
+        skips = []
         for layer in self.down:
-            x = layer(torch.cat([x, spread(z, x)], dim=1))
-            seen.append(x)
-        seen.pop()
+            x = layer(torch.cat([x, as_planes(z, x)], dim=1))
+            skips.append(x)
+        skips.pop()  # the innermost map is the input of the decoder
         for layer in self.up:
             x = layer(x)
-            x = torch.cat([x, seen.pop()], dim=1) if seen else x
+            x = torch.cat([x, skips.pop()], dim=1) if skips else x
         return self.last(x)

@@ -1,4 +1,4 @@
-"""VGG19 as a measure of how alike two pictures look (Simonyan & Zisserman 2015; the loss: Johnson et al. 2016)."""
+"""The perceptual loss of VGG19 features (Johnson et al. 2016; network: Simonyan & Zisserman 2015)."""
 
 from pathlib import Path
 
@@ -11,11 +11,12 @@ TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1, 2_1, 3_
 
 
 class VGGLoss:
-    """sum_i w_i mean |phi_i(fake) - phi_i(real)|, phi_i the i-th relu_i_1 of VGG19, w = 1/32, 1/16, 1/8, 1/4, 1
-    (pix2pixHD's VGGLoss, which feeds images in [-1, 1] without ImageNet's normalisation).
+    """Perceptual loss sum_i w_i mean |phi_i(fake) - phi_i(real)|, where phi_i is relu_i_1 of VGG19.
 
-    weights: a file of torchvision's vgg19 state dict, read at the first call; ValueError when it is absent or foreign.
-    It is no module: nothing of it learns, or goes into a checkpoint. Images (N, 3, H, W) have 16 pixels or more.
+    w = 1/32, 1/16, 1/8, 1/4, 1, as in VGGLoss of pix2pixHD, which uses images in [-1, 1] without ImageNet's
+    normalization. Images: (N, 3, H, W) of at least 16 pixels. weights: a file with torchvision's vgg19 state dict, read
+    at the first call; ValueError if it does not exist or is of another network. The loss is not a module, because
+    nothing of it is trained or stored in checkpoints.
     """
 
     def __init__(self, weights: str) -> None:
@@ -35,7 +36,7 @@ class VGGLoss:
 
 
 def vgg19() -> nn.Sequential:
-    """The first 30 of torchvision's `features`, to relu5_1, without memory for weights."""
+    """Return the first 30 layers of torchvision's `features`, up to relu5_1, without memory for the weights."""
     layers: list[nn.Module] = []
     narrow = 3
     with torch.device("meta"):
@@ -49,17 +50,17 @@ def vgg19() -> nn.Sequential:
 
 
 def load(path: Path) -> nn.Sequential:
-    """VGG19 with the weights in `path`, frozen. ValueError when they are absent or another network's."""
+    """Return VGG19 with the weights of `path`, frozen. ValueError if they do not exist or are another network's."""
     if not path.is_file():
         raise ValueError(
-            f"there are no weights of VGG19 at {path}: model.perceptual.weights=FILE names torchvision's vgg19 "
-            "(vgg19-dcbb9e9d.pth), and model.perceptual=null does without"
+            f"there are no weights of VGG19 at {path}: set model.perceptual.weights=FILE to torchvision's "
+            "vgg19-dcbb9e9d.pth, or model.perceptual=null to train without them"
         )
     layers = vgg19()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        own = {name: state[f"features.{name}"].float() for name in layers.state_dict()}
-        layers.load_state_dict(own, assign=True)
-    except Exception as error:  # a strange file fails in a way of its own
+        needed = {name: state[f"features.{name}"].float() for name in layers.state_dict()}
+        layers.load_state_dict(needed, assign=True)
+    except Exception as error:  # which error a file of another format raises depends on the format
         raise ValueError(f"{path} does not hold torchvision's weights of VGG19 (features.0.weight, ...)") from error
     return layers.requires_grad_(False)

@@ -1,8 +1,8 @@
-"""The convolutional networks of WGAN-GP's code (gan_mnist.py, gan_cifar.py) at any 4*2^k or 7*2^k pixels.
+"""The convolutional networks of WGAN-GP's code (gan_mnist.py, gan_cifar.py) at 4*2^k or 7*2^k pixels.
 
-5x5 kernels of stride 2 between 4x4 maps and the image; 28 pixels come by cropping 8x8 to 7x7. Under a
-gradient penalty the critic has no batch normalisation: its samples must not mix. Symmetric padding of 2 stands for
-TensorFlow's SAME.
+5x5 kernels of stride 2 between 4x4 maps and the image; for 28 pixels, maps of 8x8 are cropped to 7x7. With a gradient
+penalty the critic has no batch normalization, because a score must not depend on the other samples of the batch.
+Differs: symmetric padding of 2 in place of TensorFlow's SAME.
 """
 
 import itertools
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.init import glorot_he_
-from gan_cli.networks.norm import LAYERLESS, norm_layer, normalise_weights_
+from gan_cli.networks.norm import LAYERLESS, norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image in `value_range`. norm: "batch" as gan_cifar.py, "none" as gan_mnist.py."""
+    """Generator: z (N, latent_dim) -> image in `value_range`. norm: batch (gan_cifar.py) or none (gan_mnist.py)."""
 
     def __init__(
         self,
@@ -35,18 +35,20 @@ class Generator(nn.Module):
         for wide, narrow in itertools.pairwise(widths):
             layers += [_double(wide, narrow), norm_layer(norm, narrow), nn.ReLU()]
         if image_size % 7 == 0:
-            layers.insert(7, nn.ZeroPad2d((0, -1, 0, -1)))          # after the first doubling: 8x8 -> 7x7
+            layers.insert(7, nn.ZeroPad2d((0, -1, 0, -1)))  # negative padding after the first doubling: 8x8 -> 7x7
         self.layers = nn.Sequential(*layers, _double(width, channels), bounded(value_range))
         glorot_he_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,); the critic f. norm: "none" as the code under a gradient penalty, "batch" or "layer" after
-    the 2nd and later convolutions as in its other modes, or "spectral" (Miyato et al. 2018).
+    """Critic f: image -> scores (N,).
+
+    norm: none, which the code has with a gradient penalty; batch or layer after all convolutions but the first, as in
+    its other modes; or spectral (Miyato et al. 2018).
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "none") -> None:
@@ -54,18 +56,18 @@ class Discriminator(nn.Module):
         widths = _widths(image_size, width)
         layers: list[nn.Module] = []
         for narrow, wide in zip([channels, *widths], widths):
-            bare = norm in LAYERLESS or not layers
-            layers += [nn.Conv2d(narrow, wide, 5, 2, 2), *([] if bare else [norm_layer(norm, wide)]), nn.LeakyReLU(0.2)]
+            norms = [] if norm in LAYERLESS or not layers else [norm_layer(norm, wide)]
+            layers += [nn.Conv2d(narrow, wide, 5, 2, 2), *norms, nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 4 * 4, 1))
         glorot_he_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
 
 
 def _widths(image_size: int, width: int) -> list[int]:
-    """Channels of the hidden maps, from the image's side to the 4x4 map."""
+    """Channels of the hidden maps, from the image to the 4x4 map."""
     start, k = doublings(image_size)
     return [width * 2**i for i in range(k if start == 4 else k + 1)]
 

@@ -1,10 +1,9 @@
-"""The residual networks of WGAN-GP for CIFAR-10 (Gulrajani et al. 2017, table 3; gan_cifar_resnet.py), at any 4*2^k or
-7*2^k pixels.
+"""The residual networks of WGAN-GP for CIFAR-10 (Gulrajani et al. 2017, table 3; gan_cifar_resnet.py).
 
-At 32 pixels the layers are those of the code; other sizes change the number of doublings in G and of halvings in D,
-whose last map is 8x8 at 4*2^k pixels (16 or more). He's weights in the 3x3 convolutions, Glorot's in shortcuts, the
-linear layers and G's last convolution. A shortcut's 1x1 convolution acts on the smaller map: it commutes with
-nearest-neighbour doubling and with mean pooling.
+They work at 4*2^k or 7*2^k pixels. At 32 pixels the layers are those of the code; other sizes change the number of
+doublings in G and of halvings in D, whose last map is 8x8 at 4*2^k pixels (16 or more). Initial weights are He's in 3x3
+convolutions, and Glorot's in shortcuts, linear layers and the last convolution of G. The 1x1 convolution of a shortcut
+acts on the smaller map, which is equal, because it commutes with nearest-neighbor doubling and with mean pooling.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,26 +13,29 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d
 from gan_cli.networks.init import glorot_he_
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
 
 Norm = Callable[[int], nn.Module]
-"""Channels -> a normalisation of (N, channels, H, W)."""
+"""Number of channels -> a normalization layer for (N, channels, H, W)."""
 
 
 def double(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, 2H, 2W), each pixel four times."""
+    """Double the size by nearest neighbors, (N, C, H, W) -> (N, C, 2H, 2W)."""
     return interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 def halve(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, H/2, W/2), means of 2 x 2 pixels."""
+    """Halve the size by means of 2 x 2 pixels, (N, C, H, W) -> (N, C, H/2, W/2)."""
     return avg_pool2d(x, 2)
 
 
-class Up(nn.Module):
-    """(N, channels, H, W), [y] -> (N, out, 2H, 2W): norm, ReLU, doubling, 3x3; norm, ReLU, 3x3; and a 1x1 shortcut."""
+class UpBlock(nn.Module):
+    """Residual block that doubles the size: (N, channels, H, W) -> (N, out, 2H, 2W).
+
+    Norm, ReLU, doubling, 3x3; norm, ReLU, 3x3; and a 1x1 shortcut. Labels y, if any, are passed to the norms.
+    """
 
     def __init__(self, channels: int, out: int, norm: Norm, bias: bool = True) -> None:
         super().__init__()
@@ -47,8 +49,11 @@ class Up(nn.Module):
         return double(self.shortcut(x)) + self.conv2(self.norm2(h, *y).relu())
 
 
-class Down(nn.Module):
-    """(N, channels, H, W) -> (N, out, H/2, W/2): norm, ReLU, 3x3; norm, ReLU, 3x3, halving; and a 1x1 shortcut."""
+class DownBlock(nn.Module):
+    """Residual block that halves the size: (N, channels, H, W) -> (N, out, H/2, W/2).
+
+    Norm, ReLU, 3x3; norm, ReLU, 3x3, halving; and a 1x1 shortcut.
+    """
 
     def __init__(self, channels: int, out: int, norm: Norm = nn.Identity, bias: bool = True) -> None:
         super().__init__()
@@ -62,8 +67,11 @@ class Down(nn.Module):
         return self.shortcut(halve(x)) + halve(self.conv2(self.norm2(h).relu()))
 
 
-class First(nn.Module):
-    """Image -> (N, out, H/2, W/2): 3x3, ReLU, 3x3, halving; and a 1x1 shortcut. No ReLU before the first layer."""
+class FirstBlock(nn.Module):
+    """First block of D: image -> (N, out, H/2, W/2); 3x3, ReLU, 3x3, halving; and a 1x1 shortcut.
+
+    It has no ReLU before the first convolution, which would discard the negative half of the pixel values.
+    """
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -75,8 +83,8 @@ class First(nn.Module):
         return self.shortcut(halve(x)) + halve(self.conv2(self.conv1(x).relu()))
 
 
-class Plain(nn.Module):
-    """x + (ReLU, 3x3, ReLU, 3x3); the size stays."""
+class ResidualBlock(nn.Module):
+    """Residual block that keeps the size: x + (ReLU, 3x3, ReLU, 3x3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -88,7 +96,7 @@ class Plain(nn.Module):
 
 
 def init_(network: nn.Module) -> None:
-    """He for 3x3 convolutions, Glorot for linear layers and for the 1x1 shortcuts; all uniform, biases 0."""
+    """Set He's weights in 3x3 convolutions, Glorot's in linear layers and 1x1 shortcuts; all uniform, biases 0."""
     glorot_he_(network)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
@@ -96,10 +104,10 @@ def init_(network: nn.Module) -> None:
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim), and y (N,) where num_classes is given -> image in `value_range`.
+    """Generator: z (N, latent_dim), and y (N,) if num_classes is given -> image in `value_range`.
 
-    num_classes: of the conditional batch normalisation inside the blocks, as the labelled run has it; the last
-    normalisation sees no label.
+    num_classes: makes the batch normalization in the blocks conditional, as in the code for labeled CIFAR-10; the last
+    normalization depends on no label.
     """
 
     def __init__(
@@ -120,7 +128,7 @@ class Generator(nn.Module):
         self.project = nn.Sequential(
             nn.Linear(latent_dim, width * start**2), nn.Unflatten(1, (width, start, start))
         )
-        self.blocks = nn.ModuleList([Up(width, width, norm) for _ in range(k)])
+        self.blocks = nn.ModuleList([UpBlock(width, width, norm) for _ in range(k)])
         last = nn.Conv2d(width, channels, 3, padding=1)
         self.image = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), last, bounded(value_range))
         init_(self)
@@ -135,30 +143,33 @@ class Generator(nn.Module):
 
 
 def trunk(image_size: int, channels: int, width: int) -> nn.Sequential:
-    """Image -> features (N, width): First, Down to a map of 8x8 (14x14 at 7*2^k), two Plain, ReLU, mean."""
+    """Return the layers of D from the image to features (N, width).
+
+    FirstBlock, DownBlocks to a map of 8x8 (14x14 at 7*2^k pixels), two ResidualBlocks, ReLU, mean over pixels.
+    """
     _, k = doublings(image_size)
-    halvings = [Down(width, width) for _ in range(k - 2)]
+    halvings = [DownBlock(width, width) for _ in range(k - 2)]
     return nn.Sequential(
-        First(channels, width), *halvings, Plain(width), Plain(width),
+        FirstBlock(channels, width), *halvings, ResidualBlock(width), ResidualBlock(width),
         nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
     )  # fmt: skip
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,); the critic f. norm: "none" as the code, or "spectral" (Miyato et al. 2018)."""
+    """Critic f: image -> scores (N,). norm: none as in the code, or spectral (Miyato et al. 2018)."""
 
     def __init__(self, image_size: int, channels: int, width: int = 128, norm: str = "none") -> None:
         super().__init__()
         self.trunk, self.score = trunk(image_size, channels, width), nn.Linear(width, 1)
         init_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.score(self.trunk(x)).flatten()
 
 
 class ClassifyingDiscriminator(nn.Module):
-    """image -> (scores (N,), logits (N, num_classes)): the critic with the auxiliary classifier of the labelled run."""
+    """Critic with an auxiliary classifier, for labeled CIFAR-10: image -> scores (N,), logits (N, num_classes)."""
 
     def __init__(
         self, image_size: int, channels: int, num_classes: int, width: int = 128, norm: str = "none"
@@ -167,7 +178,7 @@ class ClassifyingDiscriminator(nn.Module):
         self.trunk, self.score = trunk(image_size, channels, width), nn.Linear(width, 1)
         self.classes = nn.Linear(width, num_classes)
         init_(self)
-        normalise_weights_(self, norm)
+        normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(x)

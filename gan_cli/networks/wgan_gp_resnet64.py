@@ -1,8 +1,8 @@
-"""The wider residual networks of WGAN-GP's and WGAN-div's code for 64 pixels ("Good" in gan_64x64.py and wgan_div.py),
-at any 2^4 * k pixels.
+"""The wider residual networks of the WGAN-GP and WGAN-div code for 64 pixels, at any multiple of 16 pixels.
 
-Batch normalisation in G, layer normalisation in D; the block's first convolution has no bias, and D begins with a plain
-3x3 convolution of Glorot's weights. G's last convolution has He's.
+They are named "Good" in gan_64x64.py and wgan_div.py. Batch normalization in G, layer normalization in D. The first
+convolution of a block has no bias. D starts with a 3x3 convolution with Glorot's weights; the last convolution of G has
+He's.
 """
 
 import functools
@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from gan_cli.networks.norm import norm_layer
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
-from gan_cli.networks.wgan_gp_resnet import Down, Up, init_
+from gan_cli.networks.wgan_gp_resnet import DownBlock, UpBlock, init_
 
 HALVINGS = 4
 
 
 class Generator(nn.Module):
-    """z (N, latent_dim) -> image: four Up blocks of 8, 4, 2 and 1 times `width` channels, from 1/16 of the side."""
+    """Generator: z (N, latent_dim) -> image; four UpBlocks with 8, 4, 2 and 1 times width channels, from side / 16."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Generator(nn.Module):
         super().__init__()
         start = multiple(image_size, of=2**HALVINGS, least=2**HALVINGS) // 2**HALVINGS
         widths = [8 * width, 8 * width, 4 * width, 2 * width, width]
-        blocks = [Up(wide, narrow, nn.BatchNorm2d, bias=False) for wide, narrow in itertools.pairwise(widths)]
+        blocks = [UpBlock(wide, narrow, nn.BatchNorm2d, bias=False) for wide, narrow in itertools.pairwise(widths)]
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 8 * width * start**2), nn.Unflatten(1, (8 * width, start, start)), *blocks,
             nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, padding=1), bounded(value_range),
@@ -45,8 +45,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """image -> scores (N,): four Down blocks of 2, 4, 8 and 8 times `width` channels. norm: "layer" as the code, or
-    "none"; batch normalisation cannot go with a gradient penalty.
+    """Critic: image -> scores (N,); four DownBlocks with 2, 4, 8 and 8 times width channels.
+
+    norm: layer as in the code, or none; a gradient penalty does not allow batch normalization.
     """
 
     def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "layer") -> None:
@@ -54,7 +55,7 @@ class Discriminator(nn.Module):
         side = multiple(image_size, of=2**HALVINGS, least=2**HALVINGS) // 2**HALVINGS
         widths = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         blocks = [
-            Down(narrow, wide, functools.partial(norm_layer, norm), bias=False)
+            DownBlock(narrow, wide, functools.partial(norm_layer, norm), bias=False)
             for narrow, wide in itertools.pairwise(widths)
         ]
         first = nn.Conv2d(channels, width, 3, padding=1)

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate, one_hot
 
 from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.losses.objective import Objective
-from gan_cli.networks.instances import boundaries, instance_means, number, spread
+from gan_cli.networks.instances import boundaries, instance_means, number_instances, spread_means
 from gan_cli.networks.pix2pixhd import half
 from gan_cli.systems.base import Terms
 from gan_cli.systems.instance_features import FeatureBank
@@ -103,13 +103,13 @@ class Pix2PixHDLabels(Pix2PixHD):
         if not self.multimodal:
             return s
         self.encoded = self.encode_instances(*batch)  # kept for g_loss, which stores it
-        return torch.cat([s, spread(self.encoded.features, self.encoded.numbers)], dim=1)
+        return torch.cat([s, spread_means(self.encoded.features, self.encoded.numbers)], dim=1)
 
     def encode_instances(self, maps: Tensor, image: Tensor) -> Instances:
         """The instances of `maps` (N, 2, H, W) with E's features of the images (N, C, H, W)."""
         labels, ids = maps.unbind(1)
         values = interpolate(self.E(half(image) if self.enhanced else image), size=ids.shape[1:], mode="nearest")
-        numbers, count = number(ids)
+        numbers, count = number_instances(ids)
         means, pixels = instance_means(values, numbers, count)
         return Instances(numbers, means, pixels, instance_classes(labels, numbers, count))
 
@@ -118,9 +118,9 @@ class Pix2PixHDLabels(Pix2PixHD):
         s = self.condition(image)
         if not self.multimodal:
             return self.generate_full(s)
-        numbers, count = number(image[:, 1])
+        numbers, count = number_instances(image[:, 1])
         features = self.bank.draw(instance_classes(image[:, 0], numbers, count))
-        return self.generate_full(torch.cat([s, spread(features, numbers)], dim=1))
+        return self.generate_full(torch.cat([s, spread_means(features, numbers)], dim=1))
 
     def translate_labels(
         self, labels: Tensor, instances: Tensor | None = None, features: Tensor | None = None
@@ -149,11 +149,11 @@ class Pix2PixHDLabels(Pix2PixHD):
         sums = sums.index_add(0, style.classes, pixels * style.features)
         area = torch.zeros(self.label_nc, 1, device=pixels.device).index_add(0, style.classes, pixels)
         labels, ids = maps.unbind(1)
-        numbers, count = number(ids)
+        numbers, count = number_instances(ids)
         classes = instance_classes(labels, numbers, count)
         means = (sums / area.clamp(min=1))[classes]
         features = torch.where(area[classes] > 0, means, self.bank.draw(classes))
-        return self.translate_labels(labels, ids, spread(features, numbers))
+        return self.translate_labels(labels, ids, spread_means(features, numbers))
 
     def sample(self, batch: Pairs | LabelMaps) -> dict[str, Tensor]:
         """The classes in colors, their translation, with E a translation with random features, and the true image."""

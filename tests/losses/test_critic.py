@@ -11,7 +11,7 @@ from gan_cli.losses.adversarial import LeastSquares
 from gan_cli.losses.critic import forward_together, is_samplewise
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.dcgan import Discriminator as BatchNormed
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.patchgan import Discriminator
 from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.systems.cyclegan import CycleGAN
@@ -35,7 +35,7 @@ class Counted(nn.Module):
 
 def spectral(layer: nn.Module) -> nn.Module:
     network = nn.Sequential(layer)
-    normalise_weights_(network, "spectral")
+    normalize_weights_(network, "spectral")
     return network
 
 

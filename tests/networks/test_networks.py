@@ -92,14 +92,14 @@ def test_output_covers_the_data_range(value_range: list[float] | None, low: floa
 
 
 def test_points_through_the_toy_networks() -> None:
-    x = mlp.ToyGenerator(1, 2)(torch.randn(5, 2))
-    assert x.shape == (5, 2, 1, 1) and mlp.ToyDiscriminator(1, 2)(x).shape == (5,)
+    x = mlp.PointGenerator(1, 2)(torch.randn(5, 2))
+    assert x.shape == (5, 2, 1, 1) and mlp.PointDiscriminator(1, 2)(x).shape == (5,)
 
 
 def test_gan_toys_initial_weights() -> None:
     """He's before a ReLU, variance 2 / fan_in; 2 / (fan_in + fan_out) in the last layer; uniform, biases 0."""
     torch.manual_seed(0)
-    for network, last in ((mlp.ToyGenerator(1, 2), 2 / (512 + 2)), (mlp.ToyDiscriminator(1, 2), 2 / (512 + 1))):
+    for network, last in ((mlp.PointGenerator(1, 2), 2 / (512 + 2)), (mlp.PointDiscriminator(1, 2), 2 / (512 + 1))):
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
         for layer, variance in zip(layers, [2 / 2, 2 / 512, 2 / 512, last], strict=True):
             error = 4 * math.sqrt(0.8 / layer.weight.numel())          # four deviations: a uniform's kurtosis is 1.8

@@ -54,7 +54,7 @@ def test_cifar_maps() -> None:
     sides = [8, 16, 32, 16, 8, 8, 8]
     assert shapes == [(128, side, side) for side in sides]
     assert [type(block) for block in discriminator.trunk[:4]] == [
-        resnet.First, resnet.Down, resnet.Plain, resnet.Plain,
+        resnet.FirstBlock, resnet.DownBlock, resnet.ResidualBlock, resnet.ResidualBlock,
     ]  # fmt: skip
     assert not any(isinstance(m, (nn.BatchNorm2d, nn.GroupNorm)) for m in discriminator.modules())
 
@@ -100,21 +100,21 @@ def image(*values: float) -> Tensor:
 
 def test_first_block_has_no_relu_before() -> None:
     """conv1 by -1, conv2 by 2, shortcut by 3: 3 mean(x) + 2 mean(relu(-x));  x = (1, -2, 3, -6): -3 + 2 * 2."""
-    block = centred(resnet.First(1, 1), [-1, 2, 3])
+    block = centred(resnet.FirstBlock(1, 1), [-1, 2, 3])
     assert block(image(1, -2, 3, -6)).tolist() == [[[[3 * -1.0 + 2 * 2.0]]]]
 
 
 def test_down_block_has_one() -> None:
     """3 mean(x) + 2 mean(relu(.5 relu(x))) = -3 + 2 * .5; and nothing but the shortcut passes a negative conv1."""
     x = image(1, -2, 3, -6)
-    assert centred(resnet.Down(1, 1), [0.5, 2, 3])(x).tolist() == [[[[3 * -1.0 + 2 * 0.5]]]]
-    assert centred(resnet.Down(1, 1), [-1, 2, 3])(x).tolist() == [[[[-3.0]]]]
+    assert centred(resnet.DownBlock(1, 1), [0.5, 2, 3])(x).tolist() == [[[[3 * -1.0 + 2 * 0.5]]]]
+    assert centred(resnet.DownBlock(1, 1), [-1, 2, 3])(x).tolist() == [[[[-3.0]]]]
 
 
 def test_plain_block() -> None:
     """x + 2 relu(.5 relu(x)); the block does not change its input."""
     x = image(1, -2, 3, -6)
-    assert centred(resnet.Plain(1), [0.5, 2])(x).flatten().tolist() == [2.0, -2.0, 6.0, -6.0]
+    assert centred(resnet.ResidualBlock(1), [0.5, 2])(x).flatten().tolist() == [2.0, -2.0, 6.0, -6.0]
     assert x.flatten().tolist() == [1.0, -2.0, 3.0, -6.0]
 
 
@@ -132,7 +132,7 @@ def test_up_block() -> None:
             return x + 1 - self.by
 
     made: list[nn.Module] = []
-    y = centred(resnet.Up(1, 1, Shift), [0.5, 2, 3])(image(1, -2, 3, -6))
+    y = centred(resnet.UpBlock(1, 1, Shift), [0.5, 2, 3])(image(1, -2, 3, -6))
     rows = [[5.0, 5.0, -6.0, -6.0], [5.0, 5.0, -6.0, -6.0], [13.0, 13.0, -18.0, -18.0], [13.0, 13.0, -18.0, -18.0]]
     assert y[0, 0].tolist() == rows
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.networks import dcgan, sngan, wgan_gp, wgan_gp_resnet
-from gan_cli.networks.norm import SpectralNorm, normalise_weights_
+from gan_cli.networks.norm import SpectralNorm, normalize_weights_
 from gan_cli.training import build, precision
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -41,7 +41,7 @@ def norms(network: nn.Module) -> list[SpectralNorm]:
         (lambda: wgan_gp_resnet.Discriminator(16, 3, width=8, norm="spectral"), 16, 3),
         (lambda: wgan_gp_resnet.ClassifyingDiscriminator(16, 3, 10, width=8, norm="spectral"), 16, 3),
         (lambda: sngan.Discriminator(16, 3, width=8), 16, 3),
-        (lambda: sngan.ToyDiscriminator(1, 2, widths=(32, 32)), 1, 2),
+        (lambda: sngan.PointDiscriminator(1, 2, widths=(32, 32)), 1, 2),
     ],
 )
 def test_largest_singular_value_is_1(critic: Callable[[], nn.Module], size: int, channels: int) -> None:
@@ -109,7 +109,7 @@ def test_the_first_iteration_is_right_already() -> None:
 
 def test_the_critic_is_1_lipschitz_on_points() -> None:
     torch.manual_seed(0)
-    critic = sngan.ToyDiscriminator(1, 2, widths=(64, 64))
+    critic = sngan.PointDiscriminator(1, 2, widths=(64, 64))
     with torch.no_grad():
         for layer in layers(critic):
             layer.parametrizations.weight.original.mul_(30)
@@ -132,7 +132,7 @@ def test_real_fake_and_penalty_in_one_backward() -> None:
 
 def test_bfloat16_leaves_the_norm_in_float32() -> None:
     torch.manual_seed(0)
-    critic = sngan.ToyDiscriminator(1, 2, widths=(16, 16))
+    critic = sngan.PointDiscriminator(1, 2, widths=(16, 16))
     precision.lower(critic, torch.device("cpu"), torch.bfloat16)
     seen: list[Tensor] = []
     norms(critic)[0].register_forward_hook(lambda m, i, o: seen.append(o))
@@ -145,7 +145,7 @@ def test_bfloat16_leaves_the_norm_in_float32() -> None:
 
 def test_refused() -> None:
     with pytest.raises(ValueError, match="norm 'spectrum'"):
-        normalise_weights_(nn.Linear(2, 2), "spectrum")
+        normalize_weights_(nn.Linear(2, 2), "spectrum")
     with pytest.raises(ValueError, match="multiples of 8; nearest: 24 and 32"):
         sngan.Discriminator(28, 1)
 

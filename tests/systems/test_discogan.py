@@ -17,7 +17,7 @@ from gan_cli.data.point_domains import MixtureDomains
 from gan_cli.losses.adversarial import NonSaturating, Relativistic
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.domain_modes import DomainModes, landing, sharing
-from gan_cli.networks.discogan import DiscoGANGenerator, Discriminator, Judged, PointDiscriminator, PointTranslator
+from gan_cli.networks.discogan import DiscoGANGenerator, Discriminator, DiscriminatorOutput, PointDiscriminator, PointGenerator
 from gan_cli.systems.base import Turn
 from gan_cli.systems.discogan import Curriculum, DiscoGAN, OneWayGAN, ReconGAN, mean_feature_matching
 from gan_cli.training.trainer import Trainer
@@ -41,8 +41,8 @@ class Judge(nn.Module):
         super().__init__()
         self.one = nn.Parameter(torch.ones(()))
 
-    def forward(self, x: Tensor) -> Judged:
-        return Judged(self.one * x.flatten(1).mean(1), (x, 2 * x))
+    def forward(self, x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput(self.one * x.flatten(1).mean(1), (x, 2 * x))
 
 
 OBJECTIVE = Objective(NonSaturating())
@@ -174,7 +174,7 @@ def test_networks_of_the_code() -> None:
         with pytest.raises(ValueError, match=f"image_size {size}"):
             network(size, 3)
     linear = lambda *w: sum(a * b + b for a, b in itertools.pairwise(w))  # noqa: E731
-    assert count(PointTranslator(2, [8, 9])) == linear(2, 8, 9, 2)
+    assert count(PointGenerator(2, [8, 9])) == linear(2, 8, 9, 2)
     assert count(PointDiscriminator(2, [8, 9, 10, 11])) == linear(2, 8, 9, 10, 11, 1)
     assert [f.shape[1] for f in PointDiscriminator(2, [8, 9, 10, 11])(torch.rand(3, 2, 1, 1)).features] == [9, 10, 11]
 
@@ -283,9 +283,9 @@ def test_faces_by_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     data = AttributeFolder(root, "Male", keep={"Young": -1}, image_size=4)
     assert [greys(part) for part in data.train_batch(0, 0, 4)] == [[20], [30]]
     assert greys(AttributeFolder(root, "Male", other="Young", image_size=4).train_batch(0, 0, 4).y) == [10]
-    with pytest.raises(ValueError, match=r"no attribute Old in .*there: Male, Young"):
+    with pytest.raises(ValueError, match=r"no attribute Old in .*listed are Male, Young"):
         AttributeFolder(root, "Old", image_size=4)
-    with pytest.raises(ValueError, match="1 faces with Young 1: more than 1"):
+    with pytest.raises(ValueError, match="1 faces with Young 1: 1 are held out"):
         AttributeFolder(root, "Young", keep={"Male": 1}, image_size=4)
     (tmp_path / "list_attr_celeba.txt").unlink()
     with pytest.raises(FileNotFoundError, match="holds CelebA's"):

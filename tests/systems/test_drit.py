@@ -215,11 +215,11 @@ def test_translate_and_transfer() -> None:
 
 def small(objective: Objective | None = None, deterministic: bool = False, **options: Any) -> DRIT:
     torch.manual_seed(0)
-    attribute = drit.DeterministicAttribute if deterministic else drit.VariationalAttribute
-    generator = drit.FeatureWise if deterministic else drit.Concatenating
+    attribute = drit.DeterministicAttributeEncoder if deterministic else drit.VariationalAttributeEncoder
+    generator = drit.FeatureWiseGenerator if deterministic else drit.ConcatenatingGenerator
     return DRIT(
-        drit.Content(16, 3, width=2), attribute(16, 3, latent_dim=2, width=2), generator(3, latent_dim=2, width=2),
-        *[drit.Critics(16, 3, width=2, scales=2, n_layers=2) for _ in range(4)], drit.ContentCritic(16, width=2),
+        drit.ContentEncoder(16, 3, width=2), attribute(16, 3, latent_dim=2, width=2), generator(3, latent_dim=2, width=2),
+        *[drit.Discriminator(16, 3, width=2, scales=2, n_layers=2) for _ in range(4)], drit.ContentDiscriminator(16, width=2),
         objective or Objective(NonSaturating()), latent_dim=2, **options,
     )  # fmt: skip
 
@@ -313,11 +313,11 @@ def test_sizes_of_the_paper() -> None:
     """216 pixels: content 256 x 54 x 54, content critic 54 -> 25 -> 11 -> 4 -> 1; weights counted by hand."""
     block = 2 * layer(256, 256, 3)
     with torch.device("meta"):
-        content, critic = drit.Content(216, 3), drit.ContentCritic(216)
-        domain, single = drit.Critics(216, 3), drit.Critics(216, 3, scales=1, n_layers=6, kernel=3)
-        apart = drit.Content(216, 3, share=False)
-        variational, deterministic = drit.VariationalAttribute(216, 3), drit.DeterministicAttribute(216, 3)
-        concatenating, transforming = drit.Concatenating(3), drit.FeatureWise(3)
+        content, critic = drit.ContentEncoder(216, 3), drit.ContentDiscriminator(216)
+        domain, single = drit.Discriminator(216, 3), drit.Discriminator(216, 3, scales=1, n_layers=6, kernel=3)
+        apart = drit.ContentEncoder(216, 3, share=False)
+        variational, deterministic = drit.VariationalAttributeEncoder(216, 3), drit.DeterministicAttributeEncoder(216, 3)
+        concatenating, transforming = drit.ConcatenatingGenerator(3), drit.FeatureWiseGenerator(3)
     private = layer(3, 64, 7) + layer(64, 128, 3) + layer(128, 256, 3) + 3 * block
     assert count(content) == 2 * private + block and count(apart) == 2 * (private + block)
     assert count(critic) == 3 * layer(256, 256, 7) + layer(256, 256, 4) + layer(256, 1, 1)
@@ -345,24 +345,24 @@ def test_sizes_of_the_paper() -> None:
 @pytest.mark.parametrize("kind", ["concatenating", "transforming"])
 def test_smaller_sizes(size: int, kind: str) -> None:
     attribute, generator = {
-        "concatenating": (drit.VariationalAttribute, drit.Concatenating),
-        "transforming": (drit.DeterministicAttribute, drit.FeatureWise),
+        "concatenating": (drit.VariationalAttributeEncoder, drit.ConcatenatingGenerator),
+        "transforming": (drit.DeterministicAttributeEncoder, drit.FeatureWiseGenerator),
     }[kind]
     x = torch.rand(2, 3, size, size)
-    code = drit.Content(size, 3, width=2)(x, "x")
+    code = drit.ContentEncoder(size, 3, width=2)(x, "x")
     z, _ = attribute(size, 3, width=2)(x, "y")
     assert code.shape == (2, 8, size // 4, size // 4) and z.shape == (2, 8)
     assert generator(3, width=2)(code, z, "y").shape == x.shape
-    assert drit.ContentCritic(size, width=2)(code).ndim == 4
-    D = drit.Critics(size, 3, width=2, scales=2 if size == 32 else 3)
+    assert drit.ContentDiscriminator(size, width=2)(code).ndim == 4
+    D = drit.Discriminator(size, 3, width=2, scales=2 if size == 32 else 3)
     assert [D(x, k).shape[-1] for k in range(D.scales)] == [size // 2 ** (4 + k) for k in range(D.scales)]
 
 
 def test_what_is_shared() -> None:
     """One block of the content encoder and of the concatenating generator is in both domains' paths, no other."""
     for network, inputs in (
-        (drit.Content(16, 3, width=2), (torch.rand(1, 3, 16, 16),)),
-        (drit.Concatenating(3, width=2), (torch.rand(1, 8, 4, 4), torch.rand(1, 8))),
+        (drit.ContentEncoder(16, 3, width=2), (torch.rand(1, 3, 16, 16),)),
+        (drit.ConcatenatingGenerator(3, width=2), (torch.rand(1, 8, 4, 4), torch.rand(1, 8))),
     ):
         network.zero_grad()
         network(*inputs, "x").square().sum().backward()
@@ -372,7 +372,7 @@ def test_what_is_shared() -> None:
 
 
 def test_content_is_noisy_in_training_only() -> None:
-    network, x = drit.Content(16, 3, width=2), torch.rand(1, 3, 16, 16)
+    network, x = drit.ContentEncoder(16, 3, width=2), torch.rand(1, 3, 16, 16)
     assert (network(x, "x") != network(x, "x")).all()
     noise = torch.cat([network(x, "x") for _ in range(60)])
     network.eval()
@@ -391,23 +391,23 @@ def test_attribute_matters_and_content_does(deterministic: bool) -> None:
 
 
 def test_no_critic_normalises_unless_asked() -> None:
-    D = drit.Critics(32, 3, width=2, scales=2)
+    D = drit.Discriminator(32, 3, width=2, scales=2)
     assert {type(m) for m in D.modules()} == {
-        drit.Critics, nn.ModuleList, nn.Sequential, nn.Conv2d, nn.LeakyReLU, nn.AvgPool2d
+        drit.Discriminator, nn.ModuleList, nn.Sequential, nn.Conv2d, nn.LeakyReLU, nn.AvgPool2d
     }  # fmt: skip
     assert {m.negative_slope for m in D.modules() if isinstance(m, nn.LeakyReLU)} == {0.01}
-    spectral = drit.Critics(32, 3, width=2, scales=2, norm="spectral")
+    spectral = drit.Discriminator(32, 3, width=2, scales=2, norm="spectral")
     assert sum("parametrizations" in name for name, _ in spectral.named_parameters()) == 2 * 5
 
 
 def test_sizes_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="3 scales and 4 layers needs 64 pixels"):
-        drit.Critics(32, 3)
+        drit.Discriminator(32, 3)
     with pytest.raises(ValueError, match="multiples of 4; nearest: 28 and 32"):
-        drit.Content(30, 3)
+        drit.ContentEncoder(30, 3)
     with pytest.raises(ValueError, match="multiples of 4"):
-        drit.Content(32, 3, width=2)(torch.zeros(1, 3, 33, 32), "x")
-    for attribute in (drit.VariationalAttribute, drit.DeterministicAttribute):
+        drit.ContentEncoder(32, 3, width=2)(torch.zeros(1, 3, 33, 32), "x")
+    for attribute in (drit.VariationalAttributeEncoder, drit.DeterministicAttributeEncoder):
         with pytest.raises(ValueError, match="needs 16 pixels"):
             attribute(12, 3)
 

@@ -165,7 +165,7 @@ def test_a_perfect_reconstruction_has_energy_zero_and_a_finite_gradient() -> Non
 
 
 def test_gradcheck_of_the_energy() -> None:
-    D = ebgan.ToyAutoEncoder(1, 2, code_dim=3, widths=[4]).double()
+    D = ebgan.PointAutoEncoder(1, 2, code_dim=3, widths=[4]).double()
     assert torch.autograd.gradcheck(D, (normal(3, 2, 1, 1).requires_grad_(),))
 
 
@@ -452,7 +452,7 @@ def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, 
     assert main(["train", "loss=ebgan", "dataset=ring", "network=mlp_points", falling, *TINY, "hydra.run.dir=no"]) == 2
     assert "use model=ebgan" in capsys.readouterr().err
     assert main(["train", "model=ebgan", "network=mlp_points", "dataset=ring", *TINY, "hydra.run.dir=no"]) == 2
-    assert "ToyDiscriminator has no energy" in capsys.readouterr().err
+    assert "PointDiscriminator has no energy" in capsys.readouterr().err
 
 
 def test_the_margin_loss_on_a_plain_discriminator(tmp_path: Path, monkeypatch) -> None:

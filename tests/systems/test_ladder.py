@@ -208,7 +208,7 @@ def test_running_statistics_by_hand() -> None:
 
 
 def test_wrong_settings_are_one_clear_line() -> None:
-    with pytest.raises(ValueError, match="names classes"):
+    with pytest.raises(ValueError, match="is a classifier, and this data set has no classes"):
         Ladder(2, 1, None)
     with pytest.raises(ValueError, match="at most 2 layers"):
         Ladder(2, 1, 3, widths=(4,), weights=(1.0,) * 4)
@@ -417,7 +417,7 @@ def test_the_fingerprint_tells_the_number_of_labels(tmp_path: Path) -> None:
 
 def test_wrong_numbers_of_labels_are_one_clear_line(tmp_path: Path) -> None:
     few = of_files(tmp_path)
-    for wrong, words in ((15, "multiple of 10"), (0, "multiple of 10"), (30, "asks for 3 images of each class")):
+    for wrong, words in ((15, "multiple of 10"), (0, "multiple of 10"), (30, "needs 3 images of each class")):
         with pytest.raises(ValueError, match=words) as error:
             FewLabels(few.data, wrong)
         assert f"num_labels={wrong}" in str(error.value) and "\n" not in str(error.value)

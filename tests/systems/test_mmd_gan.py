@@ -463,7 +463,7 @@ def test_features_and_a_penalty_in_the_plain_game() -> None:
     torch.manual_seed(0)
     random.seed(0)
     objective = Objective(MMD(RationalQuadratic(), unbiased=True), WitnessPenalty(RationalQuadratic()))
-    system = GAN(mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), features.ToyFeatures(1, 2, widths=[8]), objective, 3)
+    system = GAN(mlp.PointGenerator(1, 2, latent_dim=3, widths=[8]), features.PointFeatures(1, 2, widths=[8]), objective, 3)
     batch = Images(torch.rand(4, 2, 1, 1))
     d, g = system.turns()
     assert list(play(system, d, batch)) == ["adversarial", "penalty"]
@@ -556,11 +556,11 @@ def test_spectral_features() -> None:
 def test_toy_features_under_spectral_normalisation() -> None:
     """The slope is at most the gain of each hidden layer; by default the weights are plain."""
     torch.manual_seed(0)
-    network = features.ToyFeatures(1, 2, features=5, widths=[8, 8], norm="spectral", gain=3.0).eval()
+    network = features.PointFeatures(1, 2, features=5, widths=[8, 8], norm="spectral", gain=3.0).eval()
     x = torch.randn(64, 2, 1, 1)
     slopes = torch.pdist(network(x)) / torch.pdist(x.flatten(1))
     assert 1 < slopes.max() <= 3.0**2 * 1.05
-    drawn = features.ToyFeatures(1, 2, features=5, widths=[8, 8])
+    drawn = features.PointFeatures(1, 2, features=5, widths=[8, 8])
     weights = [name for name, _ in network.named_parameters() if name.endswith("weight.original")]
     assert len(weights) == 3 and all(name.endswith(("weight", "bias")) for name, _ in drawn.named_parameters())
 

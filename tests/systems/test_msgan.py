@@ -206,7 +206,7 @@ def test_d_sees_what_g_made_before_it_moved() -> None:
 def test_xavier_weights_of_bicyclegan() -> None:
     """N(0, .02^2 2 / (fan_in + fan_out)) and biases 0, in the U-Net and in both critics."""
     torch.manual_seed(0)
-    for network in (unet_noise.NoiseUNet(16, 3, width=16), multiscale.PairCritics(16, 3, width=32, n_layers=1)):
+    for network in (unet_noise.NoiseUNet(16, 3, width=16), multiscale.MultiScalePairDiscriminator(16, 3, width=32, n_layers=1)):
         for layer in network.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 std = 0.02 * math.sqrt(2 / (16 * (layer.in_channels + layer.out_channels)))
@@ -270,14 +270,14 @@ def test_unet_sizes() -> None:
 
 
 def test_second_critic_has_half_the_width_and_sees_half_the_size() -> None:
-    D = multiscale.PairCritics(64, 3)
+    D = multiscale.MultiScalePairDiscriminator(64, 3)
     first = 16 * (6 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 128 + 256 + 512 + 1
     second = 16 * (6 * 32 + 32 * 64 + 64 * 128 + 128 * 256 + 256) + 32 + 64 + 128 + 256 + 1
     assert [sum(p.numel() for p in D.critics[k].parameters()) for k in (0, 1)] == [first, second]
     x, y = torch.rand(2, 1, 3, 64, 64)
     assert D(x, y, 0).shape == (1, 1, 6, 6) and D(x, y, 1).shape == (1, 1, 2, 2)
     with pytest.raises(ValueError, match="2 scales of n_layers=3 need 48 pixels"):
-        multiscale.PairCritics(32, 3)
+        multiscale.MultiScalePairDiscriminator(32, 3)
 
 
 def test_pooling_leaves_a_flat_image_flat() -> None:
@@ -301,7 +301,7 @@ def play(system: Any, turn: Turn, batch: Any) -> Terms:
 def test_every_loss_reaches_its_networks_and_no_others() -> None:
     torch.manual_seed(0)
     random.seed(0)
-    G, D = unet_noise.NoiseUNet(16, 1, width=2), multiscale.PairCritics(16, 1, width=2, n_layers=1)
+    G, D = unet_noise.NoiseUNet(16, 1, width=2), multiscale.MultiScalePairDiscriminator(16, 1, width=2, n_layers=1)
     system = Pix2PixNoise(G, D, Objective(LeastSquares(scale=1.0)))
     for turn in system.turns():
         play(system, turn, Pairs(*torch.rand(2, 2, 1, 16, 16)))

@@ -17,7 +17,7 @@ from gan_cli.losses.adversarial import LeastSquares, Relativistic
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.regularizers import feature_matching_l1
 from gan_cli.metrics.segmentation import Segmentation, accuracy, confusion, mean_iou
-from gan_cli.networks.instances import boundaries, instance_means, number, spread
+from gan_cli.networks.instances import boundaries, instance_means, number_instances, spread_means
 from gan_cli.networks.pix2pixhd import (
     Encoder,
     GlobalGenerator,
@@ -156,9 +156,9 @@ def test_instance_means_against_a_loop() -> None:
     torch.manual_seed(0)
     ids = torch.randint(-3, 4, (3, 5, 6)) * 1000
     values = torch.randn(3, 2, 5, 6, dtype=torch.float64, requires_grad=True)
-    numbers, total = number(ids)
+    numbers, total = number_instances(ids)
     means, pixels = instance_means(values, numbers, total)
-    painted = spread(means, numbers)
+    painted = spread_means(means, numbers)
     expected = torch.zeros_like(values)
     for n in range(3):
         for i in ids[n].unique():
@@ -300,7 +300,7 @@ def test_vgg_loss_against_its_definition(tmp_path: Path) -> None:
 
 def test_vgg_weights_are_refused_in_one_line(tmp_path: Path) -> None:
     images = torch.zeros(1, 3, 16, 16)
-    with pytest.raises(ValueError, match=r"no weights of VGG19 at .*none.pth: model.perceptual.weights=FILE"):
+    with pytest.raises(ValueError, match=r"no weights of VGG19 at .*none.pth: set model.perceptual.weights=FILE"):
         VGGLoss(str(tmp_path / "none.pth"))(images, images)
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "part.pth")
@@ -422,8 +422,8 @@ def test_translation_draws_a_style_for_each_instance() -> None:
     with showing(system, 1):
         assert torch.equal(system.translate_labels(batch.maps[:, 0], batch.maps[:, 1]), first)
         assert not torch.equal(first, second)
-        numbers, n = number(batch.maps[:, 1])
-        zeros = spread(torch.zeros(n, 3), numbers)
+        numbers, n = number_instances(batch.maps[:, 1])
+        zeros = spread_means(torch.zeros(n, 3), numbers)
         own = system.translate_labels(batch.maps[:, 0], batch.maps[:, 1], zeros)
         assert torch.equal(own, system.G1(torch.cat([system.condition(batch.maps), zeros], dim=1)))
 
@@ -438,7 +438,7 @@ def test_a_style_from_an_example() -> None:
         rows = torch.stack([
             (means * pixels[:, None])[classes == c].sum(0) / pixels[classes == c].sum() for c in classes
         ])
-        wanted = system.G1(torch.cat([s, spread(rows, numbers)], dim=1))
+        wanted = system.G1(torch.cat([s, spread_means(rows, numbers)], dim=1))
         torch.testing.assert_close(system.translate_like(example.maps, example), wanted)
         with pytest.raises(ValueError, match="no features of instances"):
             labels_model().translate_like(example.maps, example)

@@ -27,7 +27,7 @@ SIZE = 8
 def gan(kind: type[GAN] = GAN, objective: Objective | None = None, **options: Any) -> GAN:
     torch.manual_seed(0)
     return kind(
-        mlp.ToyGenerator(1, 2, latent_dim=3, widths=[8]), mlp.ToyDiscriminator(1, 2, widths=[8]),
+        mlp.PointGenerator(1, 2, latent_dim=3, widths=[8]), mlp.PointDiscriminator(1, 2, widths=[8]),
         objective or Objective(NonSaturating()), latent_dim=3, **options,
     )  # fmt: skip
 

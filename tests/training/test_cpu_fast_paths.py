@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm
 
-from gan_cli.networks.norm import normalise_weights_
+from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.resnet import ResNetGenerator
 from gan_cli.networks.unet import UNet
 from gan_cli.training import cpu_fast_paths
@@ -136,7 +136,7 @@ def test_double_backward(name: str) -> None:
 
 def test_what_is_left_alone() -> None:
     spectral = nn.Sequential(nn.Conv2d(128, 128, 3))
-    normalise_weights_(spectral, "spectral")
+    normalize_weights_(spectral, "spectral")
     layers = [
         spectral,
         nn.Conv2d(128, 128, 3, stride=2),
