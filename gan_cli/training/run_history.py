@@ -174,8 +174,8 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of evaluation.jsonl, with today's names of the metrics."""
-    found = [r for r in json_lines(folder / EVALUATIONS) if "metric" in r and isinstance(r.get("values"), dict)]
-    return list(map(migrations.record, found))
+    lines = json_lines(folder / EVALUATIONS)
+    return [migrations.record(r) for r in lines if "metric" in r and isinstance(r.get("values"), dict)]
 
 
 def _choices(folder: Path) -> dict[str, str]:
@@ -190,10 +190,10 @@ def _choices(folder: Path) -> dict[str, str]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def by_number(name: str) -> tuple[float, str]:

@@ -96,7 +96,7 @@ class Trainer:
         # Frozen networks build no graph of their own: D(G(z)) in D's turn stops at G.
         self._unfreeze(turn.trains)
 
-        # The loss is the sum of its terms, which are named for the log. Stacking adds them in one kernel.
+        # The loss is the sum of its terms, which are named for the log. Stacked, they are added in one kernel.
         terms = turn.loss(batch)
         loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
 
