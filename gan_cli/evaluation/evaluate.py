@@ -1,10 +1,10 @@
-"""Scores, each with the protocol that it was taken by."""
+"""`gan evaluate`: scores, each printed and recorded with the protocol by which it was computed."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli.config import schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
-from gan_cli.evaluation import image_sources
+from gan_cli.data.base import Dataset
+from gan_cli.evaluation.image_sources import from_sources
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.metrics.base import EvaluationData, Extractor, Metric
+from gan_cli.metrics.classifier import Classifier
+from gan_cli.metrics.extractors import Auto
 from gan_cli.metrics.feature_cache import FeatureCache
 from gan_cli.metrics.samples import from_model
+from gan_cli.systems.base import System
 from gan_cli.training import build
-from gan_cli.training.run_dir import now, provenance
+from gan_cli.training.run_dir import provenance
 from gan_cli.utils.errors import GanError, suggest
-from gan_cli.utils.files import writable
+from gan_cli.utils.files import make_folder, writable
 
 RECORDS = "evaluation.jsonl"
 SAMPLES = 10_000
@@ -44,37 +48,35 @@ def evaluate(
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
-    """Print each metric of conf/metric on `n` samples of a run and append it to RUN_DIR/evaluation.jsonl.
+    """Print metrics of conf/metric on `n` samples of a run and append them to RUN_DIR/evaluation.jsonl.
 
-    metric, n, extractor: what the run's experiment asks for if left out. settings: `metric.NAME.FIELD=VALUE` and
+    metric, n, extractor: what the run's experiment asks for if omitted. settings: `metric.NAME.FIELD=VALUE` and
     `extractor.FIELD=VALUE`, after the experiment's own for these metrics.
     """
-    if n is not None and n < 1:
-        raise GanError(f"n={n}: ask for at least one sample")
+    _check_count(n)
     run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     asked = run.cfg.get("evaluate") or {}
     names = metric or list(asked.get("metric") or []) or list(run.cfg.get("metric") or {})
     if not names:
-        raise GanError(f"name the scores to take: metric=NAME{suggest('', _names('metric'))}")
-    n = n or asked.get("n") or SAMPLES
-    through_whom = extractor or asked.get("extractor") or "auto"
-    fitting: tuple[str, ...] = ("extractor.",) if through_whom == asked.get("extractor") else ()
-    fitting += tuple(f"metric.{name}." for name in names)
-    own = [setting for setting in asked.get("settings") or () if setting.startswith(fitting)]
-    metrics, through = parts(names, through_whom, [*own, *settings], run.cfg.get("metric"), allowed_modules)
+        raise GanError(f"name the metrics: metric=NAME{suggest('', _names('metric'))}")
+    chosen = extractor or asked.get("extractor") or "auto"
+    # The experiment's settings of other metrics or of another extractor would be unknown keys.
+    prefixes: tuple[str, ...] = ("extractor.",) if chosen == asked.get("extractor") else ()
+    prefixes += tuple(f"metric.{name}." for name in names)
+    own = [setting for setting in asked.get("settings") or () if setting.startswith(prefixes)]
+    metrics, network = build_metrics(names, chosen, [*own, *settings], run.cfg.get("metric"), allowed_modules)
     if direction and not run.system.directions:
-        raise GanError(f"direction={direction}: {type(run.system).__name__} does not translate; leave it out")
+        raise GanError(f"direction={direction}: {run.name} does not translate; omit it")
     if direction and direction not in run.system.directions:
         raise GanError(f"direction={direction}{suggest(direction, run.system.directions)}")
-    for name, one in metrics.items():
-        _check(name, one, run.system, run.data)
-    folder = run_dir / "evaluation"
-    evidence = from_model(
-        run.system, run.data, n, seed=seed, direction=direction, extractor=through, store=FeatureCache(), folder=folder
-    )
+    _check(metrics, run.system, run.data)
+    data = from_model(
+        run.system, run.data, n or asked.get("n") or SAMPLES, seed=seed, direction=direction, extractor=network,
+        store=FeatureCache(), folder=run_dir / "evaluation",
+    )  # fmt: skip
     facts = {"iteration": run.iteration, "checkpoint": checkpoint, "weights": run.weights,
              "data": run.data.fingerprint()}  # fmt: skip
-    _score(metrics, evidence, facts, run_dir / RECORDS, lambda: run.test_mode(seed))
+    _score(metrics, data, facts, run_dir / RECORDS, lambda: run.test_mode(seed))
 
 
 def evaluate_sources(
@@ -91,42 +93,41 @@ def evaluate_sources(
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
-    """Score source `fake` against source `real` (`sources.of_sources`); append the records to file `out`."""
-    if n is not None and n < 1:
-        raise GanError(f"n={n}: ask for at least one sample")
+    """Score source `fake` against source `real` (see `from_sources`) and append the records to file `out`."""
+    _check_count(n)
     if image_size is not None and image_size < 1:
-        raise GanError(f"image_size={image_size}: a picture needs at least one pixel")
-    dataset_changes = [s.removeprefix("dataset.") for s in settings if s.startswith("dataset.")]
+        raise GanError(f"image_size={image_size}: an image needs at least one pixel")
+    dataset_settings = [s.removeprefix("dataset.") for s in settings if s.startswith("dataset.")]
     others = [s for s in settings if not s.startswith("dataset.")]
-    metrics, through = parts(metric or BETWEEN_SOURCES, extractor or "auto", others, None, allowed_modules)
-    record = Path(out) if out else Path("outputs") / RECORDS
-    if record.is_dir():
-        raise GanError(f"out={record} is a folder; name a file, such as out={record / RECORDS}")
-    writable(record.parent, f"out={record}")
+    metrics, network = build_metrics(metric or BETWEEN_SOURCES, extractor or "auto", others, None, allowed_modules)
+    records = Path(out) if out else Path("outputs") / RECORDS
+    if records.is_dir():
+        raise GanError(f"out={records} is a folder; name a file, such as out={records / RECORDS}")
+    writable(records.parent, f"out={records}")
     try:
-        evidence = image_sources.of_sources(
-            real, fake, n=n, changes=dataset_changes, seed=seed, image_size=image_size,
-            device=build.device(device), extractor=through, store=FeatureCache(), folder=record.parent / "evaluation",
+        data = from_sources(
+            real, fake, n=n, settings=dataset_settings, seed=seed, image_size=image_size,
+            device=build.device(device), extractor=network, store=FeatureCache(), folder=records.parent / "evaluation",
         )  # fmt: skip
     except ValueError as error:
         raise GanError(str(error)) from error
-    for name, one in metrics.items():
-        _check(name, one, None, evidence.data)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    _score(metrics, evidence, {"real": real, "fake": fake}, record, nullcontext)
+    _check(metrics, None, data.data)
+    make_folder(records.parent)
+    _score(metrics, data, {"real": real, "fake": fake}, records, nullcontext)
 
 
-def parts(
+def build_metrics(
     names: Sequence[str],
     extractor: str,
     settings: Sequence[str],
     configured: DictConfig | None = None,
     allowed_modules: Sequence[str] = (),
 ) -> tuple[dict[str, Metric], Extractor]:
-    """The metrics `names` and the extractor, built from conf/, or from the run's own config where it has them."""
-    nodes: dict[str, Any] = {}
-    for name in names:
-        nodes[name] = configured[name] if configured and name in configured else _load("metric", name)
+    """Build the metrics `names` and an extractor from conf/, changed by `settings`.
+
+    configured: nodes of a run's own config, which are used instead of those of conf/metric. Raises GanError.
+    """
+    nodes = {name: configured[name] if configured and name in configured else _load("metric", name) for name in names}
     cfg = OmegaConf.create({"metric": nodes, "extractor": _load("extractor", extractor)})
     OmegaConf.set_struct(cfg, True)
     for setting in settings:
@@ -148,73 +149,73 @@ def _names(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
-def _check(name: str, metric: Metric, system: Any, data: Any) -> None:
-    try:
-        metric.check(system, data)
-    except ValueError as error:
-        raise GanError(f"metric={name}: {error}") from error
+def _check_count(n: int | None) -> None:
+    if n is not None and n < 1:
+        raise GanError(f"n={n}: ask for at least one sample")
+
+
+def _check(metrics: Mapping[str, Metric], system: System | None, data: Dataset | None) -> None:
+    """Raise GanError for a metric that cannot score the system, before any work is done."""
+    for name, metric in metrics.items():
+        try:
+            metric.check(system, data)
+        except ValueError as error:
+            raise GanError(f"metric={name}: {error}") from error
 
 
 def _score(
-    metrics: dict[str, Metric], evidence: EvaluationData, facts: dict[str, Any], records: Path, mode: Any
+    metrics: Mapping[str, Metric],
+    data: EvaluationData,
+    facts: dict[str, Any],
+    records: Path,
+    mode: Callable[[], AbstractContextManager[object]],
 ) -> None:
-    """Each metric in turn: printed and appended to `records` as soon as it is there."""
-    assert evidence.folder is not None
-    evidence.folder.mkdir(parents=True, exist_ok=True)
+    """Compute, print and append to `records` one metric after the other. mode: makes the context for one metric.
+
+    A metric that fails does not lose the ones before it. Folders that nothing was written into are removed.
+    """
+    assert data.folder is not None
+    make_folder(data.folder)
     try:
         for name, metric in metrics.items():
             start = time.perf_counter()
-            inside: AbstractContextManager[Any] = mode()
-            with inside, torch.no_grad():
+            with mode(), torch.no_grad():
                 try:
-                    values = metric(evidence)
+                    values = metric(data)
                 except ValueError as error:
                     raise GanError(f"metric={name}: {error}") from error
-            protocol = facts | counts(evidence)
-            print(line(name, values, protocol), flush=True)
+            seconds = round(time.perf_counter() - start, 2)
+            protocol = facts | _protocol(data)
+            print(_line(name, values, protocol), flush=True)
             software = provenance()
-            _append(
-                records,
-                {
-                    "metric": name,
-                    "values": values,
-                    "better": {key: way for key, way in metric.better.items() if way},
-                    "protocol": protocol,
-                    "settings": _settings(metric),
-                    "seconds": round(time.perf_counter() - start, 2),
-                    **{key: software[key] for key in ("time", "command", "versions", "git", "machine")},
-                },
-            )
+            record = {
+                "metric": name,
+                "values": values,
+                "better": {key: direction for key, direction in metric.better.items() if direction},
+                "protocol": protocol,
+                "settings": {key: value for key, value in vars(metric).items() if not key.startswith("_")},
+                "seconds": seconds,
+                **{key: software[key] for key in ("time", "command", "versions", "git", "machine")},
+            }
+            with open(records, "a") as file:
+                file.write(json.dumps(record, default=str) + "\n")
     finally:
-        for folder in (evidence.folder, records.parent):  # what nothing was written into
+        for folder in (data.folder, records.parent):
             if not any(folder.iterdir()):
                 folder.rmdir()
 
 
-def counts(evidence: EvaluationData) -> dict[str, Any]:
-    """Of a protocol: how many samples of each kind have been looked at, through what, the seed and the device."""
-    seen = {s.split: s.used for s in (evidence.generated, evidence.train, evidence.test) if s.used}
-    through = evidence.extractor_used
-    network: dict[str, Any] = {"extractor": f"{through.name}:{through.hash[:12]}"} if through else {}
-    accuracy = getattr(through, "record", {}).get("accuracy")
-    if accuracy is not None:
-        network["extractor_accuracy"] = accuracy
-    return {**seen, **network, "seed": evidence.seed, "device": str(evidence.device)}
+def _protocol(data: EvaluationData) -> dict[str, Any]:
+    """The part of the protocol that `data` knows: how many samples of each kind were used, extractor, seed, device."""
+    counts = {s.split: s.used for s in (data.generated, data.train, data.test) if s.used}
+    extractor, network = data.extractor_used, {}
+    if extractor:
+        network = {"extractor": f"{extractor.name}:{extractor.hash[:12]}"}
+        if isinstance(extractor, (Auto, Classifier)) and "accuracy" in extractor.record:
+            network["extractor_accuracy"] = extractor.record["accuracy"]
+    return {**counts, **network, "seed": data.seed, "device": str(data.device)}
 
 
-def line(name: str, values: dict[str, float], protocol: dict[str, Any]) -> str:
-    """One metric as it is printed."""
+def _line(name: str, values: Mapping[str, float], protocol: Mapping[str, Any]) -> str:
     shown = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
     return f"{name}: {shown}  (" + ", ".join(f"{key} {value}" for key, value in protocol.items()) + ")"
-
-
-def _settings(metric: Metric) -> dict[str, Any]:
-    return {key: value for key, value in vars(metric).items() if not key.startswith("_")}
-
-
-def _append(records: Path, record: dict[str, Any]) -> None:
-    with open(records, "a") as file:
-        file.write(json.dumps(record, default=str) + "\n")
-
-
-__all__ = ["RECORDS", "counts", "evaluate", "evaluate_sources", "line", "now", "parts"]

@@ -1,69 +1,44 @@
-"""`gan compare ... histogram=VALUE`: how the runs of several sweeps spread over a score (EBGAN's figures 2 and 3)."""
+"""`gan compare ... histogram=VALUE`: the distribution of a score over the runs of sweeps (EBGAN, figures 2 and 3)."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-import os
-import re
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gan_cli.evaluation.score_table import Column, Score
-from gan_cli.training.run_history import Run, base_name
+from gan_cli.training.run_history import base_name
 from gan_cli.utils.errors import GanError, suggest
-from gan_cli.utils.files import write_text
+from gan_cli.utils.files import replacing, write_text
 from gan_cli.utils.tables import number
 
-TABLE, PICTURE = "histogram.csv", "histogram.png"
-BINS = 20  # over the range, where no width is given
-CONDITION = re.compile(r"([\w.]+?)(<=|>=|=)(.+)")
-HOLDS: dict[str, Callable[[float, float], bool]] = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b}
-
-
-def satisfying(run: Run, conditions: Sequence[str]) -> bool:
-    """Whether all settings of the run whose names end as a condition's does fulfil it: `layers<=4` looks at
-    model.generator.layers and at model.discriminator.layers. GanError for a condition that cannot be read."""
-    for condition in conditions:
-        match = CONDITION.fullmatch(condition)
-        if not match:
-            raise GanError(f"filter={condition}: write NAME<=NUMBER, NAME>=NUMBER or NAME=VALUE")
-        name, sign, wanted = match.groups()
-        found = [value for key, value in (run.settings | run.choices).items() if f".{key}".endswith(f".{name}")]
-        if not found or not all(_holds(value, sign, wanted) for value in found):
-            return False
-    return True
-
-
-def _holds(value: object, sign: str, wanted: str) -> bool:
-    if sign == "=":
-        return str(value).lower() == wanted.lower() or number(value) == wanted
-    try:
-        return isinstance(value, (int, float)) and HOLDS[sign](value, float(wanted))
-    except ValueError:
-        raise GanError(f"{sign}{wanted}: compares with numbers only; write NAME=VALUE") from None
+TABLE, FIGURE = "histogram.csv", "histogram.png"
+BINS = 20  # over the range of the values, if no width is given
 
 
 def values(name: str, columns: Sequence[Column], scores: Sequence[Mapping[str, Score]]) -> list[float]:
-    """The score `name` of each run: the latest evaluated one, else the last of its training. Runs without are left
-    out, and values that are not finite. GanError for a score that no run has."""
-    named = [c for c in columns if name in (c.name, c.value, base_name(c.value), c.metric)]
-    main = next((base_name(c.value) for c in named), None)
-    named = [c for c in named if base_name(c.value) == main and (c.name == name or not c.name.endswith(" best"))]
+    """The score `name` of each run: the latest evaluation, else the last one during training.
+
+    Runs without the score and values that are not finite are omitted. GanError for a score that no run has.
+    """
+    named = [c for c in columns if name == c.name or c.is_called(name)]
+    value = next((base_name(c.value) for c in named), None)  # of a metric: its main value
+    named = [c for c in named if base_name(c.value) == value and (c.name == name or not c.name.endswith(" best"))]
     if not named:
-        there = {base_name(column.value) for column in columns}
-        raise GanError(f"histogram={name}: no run has such a score{suggest(name, there)}")
+        names = {base_name(column.value) for column in columns}
+        raise GanError(f"histogram={name}: no run has such a score{suggest(name, names)}")
     firsts = (next((found[c.name].value for c in named if c.name in found), math.nan) for found in scores)
-    return [value for value in firsts if math.isfinite(value)]
+    return [score for score in firsts if math.isfinite(score)]
 
 
 def edges(series: Sequence[Sequence[float]], width: float | None) -> list[float]:
-    """Bin edges that hold all values: multiples of `width`, from 0 on where none is negative."""
-    everything = [value for one in series for value in one]
-    low, high = min(0.0, *everything), max(everything)
+    """Bin edges, multiples of `width`, that contain all values and 0. GanError for more than 10,000 bins."""
+    together = [value for one in series for value in one]
+    low, high = min(0.0, *together), max(together)
     width = width or (high - low) / BINS or 1.0
     first, last = _bin(low, width), _bin(high, width) + 1
     if last - first > 10_000:
@@ -72,31 +47,33 @@ def edges(series: Sequence[Sequence[float]], width: float | None) -> list[float]
 
 
 def _bin(value: float, width: float) -> int:
-    """The k of [k width, (k + 1) width); 0.3 lies in the third bin of 0.1, whatever 0.3 / 0.1 is rounded to."""
+    """The k of [k width, (k + 1) width). 0.3 is in bin 3 of 0.1, although 0.3 / 0.1 < 3 in floating point."""
     return math.floor(round(value / width, 9))
 
 
-def shares(one: Sequence[float], bounds: Sequence[float]) -> list[float]:
-    """The part of the values in each bin [bounds[i], bounds[i + 1])."""
+def shares(series: Sequence[float], bounds: Sequence[float]) -> list[float]:
+    """The fraction of the values in each bin [bounds[i], bounds[i + 1])."""
     width = bounds[1] - bounds[0]
-    counts = Counter(_bin(value, width) - _bin(bounds[0], width) for value in one)
-    return [counts[place] / len(one) for place in range(len(bounds) - 1)]
+    counts = Counter(_bin(value, width) - _bin(bounds[0], width) for value in series)
+    return [counts[index] / len(series) for index in range(len(bounds) - 1)]
 
 
-def draw(name: str, series: Mapping[str, Sequence[float]], width: float | None, folder: Path) -> list[str]:
-    """Write histogram.csv and histogram.png; returns lines with each sweep's median and share in the first bin. series:
-    title -> values; one without values is told and left out."""
-    drawn = {title: one for title, one in series.items() if one}
-    if not drawn:
+def write(name: str, series: Mapping[str, Sequence[float]], width: float | None, folder: Path) -> list[str]:
+    """Write histogram.csv and histogram.png. Returns lines with each series' median and share in the first bin.
+
+    series: title -> values; one without values is mentioned only. GanError if none has values.
+    """
+    filled = {title: one for title, one in series.items() if one}
+    if not filled:
         raise GanError(f"histogram={name}: none of these runs has such a score")
-    bounds = edges(list(drawn.values()), width)
-    parts = {title: shares(one, bounds) for title, one in drawn.items()}
+    bounds = edges(list(filled.values()), width)
+    parts = {title: shares(one, bounds) for title, one in filled.items()}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["from", "to", *parts])
     writer.writerows([f"{a:.6g}", f"{b:.6g}", *row] for a, b, *row in zip(bounds, bounds[1:], *parts.values()))
     write_text(folder / TABLE, file.getvalue())
-    _picture(name, {f"{title} ({len(drawn[title])})": part for title, part in parts.items()}, bounds, folder / PICTURE)
+    _plot(name, {f"{title} ({len(filled[title])})": part for title, part in parts.items()}, bounds, folder / FIGURE)
     lines = []
     for title, one in series.items():
         if not one:
@@ -107,10 +84,10 @@ def draw(name: str, series: Mapping[str, Sequence[float]], width: float | None, 
             f"{100 * parts[title][0]:.1f} % below {number(bounds[1])}, "
             f"all from {number(min(one))} to {number(max(one))}"
         )
-    return [*lines, f"{folder / TABLE} and {folder / PICTURE}"]
+    return [*lines, f"{folder / TABLE} and {folder / FIGURE}"]
 
 
-def _picture(name: str, parts: Mapping[str, Sequence[float]], bounds: Sequence[float], path: Path) -> None:
+def _plot(name: str, parts: Mapping[str, Sequence[float]], bounds: Sequence[float], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -121,14 +98,11 @@ def _picture(name: str, parts: Mapping[str, Sequence[float]], bounds: Sequence[f
     for index, (title, part) in enumerate(parts.items()):
         lefts = [edge + (index + 0.25) * width for edge in bounds[:-1]]
         axis.bar(lefts, [100 * share for share in part], width, align="edge", label=title)
+    # Names of runs and values may contain dollar signs and underscores, which matplotlib would read as formulas.
     axis.set_xlabel(name, parse_math=False)
     axis.set_ylabel("% of the runs")
     axis.grid(axis="y", alpha=0.3)
     for text in axis.legend(fontsize=8).get_texts():
         text.set_parse_math(False)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

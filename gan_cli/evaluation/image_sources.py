@@ -1,8 +1,8 @@
-"""What `gan evaluate real=... fake=...` may name: a folder of images, a data set's split, noise."""
+"""What `gan evaluate real=... fake=...` may name: a folder of images, the split of a data set, or noise."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -20,15 +20,15 @@ from gan_cli.training import build
 from gan_cli.utils.errors import GanError, suggest
 
 SPLITS = ("train", "test")
-MANY = 10_000
+MOST = 10_000  # samples of a data set, unless n says how many
 
 
-def of_sources(
-    real_spec: str,
-    fake_spec: str,
+def from_sources(
+    real_source: str,
+    fake_source: str,
     *,
     n: int | None = None,
-    changes: list[str] | None = None,
+    settings: Sequence[str] = (),
     seed: int = 0,
     image_size: int | None = None,
     device: torch.device | None = None,
@@ -36,69 +36,82 @@ def of_sources(
     store: FeatureStore | None = None,
     folder: Path | None = None,
 ) -> EvaluationData:
-    """Two sources as evidence: `fake_spec` is what is scored. Each is a folder of images, `DATASET:train`,
-    `DATASET:test`, or (fake only) `noise`, uniform and of the real images' shape.
+    """Two sources, of which `fake_source` is scored: folders of images, `DATASET:train` or `DATASET:test`.
 
-    n: of each, at most; all files of a folder and 10,000 of a data set if left out. image_size: files are cropped and
-    resized to it; without it they must have one size. changes: `KEY=VALUE` for the data sets, such as root=DIR.
+    The fake source may also be `noise`, uniform and of the real images' shape. n: number of images per source, at
+    most; all files of a folder and 10,000 images of a data set if omitted. image_size: crop and resize files to this
+    size; without it they must have one size. settings: `KEY=VALUE` for the data sets, such as root=DIR. Raises
+    GanError.
     """
-    reference, data = _source(real_spec, "real", n, changes or [], None, image_size, device)
-    if fake_spec == "noise":
+    reference, data = _source(real_source, "real", n, settings, None, image_size, device)
+    if fake_source == "noise":
         scored = noise(data, reference.size, seed) if data else _noise_like(reference, seed)
     else:
-        scored, _ = _source(fake_spec, "fake", n, changes or [], data, image_size, device)
+        scored, _ = _source(fake_source, "fake", n, settings, data, image_size, device)
     shapes = [_shape(samples) for samples in (reference, scored)]
     if shapes[0] != shapes[1]:
         raise GanError(
-            f"real={real_spec} holds images of shape {shapes[0]}, fake={fake_spec} of {shapes[1]}; "
+            f"the images of real={real_source} have shape {shapes[0]}, those of fake={fake_source} {shapes[1]}; "
             "image_size=N brings folders to one size"
         )
     return EvaluationData(
         scored, reference, reference,
         extractor=extractor, store=store, device=device, data=data, seed=seed, folder=folder,
-    )
+    )  # fmt: skip
 
 
 def _source(
-    spec: str, key: str, n: int | None, changes: list[str], like: Dataset | None, image_size: int | None,
+    name: str,
+    key: str,
+    n: int | None,
+    settings: Sequence[str],
+    like: Dataset | None,
+    image_size: int | None,
     device: torch.device | None,
 ) -> tuple[Samples, Dataset | None]:
-    if spec == "noise":
+    """The samples that `key=name` names, and their data set if it is one. like: files get as many channels."""
+    if name == "noise":
         raise GanError("real=noise: noise can be fake= only; real= is a folder of images or DATASET:train")
-    if Path(spec).is_dir():
-        channels = like.channels if like else 3
-        return files(Path(spec), n, channels, image_size), None
-    name, _, split = spec.partition(":")
-    names = [path.stem for path in (conf_dir() / "dataset").glob("*.yaml")]
-    if name not in names:
-        beside = [path.name for path in Path(spec).parent.glob("[!.]*") if path.is_dir()]
-        guess = suggest(Path(spec).name, beside) if suggest(Path(spec).name, beside).startswith("; did") else None
-        raise GanError(f"{key}={spec}: no such folder, and no data set of that name{guess or suggest(name, names)}")
-    if (split or "train") not in SPLITS:
-        raise GanError(f"{key}={spec}: the split is train or test, as in {name}:test")
-    data = _dataset(name, changes)
+    if Path(name).is_dir():
+        return folder_samples(Path(name), n, like.channels if like else 3, image_size), None
+    dataset, _, split = name.partition(":")
+    split = split or "train"
+    _check_name(f"{key}={name}", name, dataset, split)
+    data = _dataset(dataset, settings)
     if device is not None:
         data.to(device)
     if not issubclass(data.batch_type, Images):
-        raise GanError(f"{key}={spec}: its samples are pairs; name a data set of single images, or a folder")
-    size = data.test_size if split == "test" else data.size
-    samples = real(data, split or "train", min(n or MANY, size))
-    samples.split = f"{name}:{split or 'train'}"
+        raise GanError(f"{key}={name}: its samples are pairs; name a data set of single images, or a folder")
+    samples = real(data, split, min(n or MOST, data.test_size if split == "test" else data.size))
+    samples.split = f"{dataset}:{split}"  # so that the protocol tells two data sets of one split apart
     return samples, data
 
 
-def _dataset(name: str, changes: list[str]) -> Dataset:
+def _check_name(what: str, name: str, dataset: str, split: str) -> None:
+    """Raise GanError, with the nearest folder or data set, for a name that is neither."""
+    datasets = [path.stem for path in (conf_dir() / "dataset").glob("*.yaml")]
+    if dataset not in datasets:
+        folders = [path.name for path in Path(name).parent.glob("[!.]*") if path.is_dir()]
+        guess = suggest(Path(name).name, folders)
+        if not guess.startswith("; did"):
+            guess = suggest(dataset, datasets)
+        raise GanError(f"{what}: no such folder, and no data set of that name{guess}")
+    if split not in SPLITS:
+        raise GanError(f"{what}: the split is train or test, as in {dataset}:test")
+
+
+def _dataset(name: str, settings: Sequence[str]) -> Dataset:
     cfg = OmegaConf.create({"dataset": OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")})
     assert isinstance(cfg, DictConfig)
     OmegaConf.set_struct(cfg, True)
-    for override in changes:
-        change(cfg, f"dataset.{override}")
+    for setting in settings:
+        change(cfg, f"dataset.{setting}")
     schema.check_node("dataset", cfg.dataset)
     return build.dataset(cfg)
 
 
-def files(folder: Path, n: int | None = None, channels: int = 3, image_size: int | None = None) -> Samples:
-    """The images below `folder` in the order of their names, at most n. GanError when there are none."""
+def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_size: int | None = None) -> Samples:
+    """The images below `folder` in the order of their names, at most n. GanError if there are none."""
     try:
         found = image_files.scan(folder)
     except ValueError as error:
@@ -125,18 +138,19 @@ def files(folder: Path, n: int | None = None, channels: int = 3, image_size: int
 
 
 def _pixels(file: Path, channels: int, image_size: int | None) -> Tensor:
-    picture = image_files.read(file, channels)
-    return image_files.to_tensor(image_files.resize_crop(picture, image_size) if image_size else picture)
+    image = image_files.read(file, channels)
+    return image_files.to_tensor(image_files.resize_crop(image, image_size) if image_size else image)
 
 
 def _shape(samples: Samples) -> tuple[int, ...]:
-    """(C, H, W) of the first one, which does not count as looked at."""
-    found = tuple(next(iter(samples)).image.shape[1:])
+    """(C, H, W) of the first sample, which does not count as used."""
+    shape = tuple(next(iter(samples)).image.shape[1:])
     samples.used = 0
-    return found
+    return shape
 
 
 def _noise_like(reference: Samples, seed: int) -> Samples:
+    """As many uniform samples as `reference` has, of their shape."""
     shape = _shape(reference)
 
     def batches() -> Iterator[Images]:

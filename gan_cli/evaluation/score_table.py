@@ -1,22 +1,23 @@
-"""The scores that runs hold, as the columns of a table: of evaluation.jsonl and of the training's own log."""
+"""The scores of runs as columns of a table: from evaluation.jsonl, and from the evaluations during training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from omegaconf import OmegaConf
 
-from gan_cli.config import targets
 from gan_cli.config.paths import conf_dir
+from gan_cli.config.targets import target
 from gan_cli.training import run_history
 from gan_cli.training.run_history import Run, base_name
 from gan_cli.utils.errors import GanError, suggest
 
-Way = Literal["higher", "lower"] | None
+Direction: TypeAlias = Literal["higher", "lower"] | None
+"""The better direction of a value, None if it has none."""
 
 
 class Score(NamedTuple):
@@ -26,16 +27,47 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """A value of a metric. name: such as `FID`, `FID last`, `FID of best.pt`. better: which way is good."""
+    """A value of a metric. name: such as `FID`, `FID last`, `FID of best.pt`. better: the better direction, if any."""
 
     name: str
     metric: str | None
     value: str
-    better: Way
+    better: Direction
+
+    def has_value(self, name: str) -> bool:
+        """Whether `name` is that of the value, with or without `[extractor]`."""
+        return name in (self.value, base_name(self.value))
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` is that of the metric or of the value."""
+        return name == self.metric or self.has_value(name)
 
 
-def scored(runs: list[Run], wanted: list[str] | None) -> tuple[list[Column], list[dict[str, Score]]]:
-    """The columns that `wanted` asks for, in the order in which they were measured, and each run's scores."""
+@dataclass(frozen=True)
+class Row:
+    """A run in a table.
+
+    label: its path without what all runs have in common. settings: those in which the runs differ, by full name.
+    """
+
+    run: Run
+    label: str
+    settings: dict[str, Any]
+    scores: dict[str, Score]
+
+    def outcome(self) -> str:
+        """Iterations done, and of how many if the run is not finished."""
+        total = self.run.iterations
+        return f"{self.run.done}" + (f"/{total}" if total and total != self.run.done else "")
+
+
+def score_columns(
+    runs: Sequence[Run], wanted: Sequence[str] | None
+) -> tuple[list[Column], list[dict[str, Score]]]:
+    """The columns of the metrics or values `wanted`, all if None, and for each run column -> score.
+
+    In the order in which they were evaluated. GanError if no run has one that is wanted.
+    """
     known = directions(runs)
     columns: dict[str, Column] = {}
     scores: list[dict[str, Score]] = []
@@ -45,59 +77,63 @@ def scored(runs: list[Run], wanted: list[str] | None) -> tuple[list[Column], lis
             metric, better = known.get(base_name(value), (None, None))
             columns.setdefault(name, Column(name, metric, value, better))
             scores[-1][name] = score
-    place = {base: at for at, base in enumerate(known)}
-    ordered = sorted(columns.values(), key=lambda column: place.get(base_name(column.value), len(place)))
+    order = {base: index for index, base in enumerate(known)}
+    ordered = sorted(columns.values(), key=lambda column: order.get(base_name(column.value), len(order)))
     if wanted is None:
         return ordered, scores
-    chosen = [c for name in wanted for c in ordered if name in (c.metric, c.value, base_name(c.value))]
+    chosen = {column: None for name in wanted for column in ordered if column.is_called(name)}
     for name in wanted:
-        if not any(name in (c.metric, c.value, base_name(c.value)) for c in ordered):
-            there = {c.metric or c.value for c in ordered}
-            raise GanError(f"metric={name}: no run has been scored by it{suggest(name, there)}")
-    return list(dict.fromkeys(chosen)), scores
+        if not any(column.is_called(name) for column in ordered):
+            names = {column.metric or column.value for column in ordered}
+            raise GanError(f"metric={name}: no run has such a score{suggest(name, names)}")
+    return list(chosen), scores
 
 
-def directions(runs: Iterable[Run]) -> dict[str, tuple[str, Way]]:
-    """The name of a value without `[extractor]` -> its metric and which way is good; a metric's main value first."""
-    found: dict[str, tuple[str, Way]] = {}
+def directions(runs: Iterable[Run]) -> dict[str, tuple[str, Direction]]:
+    """Name of a value without `[extractor]` -> its metric and the better direction; a metric's main value first."""
+    found: dict[str, tuple[str, Direction]] = {}
     for run in runs:
         for record in run.records:
-            ways = record.get("better") or of_file(conf_dir() / "metric" / f"{record['metric']}.yaml")
-            for name in (*ways, *map(base_name, record["values"])):
+            metric = record["metric"]
+            better = record.get("better") or directions_of_file(conf_dir() / "metric" / f"{metric}.yaml")
+            for name in (*better, *map(base_name, record["values"])):
                 if found.get(name, ("", None))[1] is None:
-                    found[name] = (record["metric"], ways.get(name))
+                    found[name] = (metric, better.get(name))
         for key, path in run.settings.items():
             if key.startswith("metric.") and key.endswith("._target_"):
-                for name, way in _of_class(path).items():
-                    found.setdefault(name, (key.split(".")[1], way))
+                for name, direction in _directions_of_class(path).items():
+                    found.setdefault(name, (key.split(".")[1], direction))
     return found
 
 
-def of_file(path: Path) -> dict[str, Way]:
-    """Of a metric of conf/metric, for records that do not say it."""
-    return _of_class(str(OmegaConf.select(OmegaConf.load(path), "_target_"))) if path.is_file() else {}
+def directions_of_file(path: Path) -> dict[str, Direction]:
+    """Value -> the better direction, of a file of conf/metric; empty if there is no such file."""
+    return _directions_of_class(str(OmegaConf.select(OmegaConf.load(path), "_target_"))) if path.is_file() else {}
 
 
-def _of_class(path: str) -> dict[str, Way]:
+def _directions_of_class(path: str) -> dict[str, Direction]:
+    from gan_cli.metrics.base import Metric  # which imports torch: most runs record the directions themselves
+
     try:
-        return dict(targets.target(path).better)  # type: ignore[attr-defined]
-    except (GanError, AttributeError):  # a metric of another version, or of the user's own module
+        metric = target(path)
+    except GanError:  # a metric of another version, or of a module of the user's own
         return {}
+    return dict(metric.better) if isinstance(metric, type) and issubclass(metric, Metric) else {}
 
 
 def _evaluated(run: Run) -> Iterable[tuple[str, str, Score]]:
     """(column, value, score) of the latest record for each metric and checkpoint."""
     latest = {(r["metric"], str(r.get("protocol", {}).get("checkpoint", "last"))): r for r in run.records}
     for (_, checkpoint), record in latest.items():
-        at = record.get("protocol", {}).get("iteration", run.done)
+        iteration = record.get("protocol", {}).get("iteration", run.done)
         for value, score in record["values"].items():
             if isinstance(score, (int, float)):
-                of = "" if checkpoint == "last" else f" of {Path(checkpoint).stem}.pt"
-                yield value + of, value, Score(float(score), at)
+                suffix = "" if checkpoint == "last" else f" of {Path(checkpoint).stem}.pt"
+                yield value + suffix, value, Score(float(score), iteration)
 
 
-def _logged(run: Run, known: dict[str, tuple[str, Way]]) -> Iterable[tuple[str, str, Score]]:
-    """(column, value, score): the last of each score taken during training, and the best where it has a good way."""
+def _logged(run: Run, known: dict[str, tuple[str, Direction]]) -> Iterable[tuple[str, str, Score]]:
+    """(column, value, score): the last of each score during training, and the best if it has a better direction."""
     for name, points in run.curves.items():
         if not name.startswith(run_history.SCORE):
             continue
@@ -107,19 +143,4 @@ def _logged(run: Run, known: dict[str, tuple[str, Way]]) -> Iterable[tuple[str, 
         better = known.get(base_name(value), ("", None))[1]
         if better and finite:
             iteration, best = (min if better == "lower" else max)(finite, key=lambda point: point[1])
-            first = next(at for at, score in finite if score == best)
-            yield f"{value} best", value, Score(best, min(first, iteration))
-
-
-@dataclass(frozen=True)
-class Row:
-    """label: the run's name without what all have in common. settings: those in which the runs differ, by full name."""
-
-    run: Run
-    label: str
-    settings: dict[str, Any]
-    scores: dict[str, Score]
-
-    def outcome(self) -> str:
-        total = self.run.iterations
-        return f"{self.run.done}" + (f"/{total}" if total and total != self.run.done else "")
+            yield f"{value} best", value, Score(best, iteration)

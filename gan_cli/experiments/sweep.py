@@ -1,4 +1,4 @@
-"""`gan train -m`: the cells of a sweep that are not done yet, and at the end a table of what became of all."""
+"""`gan train -m`: run the trials of a sweep that are not done yet, and print a table of all of them at the end."""
 
 from __future__ import annotations
 
@@ -9,186 +9,199 @@ import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gan_cli.config import composer as compose
 from gan_cli.config import migrations
-from gan_cli.config.composer import SWEEPER, Composer, quoted, task_overrides, without_hydra
+from gan_cli.config.composer import SWEEPER, Composer, arguments, options, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import check, command_line_modules
-from gan_cli.experiments import grid as cells
-from gan_cli.experiments.grid import ExistingTrials, SweepGrid, SweepSettings, Trial
+from gan_cli.experiments.grid import SweepGrid, SweepSettings, build_grid, sweep_settings
 from gan_cli.experiments.sweep_report import SweepProgress, report
-from gan_cli.experiments.workers import TrialJob, WorkerPool, record_failure, resume_or_skip
+from gan_cli.experiments.trial_run import TrialJob, record_failure, resume_or_skip
+from gan_cli.experiments.trials import ExistingTrials, Trial
+from gan_cli.experiments.workers import WorkerPool
 from gan_cli.training.find_runs import contains_run, is_resumable
 from gan_cli.training.locks import claimed
 from gan_cli.utils.errors import GanError, Interrupted
+from gan_cli.utils.files import write_text
 
 RECORD = "sweep.json"
-OURS = "gan_cli."  # where the sweeper and the launcher lie that are no plugins of Hydra
-PLUGINS = {  # launcher: package, how to get it
+OWN = "gan_cli."  # how the targets of the sweeper and the launcher begin that are not Hydra's or a plugin's
+PLUGINS = {
     "slurm": ("hydra_submitit_launcher", "hydra-submitit-launcher"),
     "submitit": ("hydra_submitit_launcher", "hydra-submitit-launcher"),
     "joblib": ("hydra_joblib_launcher", "'gan-cli[sweep]'"),
     "ray_local": ("hydra_ray_launcher", "hydra-ray-launcher"),
 }
-NOT_OF_CELLS = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
+"""Launcher -> its package, and what pip installs it from."""
+HYDRA = re.compile(r"[+~]*hydra\b")
+HYDRA_OF_SWEEP = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
+"""Overrides of Hydra's own settings that concern the sweep as a whole."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the sweep that the arguments of `composer.arguments` describe; returns 1 if a trial has failed, else 0."""
+    """Run the sweep that the arguments of `composer.arguments` describe. Returns 1 if a trial has failed, else 0.
+
+    Raises GanError, before anything is written, if a swept value cannot be composed or fails `check`; Interrupted
+    after a signal, when the trials have saved their state.
+    """
     composer = Composer(args)
     with composer.explaining(args.overrides):
-        return _run(args, composer)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise GanError("a sweep starts its trials itself: run `gan train -m` without torchrun")
+        if any(override.lstrip("+").startswith("hydra.run.dir=") for override in args.overrides):
+            raise GanError("hydra.run.dir is for a single run: the folder of a sweep is hydra.sweep.dir=")
+        _need_plugin(args.overrides)
+        sweeper = composer.compose(_shared_overrides(args.overrides), RunMode.MULTIRUN).hydra.sweeper
+        if sweeper._target_.startswith(OWN):
+            return _run_grid(args, composer, sweep_settings(sweeper))
+        return _run_by_plugin(args, composer)
 
 
-def _run(args: argparse.Namespace, composer: Composer) -> int:
-    """Check every swept value, run the cells that are not done, report. Returns 1 if a cell has failed, else 0.
-
-    Raises GanError, before anything is made, when a value cannot be composed or fails `check`.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise GanError("a sweep runs its members itself: start `gan train -m` without torchrun")
-    if any(override.lstrip("+").startswith("hydra.run.dir=") for override in args.overrides):
-        raise GanError("hydra.run.dir is of a single run: a sweep's folder is hydra.sweep.dir=")
-    _need_plugin(args.overrides)
-    sweeper = composer.compose(_of_sweep(args), RunMode.MULTIRUN).hydra.sweeper
-    if not sweeper._target_.startswith(OURS):
-        return _by_sweeper(args, composer)
-    asked = cells.settings(sweeper)
-    grid = cells.grid(args.overrides, asked, composer)
-    drawn = grid.subsample(asked.sample, asked.seed)
-    for label, member in grid.each_value_once():
-        try:
-            cfg = composer.compose(member)
-            check(without_hydra(cfg), command_line_modules(member))
-        except GanError as error:
-            raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
-    # Hydra would leave swept groups and `asked.base` out of what all cells share: overrides may set keys of theirs.
-    master = composer.compose([*grid.cell(0)[1], *_of_sweep(args)], RunMode.MULTIRUN)
-    folder = Path(master.hydra.sweep.dir)
-    args.overrides = [*args.overrides, f"hydra.sweep.dir={quoted(str(folder))}"]  # as resolved here
+def _run_grid(args: argparse.Namespace, composer: Composer, settings: SweepSettings) -> int:
+    grid = build_grid(args.overrides, settings, composer)
+    chosen = grid.subsample(settings.sample, settings.seed)
+    _check_values(grid, composer)
+    # Composed with a trial's overrides: keys of a swept group or of `settings.base` exist only with these, and Hydra
+    # refuses an override of a key that does not exist.
+    master = composer.compose([*grid.trial(0)[1], *_shared_overrides(args.overrides)], RunMode.MULTIRUN)
+    folder = _fix_folder(args, master)
     with claimed(folder, "sweep", "hydra.sweep.dir"):
         record(folder, args)
-        plan = planned(folder, grid, drawn, asked, composer, _hydras(args.overrides))
+        sweep = Sweep(folder, grid, chosen, settings, composer, args)
         try:
-            if master.hydra.launcher._target_.startswith(OURS):
-                in_slots(folder, plan, len(drawn), asked, args)
+            if master.hydra.launcher._target_.startswith(OWN):
+                sweep.run_in_pool()
             else:
-                by_plugin(plan, master, composer)
+                sweep.launch(master)
         except KeyboardInterrupt:
             raise _stopped(folder, 130) from None
-        except SystemExit as stop:  # of `member_task` in this process
+        except SystemExit as stop:  # raised by `run_trial` in this process
             raise _stopped(folder, int(stop.code or 0)) from None
         finally:
             failures = report(folder)
     return 1 if failures else 0
 
 
-def _by_sweeper(args: argparse.Namespace, composer: Composer) -> int:
-    """By a sweeper that is a plugin, which draws cells of its own."""
-    folder = Path(composer.compose(args.overrides, RunMode.MULTIRUN).hydra.sweep.dir)
+def _run_by_plugin(args: argparse.Namespace, composer: Composer) -> int:
+    """Run a sweep whose sweeper is a plugin, which chooses the trials itself."""
+    folder = _fix_folder(args, composer.compose(args.overrides, RunMode.MULTIRUN))
     if contains_run(folder):
         raise GanError(f"{folder} holds a run: name another folder by hydra.sweep.dir=")
-    args.overrides = [*args.overrides, f"hydra.sweep.dir={quoted(str(folder))}"]
     try:
-        composer.run(args, member_task)
+        composer.run(args, run_trial)
     finally:
         failures = report(folder)
     return 1 if failures else 0
 
 
 def resume(folder: Path, changes: Sequence[str]) -> int:
-    """`gan resume SWEEP`: the sweep's own overrides again, and `changes` after them."""
+    """`gan resume SWEEP`: run a sweep again with its recorded overrides, and `changes` after them."""
+    file = folder / RECORD
     try:
-        said = json.loads((folder / RECORD).read_text())
-        overrides = migrations.overrides(map(str, said["overrides"]), migrations.version_of(said, folder / RECORD))
+        facts = json.loads(file.read_text())
+        overrides = migrations.overrides(map(str, facts["overrides"]), migrations.version_of(facts, file))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GanError(f"{folder / RECORD} cannot be read: {error}") from error
-    if said.get("options"):  # a folder of a stranger's may name any other
-        line = shlex.join([*said["options"], *overrides])
-        raise GanError(f"{folder} was made with options: go on by `gan train -m {line} hydra.sweep.dir={folder}`")
-    return run(compose.arguments(["-m", *overrides, *changes, f"hydra.sweep.dir={quoted(str(folder))}"]))
+        raise GanError(f"{file} cannot be read: {error}") from error
+    # A folder may be a stranger's. These options name other folders with configs, so only the user may give them.
+    if facts.get("options"):
+        line = shlex.join([*facts["options"], *overrides])
+        raise GanError(f"{folder} was made with options: resume it with `gan train -m {line} hydra.sweep.dir={folder}`")
+    return run(arguments(["-m", *overrides, *changes, f"hydra.sweep.dir={quoted(str(folder))}"]))
 
 
 def record(folder: Path, args: argparse.Namespace) -> None:
-    """What `resume` needs: no path, no module and nothing of Hydra's own, which could run anything."""
-    own = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
-    kept = [o for o in own if not re.match(r"\+*(hydra\b|modules=)", o)]
-    from gan_cli.utils.files import write_text
+    """Write what `resume` needs to sweep.json, without paths, modules and Hydra's own settings.
 
-    said = {migrations.KEY: migrations.VERSION, "overrides": kept, "options": compose.options(args)}
-    write_text(folder / RECORD, json.dumps(said, indent=1) + "\n")
-
-
-def planned(
-    folder: Path, grid: SweepGrid, drawn: Sequence[int], asked: SweepSettings, composer: Composer, extra: Sequence[str]
-) -> Iterator[Trial]:
-    """The cells in the order of the draw, each composed when it is asked for; a doubled one once."""
-    members = ExistingTrials(folder, sorted(grid.swept()))
-    seen = set()
-    for number, index in enumerate(drawn):
-        label, overrides = grid.cell(index)
-        try:
-            cfg = without_hydra(composer.compose([*overrides, *extra, f"hydra.job.num={number}"]))
-        except GanError:  # it will fail by itself, and be recorded
-            cfg = None
-        cell = members.place(number, label, overrides, cfg, asked.retry)
-        if cell.folder not in seen:
-            seen.add(cell.folder)
-            yield cell
+    These could make `resume` of a stranger's folder run anything.
+    """
+    typed = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
+    overrides = [text for text in typed if not re.match(r"\+*(hydra\b|modules=)", text)]
+    facts = {migrations.KEY: migrations.VERSION, "overrides": overrides, "options": options(args)}
+    write_text(folder / RECORD, json.dumps(facts, indent=1) + "\n")
 
 
-# -- launchers
+@dataclass
+class Sweep:
+    """A sweep in `folder` over the trials of `grid` with the indices `chosen`. args: its command line."""
 
+    folder: Path
+    grid: SweepGrid
+    chosen: Sequence[int]
+    settings: SweepSettings
+    composer: Composer
+    args: argparse.Namespace
 
-def in_slots(folder: Path, plan: Iterator[Trial], total: int, asked: SweepSettings, args: argparse.Namespace) -> None:
-    """Run each trial in its own process, `asked.workers` in parallel. Interrupted after a signal has stopped them."""
-    from gan_cli.training.loop import signals
+    def trials(self) -> Iterator[Trial]:
+        """The trials in order, each composed when it is needed; one that occurs twice is yielded once."""
+        existing = ExistingTrials(self.folder, sorted(self.grid.swept_keys()))
+        yielded = set()
+        for number, index in enumerate(self.chosen):
+            label, overrides = self.grid.trial(index)
+            try:
+                cfg = without_hydra(self.composer.compose([*overrides, *self.hydra_overrides(number)]))
+            except GanError:  # it will fail in its own process, which records why
+                cfg = None
+            trial = existing.place(number, label, overrides, cfg, self.settings.retry)
+            if trial.folder not in yielded:
+                yielded.add(trial.folder)
+                yield trial
 
-    options, extra = compose.options(args), _hydras(args.overrides)
-    with signals() as received, WorkerPool(asked.workers) as slots:
-        say = SweepProgress(total, slots)
+    def hydra_overrides(self, number: int) -> list[str]:
+        """The overrides of Hydra's own settings for trial `number`."""
+        typed = [o for o in self.args.overrides if HYDRA.match(o) and not HYDRA_OF_SWEEP.match(o)]
+        return [*typed, f"hydra.job.num={number}"]
 
-        def look() -> None:
-            ended = slots.ended(0.5)
-            received.extend(one.signal for one in ended if one.signal)
-            say.ended(ended)
+    def run_in_pool(self) -> None:
+        """Run each trial in its own process, `settings.workers` in parallel.
 
-        for cell in plan:
-            while not slots.free and not received:
-                look()
+        Raises Interrupted after a signal to this process or to a trial, when all trials have saved their state.
+        """
+        from gan_cli.training.loop import signals
+
+        with signals() as received, WorkerPool(self.settings.workers) as pool:
+            progress = SweepProgress(len(self.chosen), pool)
+
+            def collect() -> None:
+                finished = pool.finished(0.5)
+                received.extend(one.signal for one in finished if one.signal)
+                progress.finished(finished)
+
+            for trial in self.trials():
+                while not pool.idle and not received:
+                    collect()
+                if received:
+                    break
+                if trial.state in ("done", "failed"):
+                    progress.skipped_trial(trial)
+                    continue
+                given = (*options(self.args), *self.hydra_overrides(trial.number))
+                pool.start(TrialJob(trial.folder, tuple(trial.overrides), given))
+            while pool.running and not received:
+                collect()
             if received:
-                break
-            if cell.state in ("done", "failed"):
-                say.passed(cell)
-                continue
-            where = (*options, *extra, f"hydra.job.num={cell.number}")
-            slots.start(TrialJob(cell.folder, tuple(cell.overrides), where))
-        while slots.running and not received:
-            look()
+                print("stopping: the trials save their state", flush=True)
         if received:
-            print("stopping: the cells save their state", flush=True)
-    if received:
-        raise _stopped(folder, 128 + received[0])
+            raise _stopped(self.folder, 128 + received[0])
+
+    def launch(self, master: DictConfig) -> None:
+        """Run the trials by a launcher of Hydra's or of a plugin: basic, joblib, submitit, Slurm, Ray."""
+        without_hydra(master)  # makes ${hydra:...} known, which the launcher's settings may use
+        base = Path(master.hydra.sweep.dir)
+        jobs = [
+            [*trial.overrides, f"hydra.sweep.subdir={quoted(str(trial.folder.relative_to(base)))}"]
+            for trial in self.trials()
+            if trial.state in ("new", "unfinished")
+        ]
+        self.composer.launch(master, jobs, run_trial)
 
 
-def by_plugin(plan: Iterator[Trial], master: DictConfig, composer: Composer) -> None:
-    """By a launcher of Hydra's or a plugin's: basic, joblib, submitit_local, submitit_slurm, ray."""
-    without_hydra(master)  # for ${hydra:...}
-    base = Path(master.hydra.sweep.dir)
-    jobs = [
-        [*cell.overrides, f"hydra.sweep.subdir={quoted(str(cell.folder.relative_to(base)))}"]
-        for cell in plan if cell.state in ("new", "half")
-    ]  # fmt: skip
-    composer.launch(master, jobs, member_task)
-
-
-def member_task(cfg: DictConfig) -> None:
-    """One cell by a launcher of Hydra's: its failure is written to failure.json and does not reach the others."""
+def run_trial(cfg: DictConfig) -> None:
+    """The task that Hydra's launchers run: one trial, whose failure is recorded and does not end the others."""
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
     try:
@@ -200,26 +213,37 @@ def member_task(cfg: DictConfig) -> None:
 
                 run.train(run.prepare(cfg, command_line_modules(overrides)), folder, overrides)
     except Interrupted as error:
-        raise SystemExit(error.status) from error  # ends the sweep: Hydra catches no more than Exception
+        raise SystemExit(error.status) from error  # ends the sweep: Hydra catches every Exception
+
+
+def _check_values(grid: SweepGrid, composer: Composer) -> None:
+    """Compose and check a trial for every value of every axis. GanError, with the trial's label, for a wrong one."""
+    for label, overrides in grid.each_value_once():
+        try:
+            check(without_hydra(composer.compose(overrides)), command_line_modules(overrides))
+        except GanError as error:
+            raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
+
+
+def _fix_folder(args: argparse.Namespace, master: DictConfig) -> Path:
+    """The folder of the sweep, which becomes an override: its default is a time, and resolves differently later."""
+    folder = Path(master.hydra.sweep.dir)
+    args.overrides = [*args.overrides, f"hydra.sweep.dir={quoted(str(folder))}"]
+    return folder
 
 
 def _stopped(folder: Path, status: int) -> Interrupted:
-    return Interrupted(f"sweep stopped; `gan resume {folder}` goes on with it", status)
+    return Interrupted(f"sweep stopped; `gan resume {folder}` continues it", status)
 
 
 def _need_plugin(overrides: Sequence[str]) -> None:
-    """GanError for a launcher whose plugin is not installed."""
+    """Raise GanError for a launcher whose plugin is not installed."""
     name = next((o.partition("=")[2] for o in reversed(overrides) if o.startswith("hydra/launcher=")), "")
     package, source = PLUGINS.get(name, ("", ""))
     if package and importlib.util.find_spec(f"hydra_plugins.{package}") is None:
         raise GanError(f"hydra/launcher={name} needs: pip install {source}")
 
 
-def _of_sweep(args: argparse.Namespace) -> list[str]:
-    """The overrides that concern no cell: Hydra's own settings, and the grid's."""
-    return [override for override in args.overrides if re.match(r"[+~]*(hydra\b|sweep=)", override)]
-
-
-def _hydras(overrides: Sequence[str]) -> list[str]:
-    """The overrides of Hydra's own settings that reach each cell."""
-    return [o for o in overrides if re.match(r"[+~]*hydra\b", o) and not NOT_OF_CELLS.match(o)]
+def _shared_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that concern no single trial: Hydra's own settings, and the choice of a grid."""
+    return [override for override in overrides if re.match(r"[+~]*(hydra\b|sweep=)", override)]

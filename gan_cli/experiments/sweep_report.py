@@ -1,74 +1,66 @@
-"""What `gan train -m` says: a line for each cell that ends, and at the end a table of all."""
+"""What `gan train -m` prints: a line for each trial that ends, and a table of all trials at the end."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from gan_cli.experiments import grid
-from gan_cli.experiments.grid import Trial
+from gan_cli.experiments.trials import Trial, iterations, trial_folders
 from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.find_runs import is_resumable
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.progress import Progress, clock
+from gan_cli.utils.tables import aligned
 
-SHOWN = 64  # cells in the table at the end; of more, those that are not ok
+SHOWN = 64  # trials in the table at the end; of a larger sweep, only those that are not ok
 
 
-class SweepProgress:
-    """A line for each cell that ends, with the rate and the time left of the sweep. total: cells of the sweep."""
+class SweepProgress(Progress):
+    """A line for each trial that ends, with the rate and the time left of the sweep. total: trials of the sweep."""
 
-    def __init__(self, total: int, slots: WorkerPool) -> None:
-        self.left, self.slots, self.finished = total, slots, 0
-        self.begin = time.monotonic()
-        gpus = f", {len(slots.gpus)} GPUs" if slots.gpus else ""
-        print(f"{total} cells; {slots.count} side by side, {slots.threads} threads each{gpus}", flush=True)
+    def __init__(self, total: int, pool: WorkerPool) -> None:
+        super().__init__(total, "trials")
+        self.pool = pool
+        gpus = f" on {len(pool.gpus)} GPUs" if pool.gpus else ""
+        print(f"{total} trials: {pool.count} in parallel{gpus}, {pool.threads} threads each", flush=True)
 
-    def passed(self, cell: Trial) -> None:
-        self.left -= 1
-        failed = run_history.failure(cell.folder)
-        why = f"failed before: {failed['error']}; sweep.retry=true tries again" if failed else "done before"
-        print(f"{cell.folder.name}: {why}", flush=True)
+    def skipped_trial(self, trial: Trial) -> None:
+        """Print why a trial is not run."""
+        self.skip()
+        failure = run_history.failure(trial.folder)
+        why = f"failed before: {failure['error']}; sweep.retry=true tries again" if failure else "done before"
+        self.say(f"{trial.folder.name}: {why}")
 
-    def ended(self, found: Sequence[Finished]) -> None:
-        from gan_cli.utils.progress import clock
-
-        for one in found:
-            self.left, self.finished = self.left - 1, self.finished + 1
-            rate = self.finished / max(time.monotonic() - self.begin, 1e-9)
-            failed = f"failed: {run_history.failure(one.job.folder).get('error', '?')}" if one.status else "ok"
-            outcome = "stopped" if one.stopped or one.signal else failed
-            print(
-                f"{one.job.folder.name}: {outcome} ({clock(one.seconds)}); {len(self.slots.running)} running, "
-                f"{self.left} to go, {3600 * rate:.3g} an hour, left {clock(self.left / rate)}",
-                flush=True,
-            )
+    def finished(self, trials: Sequence[Finished]) -> None:
+        """Print what came out of trials that have just ended."""
+        for trial in trials:
+            self.done += 1
+            failed = f"failed: {run_history.failure(trial.job.folder).get('error', '?')}" if trial.status else "ok"
+            outcome = "stopped" if trial.stopped or trial.signal else failed
+            running = f"  {len(self.pool.running)} running" if self.pool.running else ""
+            self.say(f"{trial.job.folder.name}: {outcome} ({clock(trial.seconds)})  {self.status()}{running}")
 
 
 def report(folder: Path) -> int:
-    """Print each cell of a sweep with its outcome; returns how many have failed."""
-    jobs = sorted({*grid.member_folders(folder), *(p.parent for p in folder.glob("*/.hydra"))},
-                  key=lambda job: run_history.by_number(job.name))  # fmt: skip
-    if not jobs:
-        return 0
-    said = {job: _outcome(job) for job in jobs}
-    print(f"\n{folder}: {sum(text == 'ok' for text in said.values())} of {len(jobs)} ok")
-    names = {job: str(job.relative_to(folder)) for job in jobs}
-    width = max(map(len, names.values()))
-    for job, text in said.items():
-        if len(jobs) <= SHOWN or text != "ok":
-            print(f"  {names[job]:<{width}}  {text}")
-    return sum(text.startswith("failed") for text in said.values())
+    """Print the trials in the folder of a sweep with their outcomes. Returns how many have failed."""
+    runs = sorted({*trial_folders(folder), *(hydra.parent for hydra in folder.glob("*/.hydra"))},
+                  key=lambda run: run_history.by_number(run.name))  # fmt: skip
+    outcomes = {str(run.relative_to(folder)): _outcome(run) for run in runs}
+    if outcomes:
+        print(f"\n{folder}: {sum(text == 'ok' for text in outcomes.values())} of {len(runs)} ok")
+    shown = [(name, text) for name, text in outcomes.items() if len(runs) <= SHOWN or text != "ok"]
+    for line in aligned(shown, right=False):
+        print(f"  {line}")
+    return sum(text.startswith("failed") for text in outcomes.values())
 
 
-def _outcome(job: Path) -> str:
-    note: dict[str, Any] = run_history.failure(job)
-    if note:
-        return f"failed ({note.get('status')}): {note.get('error')}"
+def _outcome(run: Path) -> str:
+    failure = run_history.failure(run)
+    if failure:
+        return f"failed ({failure.get('status')}): {failure.get('error')}"
     try:
-        done, total = grid.progress(job)
+        done, total = iterations(run)
     except GanError:
-        return "ok" if is_resumable(job) else "not begun"
+        return "ok" if is_resumable(run) else "not begun"
     return "ok" if done >= total else f"stopped after iteration {done} of {total}"

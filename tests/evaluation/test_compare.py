@@ -10,10 +10,10 @@ from PIL import Image
 
 from gan_cli.cli.main import main
 from gan_cli.evaluation import charts
-from gan_cli.evaluation.compare import compare, short_names
+from gan_cli.evaluation.compare import compare
+from gan_cli.evaluation.run_settings import short_names
 from gan_cli.training.run_history import training_seconds
 from gan_cli.utils.errors import GanError
-from gan_cli.utils.tables import shortened
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -28,7 +28,7 @@ def order(folder: Path) -> list[str]:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the table: no picture, which takes a second."""
-    monkeypatch.setattr(charts, "draw", lambda rows, columns, path: None)
+    monkeypatch.setattr(charts, "plot", lambda rows, columns, path: None)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_protocols_that_differ_are_said(tmp_path: Path, undrawn: None, capsys: p
         make_run(tmp_path / name, records=[("modes", {"modes": 3.0}, {"generated": count})])
     compare([tmp_path])
     out = capsys.readouterr().out
-    assert "warning: modes was taken by protocols that differ" in out and "generated: 100, 200" in out
+    assert "warning: modes was evaluated by different protocols" in out and "generated: 100, 200" in out
 
 
 def test_failed_and_unreadable_runs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +97,7 @@ def test_failed_and_unreadable_runs(runs: Path, capsys: pytest.CaptureFixture[st
     (make_run(runs / "f") / "samples" / "000040.png").write_bytes(b"no picture")
     compare([runs])
     out = capsys.readouterr().out
-    assert "left out: " in out and "config.yaml cannot be read" in out
+    assert "skipped: " in out and "config.yaml is not a run's config" in out
     assert next(line for line in out.splitlines() if line.startswith("d ")).endswith("failed: loss is NaN")
     assert order(runs) == ["b", "a", "c", "f", "d"]
     assert table(runs)[4]["failure"] == "loss is NaN" and table(runs)[4]["optimizer.lr"] == "9"
@@ -117,7 +117,7 @@ def test_where_it_writes(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     "options, said",
     [
         ({"sort": "mode"}, "sort=mode: no such column; did you mean 'modes'?"),
-        ({"metric": ["fidd"]}, "metric=fidd: no run has been scored by it; did you mean 'fid'?"),
+        ({"metric": ["fidd"]}, "metric=fidd: no run has such a score; did you mean 'fid'?"),
     ],
 )
 def test_unknown_names(runs: Path, options: dict, said: str) -> None:
@@ -151,7 +151,6 @@ def test_fifty_runs_with_long_names_and_no_scores(tmp_path: Path, capsys: pytest
 def test_short_names() -> None:
     assert short_names(["optimizer.lr", "seed", "G.width", "D.width"]) == ["lr", "seed", "G.width", "D.width"]
     assert short_names(["width", "G.width"]) == ["width", "G.width"]
-    assert shortened("a" * 10 + "z" * 10, 9) == "aaaa…zzzz" and shortened("short", 9) == "short"
 
 
 def test_training_time_is_read_from_the_speeds(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
 from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.shapes import ShapesStripes
-from gan_cli.evaluation import image_sources
+from gan_cli.evaluation.image_sources import from_sources
 from gan_cli.metrics import samples
 from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.utils import random
@@ -133,7 +133,7 @@ def test_features_are_computed_once_and_those_of_real_images_kept() -> None:
 
 def test_two_sources_of_one_split_are_not_mixed_up() -> None:
     one, other = (
-        image_sources.of_sources("shapes", "shapes", n=9, changes=["image_size=8", f"size={s}"]) for s in (20, 30)
+        from_sources("shapes", "shapes", n=9, settings=["image_size=8", f"size={s}"]) for s in (20, 30)
     )
     found = EvaluationData(one.generated, other.train, other.test, extractor=Counting())
     assert not torch.equal(found.features(found.generated).values, found.features(found.train).values)
@@ -151,25 +151,25 @@ def test_folders_as_sources(tmp_path: Path) -> None:
     for number in range(5):
         ramp(tmp_path / f"a/{number}.png", number, 12)
         ramp(tmp_path / f"b/{number}.png", number, 10)
-    same = image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "a"), n=4)
+    same = from_sources(str(tmp_path / "a"), str(tmp_path / "a"), n=4)
     image = same.generated.take().image
     assert image.shape == (4, 3, 12, 12) and image.min() == -1
     assert torch.equal(((image[:, 0, 0, 0] + 1) * 127.5).round(), torch.arange(4.0))
     with pytest.raises(GanError, match="image_size=N brings folders to one size"):
-        image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "b"))
-    brought = image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "b"), image_size=8)
+        from_sources(str(tmp_path / "a"), str(tmp_path / "b"))
+    brought = from_sources(str(tmp_path / "a"), str(tmp_path / "b"), image_size=8)
     assert brought.train.take().image.shape == brought.generated.take().image.shape == (5, 3, 8, 8)
-    noisy = image_sources.of_sources(str(tmp_path / "a"), "noise")
+    noisy = from_sources(str(tmp_path / "a"), "noise")
     assert noisy.generated.take().image.shape == (5, 3, 12, 12)
     assert torch.equal(noisy.generated.take().image, noisy.generated.take().image)
     paint(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
     with pytest.raises(ValueError, match=r"z\.png is 9 x 9 pixels, the images before it 12 x 12"):
-        image_sources.of_sources(str(tmp_path / "a"), str(tmp_path / "a")).generated.take()
+        from_sources(str(tmp_path / "a"), str(tmp_path / "a")).generated.take()
 
 
 def test_data_sets_as_sources() -> None:
     small = ["image_size=16", "size=50"]
-    found = image_sources.of_sources("shapes:train", "shapes:test", n=20, changes=small)
+    found = from_sources("shapes:train", "shapes:test", n=20, settings=small)
     assert found.train.take().image.shape == (20, 3, 16, 16) and found.data is not None
     assert not torch.equal(found.train.take().image, found.generated.take().image)
     for fake, words in {
@@ -178,7 +178,7 @@ def test_data_sets_as_sources() -> None:
         "shapes_stripes": "its samples are pairs",
     }.items():
         with pytest.raises(GanError, match=words):
-            image_sources.of_sources("shapes", fake, n=20, changes=small)
+            from_sources("shapes", fake, n=20, settings=small)
 
 
 def test_each_score_is_recorded_with_its_protocol(

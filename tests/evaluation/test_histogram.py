@@ -8,7 +8,8 @@ from PIL import Image
 
 from gan_cli.cli.main import main
 from gan_cli.evaluation.compare import compare
-from gan_cli.evaluation.histogram import edges, satisfying, shares
+from gan_cli.evaluation.histogram import edges, shares
+from gan_cli.evaluation.run_settings import satisfies
 from gan_cli.training.run_history import read
 from gan_cli.utils.errors import GanError
 
@@ -51,12 +52,12 @@ def test_the_spread_of_each_folder(sweeps, capsys, monkeypatch):
 
 def test_conditions_choose_runs(sweeps, capsys):
     run = read(sweeps / "a" / "1-x")  # optimizer.lr 0.2, loss.penalty.weight 1
-    assert satisfying(run, ["lr<=0.2", "penalty.weight=1", "optimizer.lr>=0.2"])
-    assert not satisfying(run, ["lr<=0.1"]) and not satisfying(run, ["lr<=0.2", "weight=2"])
-    assert not satisfying(run, ["r<=5"]) and not satisfying(run, ["nothing=1"])  # whole names only
+    assert satisfies(run, ["lr<=0.2", "penalty.weight=1", "optimizer.lr>=0.2"])
+    assert not satisfies(run, ["lr<=0.1"]) and not satisfies(run, ["lr<=0.2", "weight=2"])
+    assert not satisfies(run, ["r<=5"]) and not satisfies(run, ["nothing=1"])  # whole names only
     for wrong in ("lr", "lr<0.2", "lr<=low"):
         with pytest.raises(GanError):
-            satisfying(run, [wrong])
+            satisfies(run, [wrong])
     compare([sweeps / "a"], filter=["lr<=0.25"], histogram="FID", bin_width=0.1, out=str(sweeps))
     out = capsys.readouterr().out
     assert f"{sweeps / 'a'}: 2 runs, median FID 0.1, 50.0 %" in out and "2-x" not in out
@@ -69,12 +70,15 @@ def test_a_condition_holds_for_every_setting_of_that_name(tmp_path):
     text = (folder / "config.yaml").read_text() + "model: {generator: {layers: 5}, discriminator: {layers: 3}}\n"
     (folder / "config.yaml").write_text(text)
     run = read(folder)
-    assert satisfying(run, ["layers<=5", "layers>=3", "discriminator.layers<=3"]) and not satisfying(run, ["layers<=4"])
+    assert satisfies(run, ["layers<=5", "layers>=3", "discriminator.layers<=3"]) and not satisfies(run, ["layers<=4"])
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("histogram=FIDD", "no run has such a score; did you mean 'FID'?"), ("histogram=FID bin_width=0", "above 0, not '0'")],
+    [
+        ("histogram=FIDD", "no run has such a score; did you mean 'FID'?"),
+        ("histogram=FID bin_width=0", "above 0, not '0'"),
+    ],
 )
 def test_mistakes(words, said, sweeps, capsys):
     assert main(["compare", str(sweeps / "a"), *words.split(), f"out={sweeps}"]) == 2

@@ -227,7 +227,7 @@ def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
     assert (entry["seed"], entry["failed"], entry["evaluations"]) == (0, "loss is not finite", [])
     assert not Path("outputs/reproduce/tiny/seed-2").exists()
 
-    monkeypatch.setattr(launch, "train", train)
+    monkeypatch.setattr(launch, "train_words", train)
     run = Path("outputs/reproduce/tiny/seed-2")
     assert main(["train", *tiny, "experiment=tiny", "seed=2", f"hydra.run.dir={run}", "trainer.iterations=1"]) == 0
     with pytest.raises(GanError, match=r"other settings \(trainer.iterations 1 instead of 2\)"):
@@ -248,7 +248,7 @@ def test_stopped_between_two_runs(
     def stopped(words: list[str]) -> int:
         raise kind
 
-    monkeypatch.setattr(launch, "train", stopped)
+    monkeypatch.setattr(launch, "train_words", stopped)
     assert main(["reproduce", "tiny", "seeds=0", *tiny]) == status
     assert capsys.readouterr().err == "gan: stopped; the same command continues\n"
 

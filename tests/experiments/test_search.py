@@ -12,7 +12,8 @@ from sweeping import TINY, waited
 
 from gan_cli.cli import main
 from gan_cli.experiments import search
-from gan_cli.experiments.search import Dimension, curve, dimension, goal
+from gan_cli.experiments.search import curve, goal
+from gan_cli.experiments.search_space import Dimension, parse_dimension
 from gan_cli.experiments.workers import Finished
 from gan_cli.training import checkpoint, locks
 from gan_cli.utils.errors import GanError, Interrupted
@@ -43,7 +44,7 @@ class FakeTrial:
     ],
 )
 def test_a_space_is_read_and_drawn_from(text, override, ends):
-    found = dimension(text)
+    found = parse_dimension(text)
     key, value = found.override(FakeTrial()).split("=")
     wanted_key, wanted = override.split("=")
     assert key == wanted_key and (value == wanted or float(value) == pytest.approx(float(wanted)))
@@ -53,7 +54,7 @@ def test_a_space_is_read_and_drawn_from(text, override, ends):
 @pytest.mark.parametrize("said", ["log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", ""])
 def test_a_space_that_is_none(said):
     with pytest.raises(GanError, match=r"^space.optimizer.lr="):
-        dimension(f"optimizer.lr={said}")
+        parse_dimension(f"optimizer.lr={said}")
 
 
 def test_the_goal_is_the_metrics_main_value():
@@ -125,7 +126,7 @@ def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
     waited(lambda: checkpoint.iteration(tmp_path / "found/0/checkpoints/last.pt") > 0)
     os.killpg(gan.pid, signal.SIGINT)
     assert gan.wait(100) == 130
-    assert (tmp_path / "said.txt").read_text() == "gan: search stopped; the same command goes on in found\n"
+    assert (tmp_path / "said.txt").read_text() == "gan: search stopped; the same command continues it in found\n"
     assert not (tmp_path / "found/0/failure.json").exists()
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "found/study.log"))
     study = optuna.load_study(storage=optuna.storages.JournalStorage(backend), study_name="modes")
@@ -135,11 +136,11 @@ def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
 def test_a_trial_that_somebody_stops_stops_the_search(tmp_path, monkeypatch):
     optuna = pytest.importorskip("optuna")
     one = search.Search(study_of(optuna), tmp_path, [], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
-    monkeypatch.setattr(search.WorkerPool, "start", lambda places, job: places.running.update({places.free.pop(): job}))
+    monkeypatch.setattr(search.WorkerPool, "start", lambda places, job: places.running.update({places.idle.pop(): job}))
     monkeypatch.setattr(
-        search.WorkerPool, "ended", lambda places, seconds: [Finished(places.running.pop(0), 143, 1.0, False)]
+        search.WorkerPool, "finished", lambda places, seconds: [Finished(places.running.pop(0), 143, 1.0, False)]
     )
-    with pytest.raises(Interrupted, match=r"^search stopped; the same command goes on") as caught:
+    with pytest.raises(Interrupted, match=r"^search stopped; the same command continues it") as caught:
         one.run(3, 1)
     assert caught.value.status == 143 and [t.state.name for t in one.study.trials] == ["RUNNING"]
 
@@ -160,10 +161,10 @@ def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
     one = search.Search(study, tmp_path, ["model=x"], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
 
     def play(scores, status=0):
-        job = one.begin(study.ask())
+        job = one.job(study.ask())
         finished(job.folder, scores)
         stop = one.report(job)
-        one.tell(Finished(job, -15 if stop else status, 1.0, stop))
+        one.complete(Finished(job, -15 if stop else status, 1.0, stop))
         return job, stop
 
     assert [play({10: 4.0, 20: s})[1] for s in (3.0, 5.0)] == [False, False]
@@ -174,7 +175,7 @@ def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
     assert [t.value for t in study.trials[:2]] == [3.0, 5.0] and study.best_value == 2.0  # the last score counts
     lines = one.summary()
-    assert "5 trials: 3 whole, 1 pruned, 1 failed" in lines[0] and lines[1].strip().startswith("FID 2  lr=")
+    assert "5 trials: 3 completed, 1 pruned, 1 failed" in lines[0] and lines[1].strip().startswith("FID 2  lr=")
 
 
 def test_a_stopped_search_goes_on(tmp_path):
@@ -189,7 +190,7 @@ def test_a_stopped_search_goes_on(tmp_path):
     process.join()
     waited(lambda: unclaimed(tmp_path / "found"))  # the trial was forked from it
     status, output = sweeping.gan(words, tmp_path)
-    assert status == 0 and "2 trials: 2 whole, 0 pruned, 0 failed" in output, output
+    assert status == 0 and "2 trials: 2 completed, 0 pruned, 0 failed" in output, output
     resumes = json.loads((tmp_path / "found/0/provenance.json").read_text()).get("resumes", [])
     assert len(resumes) <= 1 and all(resumed["iteration"] > 0 for resumed in resumes)
     for number in "01":

@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from sweeping import TINY, waited
 
 from gan_cli.cli import main
+from gan_cli.config import migrations
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.schema import check
@@ -426,12 +427,12 @@ def test_a_cell_that_somebody_stops_stops_the_sweep_and_goes_on(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
 def test_a_stopped_launcher_of_hydras_says_how_to_go_on(error, tmp_path, monkeypatch):
-    """SystemExit is what `member_task` ends with."""
+    """SystemExit is what `run_trial` ends with."""
     def stop(*_):
         raise error
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweep, "by_plugin", stop)
+    monkeypatch.setattr(sweep.Composer, "launch", stop)
     with pytest.raises(Interrupted, match=r"^sweep stopped; `gan resume s` continues it$") as caught:
         sweep.run(arguments(["-m", *TINY, "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=s"]))
     assert caught.value.status == (130 if isinstance(error, KeyboardInterrupt) else 143)
@@ -444,6 +445,7 @@ def test_what_is_recorded_could_run_nothing(tmp_path, monkeypatch, capsys):
     args = arguments(words)
     sweep.record(tmp_path, args)
     said = json.loads((tmp_path / "sweep.json").read_text())
+    assert said.pop("schema_version") == migrations.VERSION
     assert said == {"overrides": ["seed=0,1", "sweep.sample=2", "+sweep=gan_mnist_grid"], "options": []}
     (tmp_path / "sweep.json").write_text(json.dumps({"overrides": [], "options": ["--config-dir=mine"]}))
     assert "resume it with `gan train -m --config-dir=mine" in mistake(capsys, "resume", ".")

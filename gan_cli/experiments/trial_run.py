@@ -1,0 +1,103 @@
+"""One trial of a sweep or a search: started or resumed, its failure recorded in failure.json."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from gan_cli.config.composer import quoted
+from gan_cli.config.schema import command_line_modules
+from gan_cli.experiments.experiment import is_monitoring_key, key_of
+from gan_cli.experiments.trials import iterations
+from gan_cli.training.find_runs import is_resumable
+from gan_cli.training.run_dir import RunDir
+from gan_cli.training.run_history import FAILURE, failure
+from gan_cli.utils.errors import GanError, Interrupted, one_line
+from gan_cli.utils.files import write_text
+
+GRACE = 60.0  # seconds that the process of a killed sweep may need to write its checkpoint
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """A trial to be trained in `folder` by `gan train *options *overrides`, or resumed if the folder holds it."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+def train_or_resume(job: TrialJob) -> int:
+    """Train a trial to its end. Returns the exit status; errors are recorded in failure.json."""
+    from gan_cli.training import launch
+
+    try:
+        with record_failure(job.folder, job.overrides):
+            if is_resumable(job.folder):
+                resume_or_skip(job.folder, job.overrides)
+            else:
+                run_dir = f"hydra.run.dir={quoted(str(job.folder))}"
+                launch.train_words([*job.options, *job.overrides, run_dir])
+    except (Interrupted, KeyboardInterrupt) as error:
+        return error.status if isinstance(error, Interrupted) else 130
+    return int(failure(job.folder).get("status", 0))
+
+
+def resume_or_skip(folder: Path, overrides: Sequence[str]) -> None:
+    """Resume a trial if it has iterations left.
+
+    Of its overrides, those count that change where it is computed and how it is monitored; the settings that determine
+    what it learns are those in its folder.
+    """
+    from gan_cli.training import run
+
+    _wait_for_lock(folder)
+    done, total = iterations(folder)
+    if done >= total:
+        return
+    keys = [(key_of(override), override) for override in overrides]
+    monitoring = [override for key, override in keys if is_monitoring_key(key) and key not in ("seed", "modules")]
+    run.resume(folder, monitoring, command_line_modules(overrides))
+
+
+def _wait_for_lock(folder: Path) -> None:
+    """Wait until the process of a killed sweep has saved its state, for GRACE at most."""
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until:
+        try:
+            RunDir(folder).lock()  # the lock is dropped at once, and `run.resume` takes it
+            return
+        except GanError:
+            time.sleep(0.2)
+
+
+@contextmanager
+def record_failure(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
+    """Write an error of the block to failure.json and suppress it, so that it does not end the other trials.
+
+    An earlier failure.json is removed. Interrupted is raised again.
+    """
+    (folder / FAILURE).unlink(missing_ok=True)
+    try:
+        yield
+    except Interrupted:
+        raise
+    except GanError as error:
+        write_failure(folder, error.status, one_line(error), overrides)
+        print(f"{folder.name} failed: {one_line(error)}", flush=True)
+    except Exception as error:  # a defect of the program or of a module of the user's
+        text = f"{type(error).__name__}: {one_line(error)}"
+        write_failure(folder, 1, text, overrides, traceback.format_exc())
+        print(f"{folder.name} failed: {one_line(error)}", flush=True)
+
+
+def write_failure(folder: Path, status: int, text: str, overrides: Sequence[str], trace: str | None = None) -> None:
+    """Write failure.json: exit status, error, overrides of the trial, and the traceback of an unexpected error."""
+    facts = {"status": status, "error": text, "overrides": list(overrides), "traceback": trace}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FAILURE, json.dumps(facts, indent=1) + "\n")
