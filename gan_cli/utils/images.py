@@ -20,13 +20,17 @@ Range = tuple[float, float] | None
 
 
 def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """(N,C,H,W) in `value_range` -> uint8, clamped, on the CPU."""
+    """(N, C, H, W) in `value_range` -> uint8, clamped, on the CPU."""
     low, high = value_range
     return ((images.float() - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
-    """(N,C,H,W) -> one uint8 image (C', H', W'), C' 1 or 3, by rows; points (N, d, 1, 1) become a scatter plot."""
+    """Arrange images (N, C, H, W) row by row in one uint8 image (C', H', W') with C' = 1 or 3.
+
+    columns: images per row; as many as rows if omitted. value_range: None for points (N, d, 1, 1), which become a
+    scatter plot.
+    """
     if value_range is None:
         return scatter(images)
     tiles = to_uint8(images, value_range)
@@ -42,28 +46,40 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
     return sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + gap), columns * (width + gap))
 
 
-def scatter(points: Tensor, size: int = 384) -> Tensor:
-    """(N,d,1,1) or (N,d) -> uint8 (1, size, size): each point darkens the pixels around it; axes +-1.5 or wider.
-    Of more than two dimensions the first two are drawn; of one, the points on the line."""
-    points = points.flatten(1)[:, :2].float().cpu()
-    points = pad(points, (0, 2 - points.shape[1]))
-    points = points[points.isfinite().all(1)]
-    extent = max(1.5, 1.1 * float(points.abs().max())) if len(points) else 1.5
-    at = ((points / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
-    counts = torch.zeros(size, size)
-    for dx in (-1, 0, 1):
-        for dy in (-1, 0, 1):
-            weight = torch.full((len(at),), 1.0 if dx == dy == 0 else 0.4)
-            counts.index_put_((size - 1 - (at[:, 1] + dy), at[:, 0] + dx), weight, accumulate=True)
-    return (255 * torch.exp(-counts)).to(torch.uint8)[None]
+def scatter(*batches: Tensor, size: int = 384) -> Tensor:
+    """Scatter plots of points side by side, uint8 (1, size, n (size + 2) - 2): each point darkens its pixels.
+
+    batches: n batches (N, d, 1, 1) or (N, d), of which two dimensions are drawn; one-dimensional points lie on a line.
+    All plots have the same axes, from -1.5 to 1.5 or wider. Points that are not finite are omitted.
+    """
+    planes = [points.flatten(1)[:, :2].float().cpu() for points in batches]
+    planes = [pad(points, (0, 2 - points.shape[1])) for points in planes]
+    planes = [points[points.isfinite().all(1)] for points in planes]
+    extent = max(1.5, 1.1 * float(torch.cat(planes).abs().max())) if sum(map(len, planes)) else 1.5
+    plots = torch.full((len(planes), size, size + 2), 255, dtype=torch.uint8)
+    for plot, points in zip(plots, planes):
+        pixels = ((points / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
+        counts = torch.zeros(size, size)
+        for dx in (-1, 0, 1):
+            for dy in (-1, 0, 1):
+                weight = torch.full((len(pixels),), 1.0 if dx == dy == 0 else 0.4)
+                counts.index_put_((size - 1 - (pixels[:, 1] + dy), pixels[:, 0] + dx), weight, accumulate=True)
+        plot[:, :size] = (255 * torch.exp(-counts)).to(torch.uint8)
+        plot[:, size:] = 128  # a gray line between two plots
+    return plots.permute(1, 0, 2).reshape(1, size, -1)[..., :-2]
 
 
 def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
-    """Named batches side by side, one column each and a row per sample; a single batch becomes a square grid. Grey
-    ones beside coloured ones are shown grey."""
+    """Arrange batches in one image: a column per batch and a row per sample; a single batch becomes a square grid.
+
+    Grayscale batches are repeated over the channels if others have color. Many rows are broken into several blocks.
+    Batches of points (value_range None) become scatter plots side by side.
+    """
+    if value_range is None:
+        return scatter(*named.values())
     channels = max(batch.shape[1] for batch in named.values())
     batches = [b.expand(-1, channels, *b.shape[2:]) if b.shape[1] == 1 else b for b in named.values()]
-    if value_range is None or len(batches) == 1:
+    if len(batches) == 1:
         return grid(batches[0], value_range)
     rows = torch.stack(batches, 1).flatten(0, 1)
     blocks = max(1, round(math.sqrt(len(rows) / len(batches) / len(batches))))
