@@ -30,7 +30,7 @@ from gan_cli.networks.fgan import (
 )
 from gan_cli.systems.fgan_single_step import SingleStepGAN
 from gan_cli.systems.gan import GAN
-from gan_cli.tools.demos.gaussian import NAMES, PAPER, best, off_diagonal
+from gan_cli.tools.demos.gaussian import NAMES, PAPER, best_gaussian, off_diagonal
 from gan_cli.training.schedules import LinearDecay
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import random
@@ -292,10 +292,10 @@ def test_the_inferred_mixture_gives_the_papers_optima() -> None:
     """D_f, mu and sigma of the best Gaussian by five divergences: 15 numbers, to 7.5e-4."""
     assert len(NAMES) == 5
     for name, (value, _, mu, _, sigma, _) in PAPER.items():
-        ours = best(mixture(), DIVERGENCES[name])
+        ours = best_gaussian(mixture(), DIVERGENCES[name])
         assert ours == pytest.approx((value, mu, sigma), abs=7.5e-4), name
     moments = (0.67 * 2 - 0.33, math.sqrt(0.33 * 0.065 + 0.67 * 2 + 0.33 * 0.67 * 9))
-    assert best(mixture(), d.KL())[1:] == pytest.approx(moments, abs=1e-5)  # KL matches mean and variance
+    assert best_gaussian(mixture(), d.KL())[1:] == pytest.approx(moments, abs=1e-5)  # KL matches mean and variance
 
 
 def test_off_diagonal() -> None:

@@ -14,7 +14,7 @@ from pytest import approx
 from gan_cli.cli import completion, main, parser
 from gan_cli.tools import demos
 
-PICTURE = b"\x89PNG\r\n\x1a\n"
+PNG = b"\x89PNG\r\n\x1a\n"
 FEWER = {  # enough for the theory to show; `gan demo` trains for longer
     "optimal_discriminator": {"STEPS": 600, "SHOWN": (0, 20, 100, 600)},
     "variational_bound": {"STEPS": 150, "SHOWN": (0, 10, 50, 150)},
@@ -47,8 +47,8 @@ def table(tmp_path_factory: pytest.TempPathFactory):
             for constant, value in FEWER.get(name, {}).items():
                 patch.setattr(demo(name), constant, value)
             demo(name).run(folder)
-            picture = (folder / f"{name}.png").read_bytes()
-            assert picture.startswith(PICTURE) and len(picture) < 150_000
+            plot = (folder / f"{name}.png").read_bytes()
+            assert plot.startswith(PNG) and len(plot) < 150_000
         rows = list(csv.reader(file.open()))
         return {tuple(row[:keys]): dict(zip(rows[0][keys:], map(float, row[keys:]))) for row in rows[1:]}
 
@@ -129,7 +129,7 @@ def test_the_bound_is_tight_for_the_best_t() -> None:
     truth = float((p * score).sum())
     assert float(module.bound(module.KL(), 1 + score, p, q)) == approx(truth, abs=1e-9)  # KL: T* = 1 + log(p / q)
     assert float(module.bound(module.KL(), 1.1 + score, p, q)) < truth
-    assert float(module.bound(module.GAN(), score, p, q)) == approx(  # D* = sigmoid(log(p / q))
+    assert float(module.bound(module.GANDivergence(), score, p, q)) == approx(  # D* = sigmoid(log(p / q))
         float((p * (p / (p + q)).log() + q * (q / (p + q)).log()).sum()), abs=1e-9
     )
 
@@ -200,7 +200,7 @@ def test_directions_are_random_and_of_length_one() -> None:
 def test_twice_the_same_numbers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for constant, value in FEW[name].items():
         monkeypatch.setattr(demo(name), constant, value)
-    monkeypatch.setattr(demo(name), "picture", lambda *_: None)
+    monkeypatch.setattr(demo(name), "plot", lambda *_: None)
     tables = []
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
@@ -209,7 +209,7 @@ def test_twice_the_same_numbers(name: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_table_has_four_digits_and_its_csv_all(tmp_path: Path) -> None:
-    text = demo("_parts").write_table(tmp_path / "t.csv", ["name", "x"], [["a", 1 / 3], ["long", math.inf]])
+    text = demo("_common").write_table(tmp_path / "t.csv", ["name", "x"], [["a", 1 / 3], ["long", math.inf]])
     assert text == "name       x\na     0.3333\nlong     inf"
     assert (tmp_path / "t.csv").read_text() == "name,x\na,0.3333333333333333\nlong,inf\n"
 
@@ -222,14 +222,14 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     found = dict(line.split(maxsplit=1) for line in lines[: lines.index("")])
     assert {"generator_losses", "optimal_discriminator", "divergences", "variational_bound"} <= set(found)
-    assert {"parallel_masses", "mode_seeking"} <= set(found) and "_parts" not in found
+    assert {"parallel_masses", "mode_seeking"} <= set(found) and "_common" not in found
     assert found == {name: demo(name).TITLE for name in found}
 
 
 def test_the_list_and_the_help_import_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom gan_cli import cli, completion\n"
-        "cli.main(['demo']), cli.main(['demo', '--help']), completion.candidates('gan demo ')\n"
+        "import sys\nfrom gan_cli.cli import completion, main\n"
+        "main.main(['demo']), main.main(['demo', '--help']), completion.candidates('gan demo ')\n"
         "assert not {'torch', 'matplotlib', 'numpy', 'hydra'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -242,7 +242,7 @@ def test_a_demo_prints_its_table_and_says_where(tmp_path, monkeypatch, capsys) -
     assert main.main(["demo", "generator_losses"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(demo("generator_losses").TITLE) and "\nD(G(z))  " in out
-    assert out.endswith("picture and table in outputs/demo/generator_losses\n")
+    assert out.endswith("plot and table in outputs/demo/generator_losses\n")
     made = {file.name for file in (tmp_path / "outputs/demo/generator_losses").iterdir()}
     assert made == {"generator_losses.csv", "generator_losses.png"}
     assert main.main(["demo", "generator_losses", "out=here/there"]) == 0
@@ -253,13 +253,13 @@ def test_a_demo_prints_its_table_and_says_where(tmp_path, monkeypatch, capsys) -
     ("words", "message"),
     [
         ("generator_loses", "no demo 'generator_loses'; did you mean 'generator_losses'?"),
-        ("_parts", "no demo '_parts'"),
+        ("_common", "no demo '_common'"),
         ("out=x", "the name of the demo comes first: gan demo NAME out=x"),
         ("generator_losses divergences", "'divergences' is not of the form key=value"),
         ("generator_losses ouT=x", "gan demo has no option 'ouT'; did you mean 'out'?"),
         ("generator_losses out=", "out has no value"),
-        ("generator_losses out=file", "cannot make folder file: File exists; out=DIR names another"),
-        ("generator_losses out=file/below", "cannot make folder file/below: Not a directory; out=DIR names another"),
+        ("generator_losses out=file", "cannot make or write file: File exists; name a writable folder with out=..."),
+        ("generator_losses out=file/below", "cannot make or write file/below: Not a directory; name a writable folder"),
     ],
 )
 def test_mistakes(words: str, message: str, tmp_path: Path, monkeypatch, capsys) -> None:

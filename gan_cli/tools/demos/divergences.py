@@ -1,9 +1,12 @@
-"""f-GAN's duality (Nowozin et al. 2016, section 2.2): a convex f is the highest of its tangents, u -> t u - f*(t)."""
+"""Conjugates of f-GAN's divergences (Nowozin et al. 2016, section 2.2).
+
+A convex f is the supremum of its tangents, f(u) = sup_t t u - f*(t).
+"""
 
 from pathlib import Path
-from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 
 from gan_cli.losses.divergences import (
     KL,
@@ -18,9 +21,9 @@ from gan_cli.losses.divergences import (
     SquaredHellinger,
     TotalVariation,
 )
-from gan_cli.tools.demos._parts import panels, save, write_table
+from gan_cli.tools.demos._common import panels, save, write_table
 
-TITLE = "f, its conjugate f*, and the tangent at a point, for the ten divergences of f-GAN"
+TITLE = "Ten f-divergences of f-GAN: the convex function f, its conjugate f* and a tangent"
 
 ALL: dict[str, Divergence] = {
     "KL": KL(),
@@ -39,25 +42,28 @@ U = torch.arange(5, 401, dtype=torch.float64) / 100
 
 
 def run(folder: Path) -> str:
-    """divergences.{csv,png}: at u* = 2 the slope t = f'(u*), f*(t) in closed form and as the largest t u - f(u)
-    of a grid, and where the tangent t u - f*(t) is at u*: at f(u*)."""
+    """divergences.{csv,png}: the slope t = f'(u*) at u* = 2, f*(t), and the tangent t u - f*(t) at u*.
+
+    f*(t) is computed in closed form and as the maximum of t u - f(u) on a grid; the tangent touches f at u*.
+    """
     rows = []
     for name, divergence in ALL.items():
-        t, at = slope(divergence), divergence.conjugate(slope(divergence))
-        cells = [t, at, (t * U - divergence.f(U)).max(), POINT * t - at, divergence.f(U.new_tensor(POINT))]
+        t, conjugate = slope(divergence), divergence.conjugate(slope(divergence))
+        largest = (t * U - divergence.f(U)).max()
+        cells = [t, conjugate, largest, POINT * t - conjugate, divergence.f(U.new_tensor(POINT))]
         rows.append([name, divergence.threshold, *(cell.item() for cell in cells)])
-    picture(folder / "divergences.png")
+    plot(folder / "divergences.png")
     head = ["divergence", "f'(1)", "t = f'(2)", "f*(t)", "max_u t u - f(u)", "2 t - f*(t)", "f(2)"]
     return write_table(folder / "divergences.csv", head, rows)
 
 
 def slope(divergence: Divergence) -> torch.Tensor:
-    """t = f'(u*), float64."""
+    """The slope t = f'(u*), float64."""
     return divergence.f_prime(U.new_tensor(POINT))
 
 
-def picture(path: Path) -> None:
-    """f with its tangent, and below it f* with its own: the slope of one is the place of the other."""
+def plot(path: Path) -> None:
+    """f with a tangent, and below it f* with its tangent: the slope of one is the point of contact of the other."""
     figure, axes = panels(4, 5, 2.4, 2.0)
     for index, (name, divergence) in enumerate(ALL.items()):
         row, column = divmod(index, 5)
@@ -65,14 +71,16 @@ def picture(path: Path) -> None:
         dual(axes[2 * row + 1][column], divergence)
         axes[2 * row][column].set_title(name, fontsize=9)
     figure.suptitle(
-        "above: f(u) (solid); its tangent t u - f*(t) (dashed): f(2) at u* = 2 (dot), -f*(t) at u = 0 (square)\n"
-        "below: f*(t) (solid); its tangent 2 t - f(2) (dashed): f*(t) at t = f'(2) (dot); gray: f* = inf",
+        "above: f(u) (solid) and its tangent t u - f*(t) (dashed), which is f(2) at u = 2 (dot) and -f*(t) at u = 0 "
+        "(square)\nbelow: f*(t) (solid) and its tangent 2 t - f(2) (dashed), which is f*(t) at t = f'(2) (dot); "
+        "gray: f* is infinite",
         fontsize=9,
     )
     save(figure, path)
 
 
-def primal(axis: Any, divergence: Divergence) -> None:
+def primal(axis: Axes, divergence: Divergence) -> None:
+    """Plot f and its tangent at u* = 2."""
     t = slope(divergence)
     u = torch.linspace(0, 4, 2, dtype=torch.float64)
     values = divergence.f(U)
@@ -87,7 +95,8 @@ def primal(axis: Any, divergence: Divergence) -> None:
     axis.set_ylabel("f", fontsize=8, labelpad=1)
 
 
-def dual(axis: Any, divergence: Divergence) -> None:
+def dual(axis: Axes, divergence: Divergence) -> None:
+    """Plot f* and its tangent at t = f'(2)."""
     t0, f0 = slope(divergence), divergence.f(U.new_tensor(POINT))
     t = t0 + torch.linspace(-2.5, 1.2, 600, dtype=torch.float64)
     values = divergence.conjugate(t)

@@ -1,7 +1,7 @@
-"""WGAN, example 1 (Arjovsky et al. 2017): two parallel masses at distance theta, by formula and by trained critics.
+"""Distances of two parallel lines (WGAN, example 1; Arjovsky et al. 2017, arXiv 1701.07875).
 
-Real points are (0, y), generated ones (theta, y), y ~ U[0, 1]. W = |theta| says how far to go; JS = log 2 and KL = inf
-say only that theta is not 0.
+Real points are (0, y), generated ones (theta, y), y ~ U[0, 1]. W = |theta| has a gradient in theta; JS = log 2 and
+KL = inf are constant for all theta other than 0.
 """
 
 import math
@@ -12,27 +12,26 @@ from torch import Tensor, nn
 
 from gan_cli.losses.adversarial import AdversarialLoss, Minimax, Wasserstein
 from gan_cli.losses.penalties import GradientPenalty, Penalty, input_gradient
-from gan_cli.tools.demos._parts import label, network, panels, save, write_table
+from gan_cli.tools.demos._common import label, minimize, network, panels, save, write_table
 from gan_cli.utils import random
 
-TITLE = "Wasserstein, JS and KL between two parallel masses at distance theta, by formula and by trained critics"
+TITLE = "Wasserstein distance, JS and KL of two parallel lines at distance theta, by formula and by trained critics"
 
 THETAS = (0.0, 0.25, 0.5, 1.0, 2.0)
 STEPS, BATCH, TEST = 300, 128, 2048
 
 
 def run(folder: Path) -> str:
-    """parallel_masses.{csv,png}: for each theta W, JS, KL, and what a WGAN-GP critic and a discriminator make of it.
+    """parallel_masses.{csv,png}: for each theta W, JS, KL, and their estimates by a WGAN-GP critic and a discriminator.
 
-    The critic's gap E f(x) - E f(G(z)) is a distance times its slope. The two-sided penalty of weight lambda leaves
-    the slope at 1 + theta / (2 lambda), so the estimate is the gap divided by the largest slope on lines between
-    points: what a critic within the Lipschitz constraint certifies. (Weight clipping would leave another slope for each
-    theta.) JS is (V + log 4) / 2 of the discriminator's V.
+    The critic's gap E f(x) - E f(G(z)) is a distance times its slope. With the two-sided penalty of weight lambda the
+    slope is 1 + theta / (2 lambda), so W is estimated by the gap divided by the largest slope between the points, which
+    is the gap of a 1-Lipschitz critic. JS is estimated by (V + log 4) / 2 of the discriminator's V.
     """
     with random.fork(0):
         rows = [[theta, *formula(theta), *wasserstein(theta), jensen_shannon(theta)] for theta in THETAS]
     head = ["theta", "W = |theta|", "JS", "KL", "critic's gap", "its slope", "W of the critic", "JS of D"]
-    picture(folder / "parallel_masses.png", rows)
+    plot(folder / "parallel_masses.png", rows)
     table = write_table(folder / "parallel_masses.csv", head, rows)
     return f"{table}\nlog 2 = {math.log(2):.4f}; W of the critic = gap / slope"
 
@@ -49,24 +48,21 @@ def masses(theta: float, n: int) -> tuple[Tensor, Tensor]:
 
 
 def train(loss: AdversarialLoss, penalty: Penalty | None, theta: float) -> nn.Module:
-    """A critic after STEPS of Adam on fresh samples, its rate falling to 0."""
+    """A critic that is trained for STEPS on new samples in each step."""
     critic = network(2)
-    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
-    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, STEPS)
-    for _ in range(STEPS):
+
+    def critic_loss() -> Tensor:
         real, fake = masses(theta, BATCH)
         value = loss.d_loss(critic(real), critic(fake))
-        if penalty is not None:
-            value = value + penalty(critic, real, fake)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        decay.step()
+        return value if penalty is None else value + penalty(critic, real, fake)
+
+    for _ in minimize(critic.parameters(), critic_loss, STEPS):
+        pass
     return critic
 
 
 def wasserstein(theta: float) -> tuple[float, float, float]:
-    """Of a WGAN-GP critic on new points: its gap, its largest slope between them, and the one over the other."""
+    """A WGAN-GP critic's gap on new points, its largest slope between them, and gap / slope."""
     critic = train(Wasserstein(), GradientPenalty(), theta)
     real, fake = masses(theta, TEST)
     gap = -Wasserstein().d_loss(critic(real), critic(fake)).item()
@@ -76,14 +72,17 @@ def wasserstein(theta: float) -> tuple[float, float, float]:
 
 
 def jensen_shannon(theta: float) -> float:
-    """(V + log 4) / 2 of a trained discriminator on new points, at most JS in expectation (Goodfellow et al. 2014,
-    theorem 1)."""
+    """(V + log 4) / 2 of a trained discriminator on new points; in expectation at most JS.
+
+    Goodfellow et al. 2014 (arXiv 1406.2661), theorem 1.
+    """
     discriminator = train(Minimax(), None, theta)
     real, fake = masses(theta, TEST)
     return (math.log(4) - Minimax().d_loss(discriminator(real), discriminator(fake)).item()) / 2
 
 
-def picture(path: Path, rows: list[list[float]]) -> None:
+def plot(path: Path, rows: list[list[float]]) -> None:
+    """The points, and the estimates of W and JS against theta."""
     figure, ((first, left, right),) = panels(1, 3, 3.6, 3.1)
     theta = [row[0] for row in rows]
     y = torch.linspace(0, 1, 2)
@@ -91,14 +90,14 @@ def picture(path: Path, rows: list[list[float]]) -> None:
     for value, style in zip(THETAS[1:], ("-", "--", ":", "-.")):
         first.plot(torch.full((2,), value), y, f"C1{style}", label=f"generated: ({value:g}, y)")
     first.set_ylim(0, 1.9)
-    label(first, "y ~ U[0, 1]", "x", "y", "upper right")
+    label(first, "real and generated points, y ~ U[0, 1]", "x", "y", "upper right")
     left.plot([0, 2], [0, 2], "k--", label="W = |theta|")
     left.plot(theta, [row[6] for row in rows], "C0o", label="WGAN-GP critic: gap / slope")
     left.plot(theta, [row[4] for row in rows], "C0x", label="WGAN-GP critic: gap")
-    label(left, "Wasserstein: a slope to follow", "theta", legend="upper left")
+    label(left, "Wasserstein distance: has a gradient", "theta", legend="upper left")
     right.axhline(math.log(2), color="k", linestyle="--", label="JS = log 2 for theta > 0")
     right.plot(0, 0, "ks", markerfacecolor="none", markersize=8, label="JS = 0 at theta = 0")
     right.plot(theta, [row[7] for row in rows], "C1o", label="discriminator: (V + log 4) / 2")
     right.set_ylim(-0.05, 0.8)
-    label(right, "Jensen-Shannon: flat, no gradient (KL: inf)", "theta", legend="center right")
+    label(right, "Jensen-Shannon: constant, no gradient", "theta", legend="center right")
     save(figure, path)

@@ -1,35 +1,29 @@
-"""What the demos share: tables, pictures, densities on the line, a small network."""
+"""Shared parts of the demos: tables, plots, densities on the real line, a small network and its training."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from gan_cli.utils.files import write_text
-from gan_cli.utils.tables import number
-
-Cell = str | int | float
+from gan_cli.utils.files import replacing, write_text
+from gan_cli.utils.tables import aligned
 
 
-def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Write a CSV with all digits; returns the table as aligned text with four."""
+def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a CSV with all digits, and return the table as aligned text with four significant digits."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([head, *rows])
+    csv.writer(file, lineterminator="\n").writerows([head, *rows])
     write_text(path, file.getvalue())
-    table = [list(head), *([number(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, cells)) for cells in zip(*table)]
-    return "\n".join(
-        "  ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]).rstrip() for first, *rest in table
-    )
+    return "\n".join(aligned([head, *rows]))
 
 
 def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
@@ -43,20 +37,21 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     return figure, axes
 
 
-def label(axis: Any, title: str, x: str, y: str = "", legend: str | None = "best") -> None:
-    """Title, names of the axes, and a legend at a place of matplotlib's."""
+def label(axis: Axes, title: str, x: str, y: str = "", legend: str | None = "best") -> None:
+    """Set the title, the names of the axes, and the place of the legend (None: no legend)."""
     axis.set_title(title, fontsize=9)
     axis.set_xlabel(x, fontsize=8)
     axis.set_ylabel(y, fontsize=8)
     if legend:
-        axis.legend(fontsize=7, loc=legend)
+        axis.legend(fontsize=7, loc=legend)  # type: ignore[call-overload]
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As PNG, 100 dots per inch, 64 colours."""
+    """Write a PNG with 100 dots per inch and 64 colors, which keeps the plots in the documentation small."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100)
-    Image.open(file).convert("RGB").quantize(64).save(path, format="PNG", optimize=True)
+    with replacing(path) as temporary:
+        Image.open(file).convert("RGB").quantize(64).save(temporary, format="PNG", optimize=True)
 
 
 def mixture(weights: Sequence[float], means: Sequence[float], sigmas: Sequence[float]) -> MixtureSameFamily:
@@ -66,8 +61,9 @@ def mixture(weights: Sequence[float], means: Sequence[float], sigmas: Sequence[f
 
 
 def line(low: float, high: float, n: int) -> tuple[Tensor, float]:
-    """n points from low to high (float64), and their distance: sum(f(x)) * dx is the integral of an f that is 0 at
-    both ends."""
+    """n points from low to high (float64) and their distance dx: sum(f(x)) * dx is the integral of an f that is 0 at
+    both ends.
+    """
     return torch.linspace(low, high, n, dtype=torch.float64), (high - low) / (n - 1)
 
 
@@ -76,3 +72,18 @@ def network(inputs: int, width: int = 32) -> nn.Module:
     return nn.Sequential(
         nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 1), nn.Flatten(0)
     ).double()
+
+
+def minimize(
+    parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 1e-2
+) -> Iterator[float]:
+    """Adam with a learning rate that falls linearly to 0. Yields the loss before each step, after the step."""
+    optimizer = torch.optim.Adam(parameters, lr=lr)
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
+    for _ in range(steps):
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        decay.step()
+        yield value.item()
