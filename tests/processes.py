@@ -14,7 +14,7 @@ CONTEXT.set_forkserver_preload(["torch", "torch._dynamo", "torch.utils.tensorboa
 
 
 def _main(arguments: list[str], folder: str, output: str) -> None:
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a test of Slots may have started the server
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # a test of WorkerPool may have started the server
     os.chdir(folder)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)

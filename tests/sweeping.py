@@ -1,4 +1,4 @@
-"""Sweeps and searches in processes of their own whose cells are forked from them: nothing is imported twice."""
+"""Sweeps and searches in processes of their own whose trials are forked from them: nothing is imported twice."""
 
 import multiprocessing
 import time
@@ -26,7 +26,7 @@ def start(arguments: list[str], folder: Path):
 
 
 def gan(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Run to the end: exit status, and what it said."""
+    """Run to the end: exit status and output."""
     output = folder / "output.txt"
     output.unlink(missing_ok=True)
     process = start(arguments, folder)

@@ -40,10 +40,10 @@ def compare(
     hold. histogram: a score, whose distribution over the runs of each path is plotted as well, in bins of `bin_width`.
     A run that cannot be read is named and skipped; GanError if none can, or if no such metric or column exists.
     """
-    found = [(path, run) for path, run in _readable(paths) if satisfies(run, filter or ())]
-    if not found:
+    selected = [(path, run) for path, run in _readable(paths) if satisfies(run, filter or ())]
+    if not selected:
         raise GanError(f"no run satisfies filter={','.join(filter or ())}")
-    runs = [run for _, run in found]
+    runs = [run for _, run in selected]
     columns, scores = score_columns(runs, metric)
     settings = differing_settings(runs)
     shown = distinguishing_settings(runs, settings)
@@ -58,12 +58,10 @@ def compare(
         charts.plot(rows, columns, folder / FIGURE)
     print(f"{folder / TABLE} and {folder / FIGURE}")
     if histogram:
-        series = {
-            os.path.normpath(path): histograms.values(
-                histogram, columns, [score for (source, _), score in zip(found, scores, strict=True) if source == path]
-            )
-            for path in dict.fromkeys(path for path, _ in found)
-        }
+        by_path: dict[str, list[dict[str, Score]]] = {}
+        for (path, _), score in zip(selected, scores, strict=True):
+            by_path.setdefault(os.path.normpath(path), []).append(score)
+        series = {path: histograms.values(histogram, columns, of_path) for path, of_path in by_path.items()}
         with _reported(folder):
             print("\n".join(histograms.write(histogram, series, bin_width, folder)))
 

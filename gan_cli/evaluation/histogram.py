@@ -31,7 +31,7 @@ def values(name: str, columns: Sequence[Column], scores: Sequence[Mapping[str, S
     if not named:
         names = {base_name(column.value) for column in columns}
         raise GanError(f"histogram={name}: no run has such a score{suggest(name, names)}")
-    firsts = (next((found[c.name].value for c in named if c.name in found), math.nan) for found in scores)
+    firsts = (next((of_run[c.name].value for c in named if c.name in of_run), math.nan) for of_run in scores)
     return [score for score in firsts if math.isfinite(score)]
 
 

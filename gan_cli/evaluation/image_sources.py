@@ -113,10 +113,10 @@ def _dataset(name: str, settings: Sequence[str]) -> Dataset:
 def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_size: int | None = None) -> Samples:
     """The images below `folder` in the order of their names, at most n. GanError if there are none."""
     try:
-        found = image_files.scan(folder)
+        files = image_files.scan(folder)
     except ValueError as error:
         raise GanError(str(error)) from error
-    names = found.names[:n]
+    names = files.names[:n]
 
     def batches() -> Iterator[Images]:
         shape: tuple[int, ...] | None = None
@@ -133,7 +133,7 @@ def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_
                 batch.append(pixels)
             yield Images(torch.stack(batch).float() / 127.5 - 1)
 
-    key = f"{image_files.fingerprint(found)}-{channels}-{image_size or 'as-is'}"
+    key = f"{image_files.fingerprint(files)}-{channels}-{image_size or 'as-is'}"
     return Samples(str(folder), len(names), batches, key=key)
 
 

@@ -91,19 +91,19 @@ def score_columns(
 
 def directions(runs: Iterable[Run]) -> dict[str, tuple[str, Direction]]:
     """Name of a value without `[extractor]` -> its metric and the better direction; a metric's main value first."""
-    found: dict[str, tuple[str, Direction]] = {}
+    known: dict[str, tuple[str, Direction]] = {}
     for run in runs:
         for record in run.records:
             metric = record["metric"]
             better = record.get("better") or directions_of_file(conf_dir() / "metric" / f"{metric}.yaml")
             for name in (*better, *map(base_name, record["values"])):
-                if found.get(name, ("", None))[1] is None:
-                    found[name] = (metric, better.get(name))
+                if known.get(name, ("", None))[1] is None:
+                    known[name] = (metric, better.get(name))
         for key, path in run.settings.items():
             if key.startswith("metric.") and key.endswith("._target_"):
                 for name, direction in _directions_of_class(path).items():
-                    found.setdefault(name, (key.split(".")[1], direction))
-    return found
+                    known.setdefault(name, (key.split(".")[1], direction))
+    return known
 
 
 def directions_of_file(path: Path) -> dict[str, Direction]:

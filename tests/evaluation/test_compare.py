@@ -26,8 +26,8 @@ def order(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of the table: no picture, which takes a second."""
+def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the table: no figure, which takes a second."""
     monkeypatch.setattr(charts, "plot", lambda rows, columns, path: None)
 
 
@@ -45,7 +45,7 @@ def runs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_latest_score_of_each_metric_and_checkpoint(runs: Path, undrawn: None) -> None:
+def test_latest_score_of_each_metric_and_checkpoint(runs: Path, no_figure: None) -> None:
     compare([runs])
     rows = {Path(row["run"]).name: row for row in table(runs)}
     assert rows["a"][FID] == "7.0"  # the later of two records
@@ -57,7 +57,7 @@ def test_latest_score_of_each_metric_and_checkpoint(runs: Path, undrawn: None) -
     assert rows["a"]["iterations"] == "40" and rows["c"]["optimizer.lr"] == "0.3"
 
 
-def test_sorted_in_the_good_direction(runs: Path, undrawn: None) -> None:
+def test_sorted_by_the_better_direction(runs: Path, no_figure: None) -> None:
     compare([runs])
     assert order(runs) == ["b", "a", "c"]  # FID: lower, and c has none
     compare([runs], metric=["modes"])
@@ -70,7 +70,7 @@ def test_sorted_in_the_good_direction(runs: Path, undrawn: None) -> None:
     assert order(runs) == ["a", "b", "c"]
 
 
-def test_terminal_table(runs: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_table(runs: Path, no_figure: None, capsys: pytest.CaptureFixture[str]) -> None:
     compare([runs], sort="FID")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["run", "lr", "iterations", FID]
@@ -80,7 +80,7 @@ def test_terminal_table(runs: Path, undrawn: None, capsys: pytest.CaptureFixture
     assert any(line == "modes: generated 100, seed 0" for line in lines)
 
 
-def test_protocols_that_differ_are_said(tmp_path: Path, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_protocols_that_differ(tmp_path: Path, no_figure: None, capsys: pytest.CaptureFixture[str]) -> None:
     for name, count in (("a", 100), ("b", 200)):
         make_run(tmp_path / name, records=[("modes", {"modes": 3.0}, {"generated": count})])
     compare([tmp_path])
@@ -114,16 +114,16 @@ def test_where_it_writes(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    "options, message",
     [
         ({"sort": "mode"}, "sort=mode: no such column; did you mean 'modes'?"),
         ({"metric": ["fidd"]}, "metric=fidd: no run has such a score; did you mean 'fid'?"),
     ],
 )
-def test_unknown_names(runs: Path, options: dict, said: str) -> None:
+def test_unknown_names(runs: Path, options: dict, message: str) -> None:
     with pytest.raises(GanError) as error:
         compare([runs], **options)
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
     assert not (runs / "compare.csv").exists()
 
 

@@ -22,7 +22,7 @@ from gan_cli.utils.errors import GanError
 
 
 class Noise(nn.Module):
-    """A game whose samples are its noise, drawn anew at each call."""
+    """A model whose samples are its latent noise."""
 
     directions = ()
     device = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_held_out_samples_are_never_counted_twice() -> None:
 
 
 class Swap(nn.Module):
-    """Translates by changing the sign, so that the direction can be told."""
+    """Translates by changing the sign, so that the direction can be recognized."""
 
     directions = ("AtoB", "BtoA")
     device = torch.device("cpu")

@@ -74,12 +74,12 @@ def test_a_condition_holds_for_every_setting_of_that_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("histogram=FIDD", "no run has such a score; did you mean 'FID'?"),
         ("histogram=FID bin_width=0", "above 0, not '0'"),
     ],
 )
-def test_mistakes(words, said, sweeps, capsys):
+def test_mistakes(words, message, sweeps, capsys):
     assert main(["compare", str(sweeps / "a"), *words.split(), f"out={sweeps}"]) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -45,7 +45,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def result(values: dict[int, float], *, iterations: int = 10, differs: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A result file in which the metric `m` gave its value `v`, claimed to be 3 and lower better, for each seed."""
+    """A result file in which the metric `m` gave its value `v`, published as 3 with lower better, for each seed."""
     protocol = {"n": 5, "iteration": iterations, "weights": "raw"}
     runs = [
         {"seed": seed, "iterations": iterations, "differs": differs or {}, "failed": None, "command": "gan train",
@@ -72,7 +72,7 @@ def test_met_within_the_tolerance(better: Any, ours: float, met: bool) -> None:
     assert PaperResult("m", "v", 3.0, "S", better=better, tolerance=0.5).is_met(ours) == met
 
 
-def test_standing_by_hand() -> None:
+def test_comparison_by_hand() -> None:
     (row,) = comparisons(result({0: 1.0, 1: 2.0, 2: 6.0}))
     assert (row.median, row.mean(), row.verdict) == (2.0, "3 ± 2.646", "met")  # std: sqrt((4 + 1 + 9) / 2)
     (row,) = comparisons(result({0: 3.6}))
@@ -80,7 +80,7 @@ def test_standing_by_hand() -> None:
     assert comparisons(result({}))[0].verdict == "not run"
 
 
-def test_runs_that_do_not_count() -> None:
+def test_stopped_runs_and_other_settings_do_not_count() -> None:
     stopped, other = result({0: 1.0}, iterations=9), result({0: 1.0}, differs={"optimizer.lr": [1, 2]})
     assert comparisons(stopped)[0].verdict == comparisons(other)[0].verdict == "not finished"
 
@@ -97,7 +97,7 @@ def test_averaged_weights_before_raw_and_the_latest_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry, said",
+    "entry, message",
     [
         ({"metric": "m", "valeu": "v"}, "no key 'expect[0].valeu'; did you mean 'value'?"),
         ({"metric": "m", "value": "v", "paper": 1}, "expect[0].source has no value"),
@@ -107,10 +107,10 @@ def test_averaged_weights_before_raw_and_the_latest_record() -> None:
         ("m", "expect[0] must be a mapping"),
     ],
 )
-def test_claims_that_are_none(entry: Any, said: str) -> None:
+def test_entries_of_another_form(entry: Any, message: str) -> None:
     with pytest.raises(GanError) as error:
         parse_paper_results([entry])
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
 
 
 # -- the page
@@ -137,7 +137,7 @@ def test_the_result_files_are_of_the_experiments_as_they_are() -> None:
         assert not any(text in path.read_text() for text in ("/tmp", "/home", "/work", "/root")), path.name
 
 
-def test_every_claim_names_a_metric_and_its_way() -> None:
+def test_every_published_number_names_a_metric_and_its_better_direction() -> None:
     from gan_cli.evaluation.score_table import directions_of_file
     from gan_cli.training.run_history import base_name
 
@@ -185,7 +185,7 @@ def test_result_files_that_are_none(tmp_path: Path) -> None:
 # -- reproduce
 
 
-def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_reproduce_trains_evaluates_and_continues(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "tiny", "seeds=0", "out=kept", *tiny]) == 0
     out = capsys.readouterr().out
     assert "tiny: paper against ours" in out and "training outputs/reproduce/tiny/seed-0  (0/1 runs)\n" in out
@@ -206,14 +206,14 @@ def test_reproduce_trains_evaluates_and_goes_on(tiny: list[str], capsys: pytest.
     assert [run["seed"] for run in json.loads(Path("kept/tiny.json").read_text())["runs"]] == [0, 1]
 
 
-def test_a_stopped_run_goes_on_and_a_diverged_one_is_told(
+def test_a_stopped_run_is_resumed_and_a_diverged_one_reported(
     tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train = launch.train_words
 
     def troubled(words: list[str]) -> None:
         if "seed=1" in words:
-            raise Interrupted("stopped by SIGTERM after iteration 1; saved: `gan resume there` goes on", 143)
+            raise Interrupted("stopped by SIGTERM after iteration 1; saved: `gan resume there` continues", 143)
         train(words)
         if "seed=0" in words:
             raise Diverged("loss is not finite")
@@ -257,14 +257,14 @@ def test_a_place_that_cannot_be_written_is_refused_first(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("taken").touch()
-    for out, said in (
+    for out, reason in (
         ("taken", "taken is a file; name a folder"),
         ("taken/deeper", "is a file; name a folder"),
         ("/proc/none/x", "name a folder that can be written"),
     ):
         assert main(["reproduce", "tiny", "seeds=0", f"out={out}", *tiny]) == 2
         out_, err = capsys.readouterr()
-        assert err.startswith(f"gan: out={out}: ") and err.endswith(f"{said}\n") and out_ == ""
+        assert err.startswith(f"gan: out={out}: ") and err.endswith(f"{reason}\n") and out_ == ""
     assert not Path("outputs").exists()
 
 
@@ -314,7 +314,7 @@ def test_variants_that_are_none(tiny: list[str], capsys: pytest.CaptureFixture[s
     assert "variants.squares must be a list of overrides such as loss=wgan" in capsys.readouterr().err
 
 
-def test_coverage_by_hand() -> None:
+def test_variant_table_by_hand() -> None:
     found = result({0: 1.0, 1: 2.0, 2: 6.0}) | {"variants": ["a", "b"]}
     for run in found["runs"]:
         run["variant"] = "a"
@@ -350,7 +350,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "words, message",
     [
         (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
         (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
@@ -360,9 +360,9 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
         (["ring", "trainer.itrations=3"], "no key 'trainer.itrations'; did you mean"),
     ],
 )
-def test_mistakes(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_mistakes(words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                   capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     assert main(["reproduce", *words]) == 2
-    assert capsys.readouterr().err.startswith(f"gan: {said}")
+    assert capsys.readouterr().err.startswith(f"gan: {message}")
     assert not list(tmp_path.iterdir())

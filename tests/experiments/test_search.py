@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import sweeping
@@ -43,7 +44,7 @@ class FakeTrial:
         ("optimizer=[adam,rmsprop]", "optimizer=rmsprop", ["optimizer=adam", "optimizer=rmsprop"]),
     ],
 )
-def test_a_space_is_read_and_drawn_from(text, override, ends):
+def test_a_dimension_is_read_and_suggests_values(text, override, ends):
     found = parse_dimension(text)
     key, value = found.override(FakeTrial()).split("=")
     wanted_key, wanted = override.split("=")
@@ -51,10 +52,25 @@ def test_a_space_is_read_and_drawn_from(text, override, ends):
     assert found.ends() == ends
 
 
-@pytest.mark.parametrize("said", ["log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", ""])
-def test_a_space_that_is_none(said):
+def test_a_continued_search_keeps_the_names_with_which_it_began():
+    recorded = parse_dimension("network=[toy,toy_spectral]")
+    today = replace(parse_dimension("network=[mlp_points,mlp_points_sn]"), recorded=recorded)
+    asked = {}
+
+    class Study:
+        def suggest_categorical(self, name, choices):
+            asked[name] = choices
+            return "toy_spectral"
+
+    assert today.override(Study()) == "network=mlp_points_sn" and asked == {"network": ("toy", "toy_spectral")}
+
+
+@pytest.mark.parametrize(
+    "values", ["log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", ""]
+)
+def test_a_dimension_of_another_form(values):
     with pytest.raises(GanError, match=r"^space.optimizer.lr="):
-        parse_dimension(f"optimizer.lr={said}")
+        parse_dimension(f"optimizer.lr={values}")
 
 
 def test_the_goal_is_the_metrics_main_value():
@@ -72,18 +88,18 @@ def test_scores_are_read_from_the_log(tmp_path):
 
 def test_mistakes(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = {
+    messages = {
         "search": "gan search needs metric=...",
         "search metric=fid trials=0": "trials must be at least 1, not 0",
         "search metric=fid prune=maybe": "prune must be true or false",
     }
-    for line, message in said.items():
+    for line, message in messages.items():
         assert main.main(line.split()) == 2
         assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_without_optuna_it_names_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "optuna", None)
     assert main.main(["search", "metric=modes", "space.optimizer.lr=log(1e-5,1e-2)"]) == 2
@@ -107,8 +123,8 @@ def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
     words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "out=here"]
     with locks.claimed(tmp_path / "here", "search", "out"):
         assert main.main(words) == 2
-    said = capsys.readouterr().err.strip()
-    assert said == "gan: another process runs the search here right now; wait for it or stop it"
+    error = capsys.readouterr().err.strip()
+    assert error == "gan: another process runs the search here right now; wait for it or stop it"
     (tmp_path / "here/provenance.json").write_text("{}")
     assert main.main(words) == 2
     assert capsys.readouterr().err.strip() == "gan: here holds a run: name another folder by out="
@@ -117,20 +133,19 @@ def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
 
 def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
     """As Ctrl-C in a terminal sends it."""
-    optuna = pytest.importorskip("optuna")
+    pytest.importorskip("optuna")
     words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=1000000",
              "trainer.checkpoint_every=5", "trainer.evaluate_count=50", "out=found", "trials=2"]  # fmt: skip
-    with open(tmp_path / "said.txt", "w") as said:
+    with open(tmp_path / "printed.txt", "w") as printed:
         gan = subprocess.Popen([sys.executable, "-m", "gan_cli", *words], cwd=tmp_path, start_new_session=True,
-                               stdout=said, stderr=subprocess.STDOUT)  # fmt: skip
+                               stdout=printed, stderr=subprocess.STDOUT)  # fmt: skip
     waited(lambda: checkpoint.iteration(tmp_path / "found/0/checkpoints/last.pt") > 0)
     os.killpg(gan.pid, signal.SIGINT)
     assert gan.wait(100) == 130
-    assert (tmp_path / "said.txt").read_text() == "gan: search stopped; the same command continues it in found\n"
+    assert (tmp_path / "printed.txt").read_text() == "gan: search stopped; the same command continues it in found\n"
     assert not (tmp_path / "found/0/failure.json").exists()
-    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "found/study.log"))
-    study = optuna.load_study(storage=optuna.storages.JournalStorage(backend), study_name="modes")
-    assert [trial.state.name for trial in study.trials] == ["RUNNING"]  # so it goes on
+    study = optuna_study(tmp_path / "found/study.log", "modes")
+    assert [trial.state.name for trial in study.trials] == ["RUNNING"]  # so it can be resumed
 
 
 def test_a_trial_that_somebody_stops_stops_the_search(tmp_path, monkeypatch):
@@ -143,6 +158,14 @@ def test_a_trial_that_somebody_stops_stops_the_search(tmp_path, monkeypatch):
     with pytest.raises(Interrupted, match=r"^search stopped; the same command continues it") as caught:
         one.run(3, 1)
     assert caught.value.status == 143 and [t.state.name for t in one.study.trials] == ["RUNNING"]
+
+
+def optuna_study(file, name):
+    """The study that a search has recorded."""
+    import optuna.storages.journal
+
+    backend = optuna.storages.journal.JournalFileBackend(str(file))
+    return optuna.load_study(storage=optuna.storages.JournalStorage(backend), study_name=name)
 
 
 def study_of(optuna):
@@ -160,25 +183,25 @@ def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
     study = study_of(optuna)
     one = search.Search(study, tmp_path, ["model=x"], [Dimension("lr", "uniform", 0.0, 1.0)], "FID")
 
-    def play(scores, status=0):
+    def finish(scores, status=0):
         job = one.job(study.ask())
         finished(job.folder, scores)
         stop = one.report(job)
         one.complete(Finished(job, -15 if stop else status, 1.0, stop))
         return job, stop
 
-    assert [play({10: 4.0, 20: s})[1] for s in (3.0, 5.0)] == [False, False]
-    job, stop = play({10: 6.0})  # above the median of 4 and 4
+    assert [finish({10: 4.0, 20: s})[1] for s in (3.0, 5.0)] == [False, False]
+    job, stop = finish({10: 6.0})  # above the median of 4 and 4
     assert stop and job.overrides[0] == "model=x" and job.overrides[1].startswith("lr=0.")
-    assert not play({10: 3.0, 20: 2.0})[1]
-    play({}, status=3)
+    assert not finish({10: 3.0, 20: 2.0})[1]
+    finish({}, status=3)
     assert [t.state.name for t in study.trials] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "FAIL"]
     assert [t.value for t in study.trials[:2]] == [3.0, 5.0] and study.best_value == 2.0  # the last score counts
     lines = one.summary()
     assert "5 trials: 3 completed, 1 pruned, 1 failed" in lines[0] and lines[1].strip().startswith("FID 2  lr=")
 
 
-def test_a_stopped_search_goes_on(tmp_path):
+def test_a_stopped_search_continues(tmp_path):
     pytest.importorskip("optuna")
     words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=60",
              "trainer.checkpoint_every=3", "trainer.evaluate_every=30", "trainer.evaluate_count=50",
@@ -193,6 +216,8 @@ def test_a_stopped_search_goes_on(tmp_path):
     assert status == 0 and "2 trials: 2 completed, 0 pruned, 0 failed" in output, output
     resumes = json.loads((tmp_path / "found/0/provenance.json").read_text()).get("resumes", [])
     assert len(resumes) <= 1 and all(resumed["iteration"] > 0 for resumed in resumes)
+    first, second = optuna_study(tmp_path / "found/study.log", "modes").trials
+    assert first.params != second.params  # the second process does not repeat the suggestions of the first
     for number in "01":
         assert [at for at, _ in curve(tmp_path / "found" / number, "modes")] == [30, 60]
     status, output = sweeping.gan([*words, "seed=5"], tmp_path)
