@@ -1,6 +1,6 @@
 """Random numbers of a model: noise, latent codes, interpolation weights.
 
-Every process draws the rows of the *global* batch from one seeded generator and uses its own share, so that training
+Every process samples the rows of the *global* batch from one seeded generator and uses its own share, so that training
 does not depend on the number of processes. The generators' states are part of a checkpoint, so a resumed run continues
 with the same numbers. Layers with random numbers of their own (dropout) use torch's default generator instead, which
 has another seed in each process.
@@ -95,7 +95,7 @@ def load_state_dict(state: dict[str, Tensor]) -> None:
 
 @contextmanager
 def fork(value: int) -> Iterator[None]:
-    """Context in which every stream starts from `value` and this process draws whole batches; restored on exit."""
+    """Context in which every stream starts from `value` and this process samples whole batches; restored on exit."""
     global _seed, _rank, _world
     before = (_seed, _rank, _world, dict(_generators))
     seed(value)

@@ -93,7 +93,9 @@ def die(file: Path, channels: int) -> Image.Image:
     return READ(file, channels)
 
 
-def test_a_killed_builder_leaves_no_harm(classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+def test_a_killed_process_leaves_a_temporary_file(
+    classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(image_files, "read", die)
         process = multiprocessing.get_context("fork").Process(target=ImageFolder, args=(str(classes), 8))

@@ -1,4 +1,4 @@
-"""Uniform noise of one grey level on the standard sets, and the Swiss roll."""
+"""Uniform noise of one gray level on the standard sets, and the Swiss roll."""
 
 import math
 
@@ -18,7 +18,7 @@ def arrays(dequantize: bool, value_range: tuple[float, float] = (-1, 1), size: i
 
 
 @pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 1.0)])
-def test_noise_fills_each_grey_level(value_range: tuple[float, float]) -> None:
+def test_noise_fills_each_gray_level(value_range: tuple[float, float]) -> None:
     """gan_cifar_resnet.py: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1]; p / 256 + U[0, 1/256) in [0, 1]."""
     data, low, high = arrays(True, value_range), *value_range
     step = (high - low) / 256

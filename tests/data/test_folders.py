@@ -80,13 +80,10 @@ def test_flip_mirrors_half(tmp_path: Path) -> None:
     assert rising[0] == 1 and 0.4 < rising[1] < 0.6
 
 
-def test_grey_images(classes: Path) -> None:
-    assert ImageFolder(str(classes), image_size=8, channels=1).train_batch(0, 0, 3).image.shape == (
-        3,
-        1,
-        8,
-        8,
-    )
+def test_gray_images(classes: Path) -> None:
+    """Images of equal channels have the same values with one channel, (N, 1, H, W)."""
+    gray, color = (ImageFolder(str(classes), image_size=8, channels=channels) for channels in (1, 3))
+    assert torch.equal(gray.train_batch(0, 0, 18).image, color.train_batch(0, 0, 18).image[:, 1:2])
 
 
 def test_stream_is_pure(domains: Path, classes: Path) -> None:
@@ -110,7 +107,7 @@ def test_epochs_are_shuffled_apart(domains: Path) -> None:
     assert len({tuple(epoch.tolist()) for epoch in x.split(7)}) > 5
 
 
-def test_same_sizes_are_not_hand_in_hand(domains: Path) -> None:
+def test_domains_of_one_size_are_shuffled_separately(domains: Path) -> None:
     shutil.rmtree(domains / "trainB")
     shutil.copytree(domains / "trainA", domains / "trainB")
     batch = unpaired(domains).train_batch(0, 0, 70)

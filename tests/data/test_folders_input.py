@@ -29,7 +29,7 @@ def domains(tmp_path: Path) -> Path:
     return two_domains(tmp_path)
 
 
-def test_missing_folder_and_its_neighbour(classes: Path) -> None:
+def test_missing_folder_suggests_a_similar_name(classes: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*sett; did you mean .*/set\?"):
         ImageFolder(f"{classes}t")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Pictures in the tables of the library `datasets`: the stream, labels, and what may be wrong. All but the first test
+"""Images in the tables of the library `datasets`: the stream, labels, and what may be wrong. All but the first test
 need the library (the extra `streams`).
 """
 
@@ -27,7 +27,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return found
 
 
-def picture(number: int) -> Image.Image:
+def image(number: int) -> Image.Image:
     """Red says which, green which column."""
     pixels = np.zeros((14, 20, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = number, 10 * np.arange(20)
@@ -36,7 +36,7 @@ def picture(number: int) -> Image.Image:
 
 def png(number: int) -> bytes:
     file = io.BytesIO()
-    picture(number).save(file, "png")
+    image(number).save(file, "png")
     return file.getvalue()
 
 
@@ -76,7 +76,7 @@ def test_the_stream_is_pure_and_whole(library: Any, tmp_path: Path, monkeypatch:
     assert 0.2 < mirrored < 0.8
 
 
-def test_pictures_are_those_of_a_folder(library: Any, tmp_path: Path) -> None:
+def test_images_equal_those_of_a_folder(library: Any, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(6):
         (tmp_path / f"photos/{number}.png").write_bytes(png(number))
@@ -98,7 +98,7 @@ def test_held_out_split(library: Any, tmp_path: Path) -> None:
         small(tmp_path / "set", test_split="val")
 
 
-def test_what_may_be_wrong(library: Any, tmp_path: Path) -> None:
+def test_invalid_settings_and_files(library: Any, tmp_path: Path) -> None:
     table(library).save_to_disk(tmp_path / "set")
     for options, words in (
         ({"image": "photo"}, "has no column 'photo'; there are: image, label"),

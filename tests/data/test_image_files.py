@@ -12,33 +12,33 @@ from gan_cli.data import image_files
 from gan_cli.data.image_files import decode
 
 
-def test_colour_is_kept_and_made_grey(tmp_path: Path) -> None:
+def test_color_is_kept_or_converted_to_gray(tmp_path: Path) -> None:
     paint(tmp_path / "a.png", (255, 128, 0), (3, 2))
     assert decode(tmp_path / "a.png", 3).shape == (3, 2, 3)
     assert decode(tmp_path / "a.png", 3)[:, 0, 0].tolist() == [255, 128, 0]
     assert decode(tmp_path / "a.png", 1)[0, 0, 0] == round(0.299 * 255 + 0.587 * 128)
 
 
-def test_grey_becomes_equal_channels(tmp_path: Path) -> None:
+def test_gray_becomes_equal_channels(tmp_path: Path) -> None:
     Image.new("L", (2, 2), 77).save(tmp_path / "a.png")
     assert decode(tmp_path / "a.png", 3)[:, 1, 1].tolist() == [77, 77, 77]
     assert decode(tmp_path / "a.png", 1)[:, 1, 1].tolist() == [77]
 
 
-@pytest.mark.parametrize("mode, colour", [("RGBA", (200, 100, 0, 51)), ("LA", (100, 51))])
-def test_transparency_lies_on_white(tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
-    Image.new(mode, (2, 2), colour).save(tmp_path / "a.png")
-    shown = colour[:3] if mode == "RGBA" else colour[:1] * 3
+@pytest.mark.parametrize("mode, color", [("RGBA", (200, 100, 0, 51)), ("LA", (100, 51))])
+def test_transparency_is_composited_on_white(tmp_path: Path, mode: str, color: tuple[int, ...]) -> None:
+    Image.new(mode, (2, 2), color).save(tmp_path / "a.png")
+    shown = color[:3] if mode == "RGBA" else color[:1] * 3
     expected = torch.tensor([255 + (value - 255) * 0.2 for value in shown])
     assert (decode(tmp_path / "a.png", 3)[:, 0, 0] - expected).abs().max() <= 1
 
 
-def test_palette_with_a_transparent_colour(tmp_path: Path) -> None:
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([9, 8, 7, 200, 0, 0])
-    picture.putdata([0, 1])
-    picture.save(tmp_path / "a.png")
-    picture.save(tmp_path / "b.png", transparency=1)
+def test_palette_with_a_transparent_color(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 8, 7, 200, 0, 0])
+    image.putdata([0, 1])
+    image.save(tmp_path / "a.png")
+    image.save(tmp_path / "b.png", transparency=1)
     assert decode(tmp_path / "a.png", 3)[:, 0].T.tolist() == [[9, 8, 7], [200, 0, 0]]
     assert decode(tmp_path / "b.png", 3)[:, 0].T.tolist() == [[9, 8, 7], [255, 255, 255]]
 
@@ -54,14 +54,14 @@ def test_palette_with_a_transparent_colour(tmp_path: Path) -> None:
         (np.float32, [0, 257, 32896, 65535], "tif"),
     ],
 )
-def test_deep_greyscale(tmp_path: Path, dtype: type, values: list[float], suffix: str) -> None:
+def test_deep_grayscale(tmp_path: Path, dtype: type, values: list[float], suffix: str) -> None:
     Image.fromarray(np.array([values], dtype)).save(tmp_path / f"a.{suffix}")
     assert decode(tmp_path / f"a.{suffix}", 1).flatten().tolist() == [0, 1, 128, 255]
     assert decode(tmp_path / f"a.{suffix}", 3)[2].flatten().tolist() == [0, 1, 128, 255]
 
 
 @pytest.mark.parametrize("value", [-1.0, 1e9, float("nan")])
-def test_depth_that_is_unknown_is_refused(tmp_path: Path, value: float) -> None:
+def test_unknown_depth_is_refused(tmp_path: Path, value: float) -> None:
     Image.fromarray(np.array([[value, 0]], np.float32)).save(tmp_path / "deep.tif")
     with pytest.raises(ValueError, match=r"deep\.tif: pixels from .* 8 or 16 bits"):
         decode(tmp_path / "deep.tif", 1)
@@ -72,16 +72,16 @@ def test_cmyk(tmp_path: Path) -> None:
     assert (decode(tmp_path / "a.jpg", 3)[:, 4, 4].int() - torch.tensor([255, 0, 0])).abs().max() < 8
 
 
-def test_exif_turns_the_picture(tmp_path: Path) -> None:
-    picture = Image.new("RGB", (2, 1))
-    picture.putdata([(255, 0, 0), (0, 0, 255)])
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    image = Image.new("RGB", (2, 1))
+    image.putdata([(255, 0, 0), (0, 0, 255)])
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    picture.save(tmp_path / "a.png", exif=exif)
+    image.save(tmp_path / "a.png", exif=exif)
     assert decode(tmp_path / "a.png", 3)[:, :, 0].T.tolist() == [[255, 0, 0], [0, 0, 255]]
 
 
-def test_resize_is_centred_and_antialiased() -> None:
+def test_resize_is_centered_and_antialiased() -> None:
     wide = Image.fromarray(np.tile(np.repeat(np.uint8([0, 90, 0]), [20, 40, 20]), (40, 1)))
     middle = image_files.to_tensor(image_files.resize_crop(wide, 8))[0]
     assert (middle[:, 1:-1].int() - 90).abs().max() <= 1 and middle.min() > 80

@@ -1,4 +1,4 @@
-"""Label maps with their pictures: from folders as pix2pixHD keeps them, and generated."""
+"""Label maps with their images: from folders as pix2pixHD keeps them, and generated."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ INSTANCES = np.array([[0, 1, 34000, 255], [2, 2001, 3000, 3000]])
 
 @pytest.fixture
 def streets(tmp_path: Path) -> Path:
-    """Three training pictures of 128 x 64 in two colours, of class 7 left and 11 right, and one held out."""
+    """Three training images of 128 x 64 in two colors, of class 7 left and 11 right, and one held out."""
     for split, numbers in (("train", range(3)), ("test", range(1))):
         for n in numbers:
             photo = np.zeros((64, 128, 3), np.uint8)
@@ -42,14 +42,14 @@ def test_ids_are_read_as_they_are(tmp_path: Path) -> None:
     byte = save(tmp_path / "byte.png", IDS.astype(np.uint8))
     deep = save(tmp_path / "deep.png", INSTANCES.astype(np.uint16))
     palette = Image.fromarray(IDS.astype(np.uint8), "P")
-    palette.putpalette([200, 10, 10] * 256)  # the colours say nothing
+    palette.putpalette([200, 10, 10] * 256)  # the colors say nothing
     palette.save(tmp_path / "palette.png")
     assert np.array_equal(np.asarray(read_ids(byte)), IDS)
     assert np.array_equal(np.asarray(read_ids(tmp_path / "palette.png")), IDS)
     assert np.array_equal(np.asarray(read_ids(deep)), INSTANCES)
-    colour = save(tmp_path / "colour.png", np.zeros((2, 2, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"colour.png: mode RGB: a map has one whole number per pixel"):
-        read_ids(colour)
+    color = save(tmp_path / "color.png", np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"color.png: mode RGB: a map has one whole number per pixel"):
+        read_ids(color)
     (tmp_path / "text.png").write_text("no")
     with pytest.raises(ValueError, match=r"text.png: not an image"):
         read_ids(tmp_path / "text.png")
@@ -78,7 +78,7 @@ def test_a_folder_of_label_maps(streets: Path) -> None:
     assert isinstance(batch, LabelMaps) and batch.maps.shape == (3, 2, 32, 64) and batch.image.shape == (3, 3, 32, 64)
     assert (batch.maps[:, 0, :, :32] == 7).all() and (batch.maps[:, 0, :, 32:] == 11).all()
     assert (batch.maps[:, 1] // 1000 == batch.maps[:, 0]).all()
-    own = batch.maps[:, 1, 0, 0] - 7000  # each picture with its own maps
+    own = batch.maps[:, 1, 0, 0] - 7000  # each image with its own maps
     torch.testing.assert_close(batch.image[:, 0, 0, 0], 2 * 40 * own / 255 - 1, check_dtype=False)
     assert sorted(own.tolist()) == [0, 1, 2]
     assert torch.equal(data.test_batch(5, 1).image, data.test_batch(0, 1).image)
@@ -86,7 +86,7 @@ def test_a_folder_of_label_maps(streets: Path) -> None:
     assert torch.equal(whole.image[2:3], second.image)
 
 
-def test_maps_are_mirrored_with_their_pictures(streets: Path) -> None:
+def test_maps_are_mirrored_with_their_images(streets: Path) -> None:
     data = LabelMapFolder(str(streets), image_size=64)
     batch = data.train_batch(0, 0, 60)
     mirrored = batch.maps[:, 0, 0, 0] == 11
@@ -109,7 +109,7 @@ def test_height_and_missing_parts(streets: Path) -> None:
     assert LabelMapFolder(str(streets), image_size=64).test_size == 3
 
 
-def test_folders_that_do_not_fit(streets: Path, tmp_path: Path) -> None:
+def test_invalid_folders(streets: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         LabelMapFolder(str(streets / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"no train_img in .*: dataset.root holds train_img, and optionally"):
@@ -123,7 +123,7 @@ def test_folders_that_do_not_fit(streets: Path, tmp_path: Path) -> None:
     save(streets / "train_label/town_1_gtFine_labelIds.png", IDS.astype(np.uint8))
     with pytest.raises(ValueError, match=r"town_1_leftImg8bit.png and town_1_gtFine_labelIds.png and .* do not"):
         LabelMapFolder(str(streets))
-    (streets / "train_label/town_1_gtFine_labelIds.png").write_text("no picture")
+    (streets / "train_label/town_1_gtFine_labelIds.png").write_text("no image")
     with pytest.raises(ValueError, match=r"labelIds.png: not an image, or broken"):
         LabelMapFolder(str(streets))
 
@@ -149,28 +149,28 @@ def test_large_pairs(tmp_path: Path) -> None:
 # -- scenes
 
 
-def test_scenes_are_what_their_maps_say() -> None:
+def test_scenes_match_their_maps() -> None:
     index = torch.arange(200)
-    maps, picture = render_scene(index, 64)
+    maps, image = render_scene(index, 64)
     labels, instances = maps.unbind(1)
     assert set(labels.unique().tolist()) == set(range(1 + len(KINDS)))
     assert torch.equal(instances // 1000, labels) and int((instances % 1000).max()) < OBJECTS
-    assert picture.min() >= 0 and picture.max() <= 1
-    several = [len(picture.unique()) - 1 for picture in instances]
+    assert image.min() >= 0 and image.max() <= 1
+    several = [len(image.unique()) - 1 for image in instances]
     assert max(several) == OBJECTS and sum(several) / 200 > 3
-    share = (segment_by_hue(picture) == labels).float().mean()
+    share = (segment_by_hue(image) == labels).float().mean()
     assert share > 0.97  # all but the edges
     hidden = instances.flatten(1).roll(1, 0).view_as(instances)
-    assert (segment_by_hue(picture) == hidden // 1000).float().mean() < 0.8  # the next scene's maps do not fit
+    assert (segment_by_hue(image) == hidden // 1000).float().mean() < 0.8  # the next scene's maps do not fit
 
 
-def test_a_later_shape_hides_an_earlier_one_and_colours_are_the_instance_s() -> None:
-    maps, picture = render_scene(torch.arange(300), 64)
+def test_hues_differ_between_instances_of_one_kind() -> None:
+    maps, image = render_scene(torch.arange(300), 64)
     hues = []
     for n in range(300):
         inside = maps[n, 1] == 1000 * 1 + 0  # a circle in the first place
         if inside.sum() > 60:
-            hues.append(picture[n][:, inside].mean(1))
+            hues.append(image[n][:, inside].mean(1))
     assert len(hues) > 10 and torch.stack(hues).std(0).max() > 0.02
 
 

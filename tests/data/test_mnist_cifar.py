@@ -65,7 +65,7 @@ def test_size_channels_range_and_labels_as_asked(tmp_path):
     assert data.train.dtype == torch.uint8
 
 
-def test_resizing_is_antialiased_and_grey_is_luminance():
+def test_resizing_is_antialiased_and_gray_is_luma():
     lines = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
     lines[..., ::4] = 255
     assert (resize(lines, 7, 1)[..., 1:-1].float() - 64).abs().max() < 20  # without a filter: 0
@@ -80,7 +80,7 @@ def test_resizing_is_antialiased_and_grey_is_luminance():
 
 
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"num_classes": 7}, {"value_range": [1, -1]}])
-def test_wrong_values_are_one_clear_line(wrong, tmp_path):
+def test_invalid_values_give_a_one_line_error(wrong, tmp_path):
     with pytest.raises(ValueError) as error:
         MNIST(str(write(tmp_path)), **wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
@@ -120,14 +120,14 @@ def test_a_broken_archive_is_named_with_the_remedy(how, tmp_path):
     assert str(file) in str(error.value)
 
 
-def test_absent_data_name_the_folder_and_the_setting(tmp_path):
+def test_missing_data_give_an_error_with_folder_and_setting(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         FashionMNIST(str(tmp_path / "nowhere"))
     text = str(error.value)
     assert str(tmp_path / "nowhere" / "FashionMNIST" / "raw") in text and "dataset.root" in text and "\n" not in text
 
 
-def test_one_missing_file_is_not_passed_over(tmp_path):
+def test_one_missing_file_is_an_error(tmp_path):
     (write(tmp_path) / RAW / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(FileNotFoundError, match="MNIST"):
         MNIST(str(tmp_path))

@@ -1,4 +1,4 @@
-"""Pairs from folders: layouts, jitter, splits, archives, and pairs that are made of single pictures."""
+"""Pairs from folders: layouts, jitter, splits, archives, and pairs that are made of single images."""
 
 import io
 import shutil
@@ -116,8 +116,8 @@ def test_direction_and_range(tmp_path: Path) -> None:
     for a, b in zip(*batches):
         assert torch.equal(a.source, b.target) and torch.equal(a.target, b.source)
     assert forth.fingerprint() != back.fingerprint() and forth.test_batch(0, 1).source.min() == -1
-    grey = paired(root, channels=1).test_batch(0, 1)
-    assert grey.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._margin == 30
+    gray = paired(root, channels=1).test_batch(0, 1)
+    assert gray.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._margin == 30
 
 
 @pytest.mark.parametrize(("without", "held_out"), [((), 7), (("test",), 5), (("test", "val"), 0)])
@@ -150,7 +150,7 @@ def no_partner(root: Path) -> None:
 
 
 def broken(root: Path) -> None:
-    (root / "test" / "bad.png").write_bytes(b"not a picture")
+    (root / "test" / "bad.png").write_bytes(b"not a image")
 
 
 def twice(root: Path) -> None:
@@ -183,7 +183,7 @@ def several(root: Path) -> None:
         (several, r"several sets: set dataset.root to .*one or .*two"),
     ],
 )
-def test_what_does_not_fit(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
+def test_invalid_folders(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:
     root = side_by_side(tmp_path / "pairs")
     damage(root)
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
@@ -262,7 +262,7 @@ def test_broken_tar(left: float, tmp_path: Path) -> None:
     assert not list((tmp_path / "data").iterdir())
 
 
-# pairs of single pictures
+# pairs of single images
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_broken_tar(left: float, tmp_path: Path) -> None:
         ((119, 119, 119), (50.0344, 0.0, 0.0)),
     ],
 )  # fmt: skip
-def test_lab_of_known_colours(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
+def test_lab_of_known_colors(rgb: tuple[int, ...], lab: tuple[float, ...]) -> None:
     pixel = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1) / 255
     torch.testing.assert_close(
         rgb_to_lab(pixel).flatten(), torch.tensor(lab, dtype=torch.float64), atol=0.02, rtol=0
@@ -288,8 +288,8 @@ def test_lab_and_back() -> None:
     rgb = torch.rand(2, 3, 9, 9)
     torch.testing.assert_close(lab_to_rgb(rgb_to_lab(rgb)), rgb, atol=1e-4, rtol=0)
     lab = rgb_to_lab(rgb)
-    picture = LabToRGB()(lab[:, :1] / 50 - 1, lab[:, 1:] / 110)
-    torch.testing.assert_close(picture, 2 * rgb - 1, atol=2e-4, rtol=0)
+    image = LabToRGB()(lab[:, :1] / 50 - 1, lab[:, 1:] / 110)
+    torch.testing.assert_close(image, 2 * rgb - 1, atol=2e-4, rtol=0)
 
 
 def photographs(root: Path) -> Path:

@@ -32,15 +32,15 @@ AREA = {  # of a shape of radius 1
 POINT = {"square": (4, math.pi / 4), "triangle": (3, -math.pi / 2), "star": (5, -math.pi / 2), "cross": (4, 0.0)}
 
 
-def inside(scene: Factors, picture: Tensor) -> Tensor:
-    """How much of each pixel the shape covers, from the picture alone and its two colours, (N, H, W)."""
+def inside(scene: Factors, image: Tensor) -> Tensor:
+    """How much of each pixel the shape covers, from the image alone and its two colors, (N, H, W)."""
     ground = scene.ground[:, None, None, None]
     direction = color(scene.hue)[:, :, None, None] - ground
-    return ((picture - ground) * direction).sum(1) / (direction**2).sum(1)
+    return ((image - ground) * direction).sum(1) / (direction**2).sum(1)
 
 
 def moments(cover: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Area in [-1, 1] x [-1, 1], and the centre's x and y, (N,)."""
+    """Area in [-1, 1] x [-1, 1], and the center's x and y, (N,)."""
     line = (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1
     mass = cover.sum((1, 2))
     x, y = (cover * line).sum((1, 2)) / mass, (cover * line[:, None]).sum((1, 2)) / mass
@@ -67,7 +67,7 @@ def test_factors_are_uniform_and_independent():
     assert (torch.maximum(many.x.abs(), many.y.abs()) + many.size).max() < 1  # nothing is cut off
 
 
-def test_the_picture_is_ground_colour_and_a_smooth_edge(scene, cover):
+def test_the_image_is_ground_color_and_a_smooth_edge(scene, cover):
     assert cover.min() > -1e-4 and cover.max() < 1 + 1e-4
     ground, fill, share = scene.ground[:, None, None, None], color(scene.hue)[:, :, None, None], cover[:, None]
     rebuilt = ground + (fill - ground) * share
@@ -78,10 +78,10 @@ def test_the_picture_is_ground_colour_and_a_smooth_edge(scene, cover):
 
 
 def test_hue_is_the_factor(scene, cover):
-    picture = render(scene, SIDE)
+    image = render(scene, SIDE)
     for n in range(100):
         row, column = divmod(int(cover[n].argmax()), SIDE)
-        hue, saturation, value = colorsys.rgb_to_hsv(*picture[n, :, row, column].tolist())
+        hue, saturation, value = colorsys.rgb_to_hsv(*image[n, :, row, column].tolist())
         assert abs((hue - scene.hue[n] + 0.5) % 1 - 0.5) < 0.01
         assert saturation == pytest.approx(0.85, abs=0.01) and value == pytest.approx(0.95, abs=0.01)
 
@@ -108,7 +108,7 @@ def test_rotation_is_the_factor(kind, scene, cover):
     assert len(rows) > 50 and off.abs().max() < 0.2
 
 
-def test_bigger_pictures_show_the_same_scene(scene):
+def test_larger_images_show_the_same_scene(scene):
     small, big = render(scene, 16), render(scene, 64)
     shrunk = torch.nn.functional.avg_pool2d(big, 4)
     assert (small - shrunk).abs().mean() < 0.01
@@ -127,17 +127,17 @@ def test_training_and_held_out_scenes_are_apart():
     assert torch.allclose(data.train_batch(0, 7, 5).image, 2 * render(factors(index), 32) - 1, atol=1e-6)
 
 
-def test_ranges_grey_and_labels():
-    colours = Shapes(value_range=[0, 1]).test_batch(0, 20)
-    assert torch.allclose(Shapes().test_batch(0, 20).image, 2 * colours.image - 1, atol=1e-6)
-    grey = Shapes(channels=1, value_range=[0, 1]).test_batch(0, 20)
-    red, green, blue = colours.image.unbind(1)
-    assert torch.allclose(grey.image[:, 0], 0.299 * red + 0.587 * green + 0.114 * blue, atol=1e-5)
-    assert torch.equal(grey.label, colours.label)
+def test_ranges_gray_and_labels():
+    colors = Shapes(value_range=[0, 1]).test_batch(0, 20)
+    assert torch.allclose(Shapes().test_batch(0, 20).image, 2 * colors.image - 1, atol=1e-6)
+    gray = Shapes(channels=1, value_range=[0, 1]).test_batch(0, 20)
+    red, green, blue = colors.image.unbind(1)
+    assert torch.allclose(gray.image[:, 0], 0.299 * red + 0.587 * green + 0.114 * blue, atol=1e-5)
+    assert torch.equal(gray.label, colors.label)
     assert Shapes(num_classes=None).test_batch(0, 2).label is None
 
 
-def test_stripes_lie_on_the_shape_and_keep_its_colour():
+def test_stripes_are_on_the_shape_and_keep_its_color():
     data = ShapesStripes(image_size=SIDE, value_range=[0, 1])
     index = data.test_index(0, 200)
     scene, (x, y) = factors(index), data.test_pairs(0, 200)
@@ -147,14 +147,14 @@ def test_stripes_lie_on_the_shape_and_keep_its_colour():
     full = cover > 0.999
     for n in range(200):
         plain, striped = x[n][:, full[n]], y[n][:, full[n]]
-        share = (striped - 0.05).sum(0) / (plain - 0.05).sum(0)  # 1 in the shape's colour, 0 in ink
+        share = (striped - 0.05).sum(0) / (plain - 0.05).sum(0)  # 1 in the shape's color, 0 in ink
         assert torch.allclose(striped, 0.05 + (plain - 0.05) * share, atol=1e-3)
         assert (share > 0.99).float().mean() > 0.2 and (share < 0.01).float().mean() > 0.2
         rows = y[n].mean(0)
         assert all(rows[r][full[n][r]].std(unbiased=False) < 2e-3 for r in range(SIDE) if full[n][r].any())
 
 
-def test_stripes_start_at_the_centre_with_the_shapes_colour():
+def test_stripes_start_at_the_center_with_the_shapes_color():
     data = ShapesStripes(image_size=SIDE, value_range=[0, 1])
     scene, (x, y) = factors(data.test_index(0, 200)), data.test_pairs(0, 200)
     for n in (scene.kind == KINDS.index("square")).nonzero()[:, 0].tolist():
@@ -165,7 +165,7 @@ def test_stripes_start_at_the_centre_with_the_shapes_colour():
 
 
 def test_stripes_are_a_bijection_that_can_be_undone_from_the_picture():
-    """Colour and ground are read off y, and painted back over y's stripes; and x gives y by way of its centre."""
+    """Colour and ground are read off y, and painted back over y's stripes; and x gives y by way of its center."""
     data = ShapesStripes(image_size=SIDE, value_range=[0, 1])
     x, y = data.test_batch(0, 100)
     scene = factors(data.test_index(0, 100))
@@ -175,7 +175,7 @@ def test_stripes_are_a_bijection_that_can_be_undone_from_the_picture():
         saturation = pixels.max(0).values - pixels.min(0).values
         fill = pixels[:, saturation.argmax()]
         assert torch.allclose(fill, color(scene.hue[n : n + 1])[0], atol=0.01)
-        ink = (y[n] - ground[:, None, None]).abs().sum(0) > 0.5  # shape, in whatever colour
+        ink = (y[n] - ground[:, None, None]).abs().sum(0) > 0.5  # shape, in whatever color
         restored = torch.where(ink, fill[:, None, None], ground[:, None, None])
         assert (restored - x[n]).abs().mean() < 0.03
     assert (y - x).abs().mean() > 0.03  # and the task is not trivial
@@ -194,7 +194,7 @@ def test_domains_are_unpaired_and_disjoint_in_training(monkeypatch):
     assert torch.equal(batch.x, pairs.source) and torch.equal(batch.y, pairs.target)
 
 
-def test_edges_surround_the_target_and_tell_its_colour():
+def test_outlines_surround_the_target_and_determine_its_color():
     data = ShapesEdges(image_size=SIDE, value_range=[0, 1])
     index = data.test_index(0, 200)
     scene, (source, target) = factors(index), data.test_batch(0, 200)
@@ -210,15 +210,15 @@ def test_edges_surround_the_target_and_tell_its_colour():
 
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"image_size": 7}, {"channels": 5}, {"num_classes": 5},
                                    {"size": 0}, {"value_range": [1, 1]}])
-def test_wrong_values_are_one_clear_line(wrong):
+def test_invalid_values_give_a_one_line_error(wrong):
     with pytest.raises(ValueError) as error:
         Shapes(**wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_still_shapes_are_upright_and_in_the_centre() -> None:
+def test_shapes_without_pose_are_upright_and_centered() -> None:
     moved, still = (Shapes(image_size=32, pose=pose).train_batch(0, 0, 200) for pose in (True, False))
     assert torch.equal(moved.label, still.label) and not torch.equal(moved.image, still.image)
-    mirrored = still.image.flip(3)  # every kind is symmetric about the vertical through its centre
+    mirrored = still.image.flip(3)  # every kind is symmetric about the vertical through its center
     assert (still.image - mirrored).abs().max() < 1e-3 < (moved.image - moved.image.flip(3)).abs().mean()
     assert Shapes(pose=False).fingerprint() != Shapes().fingerprint()

@@ -176,7 +176,7 @@ def test_points_are_fresh():
 @pytest.mark.parametrize("make, wrong", [(Ring, {"std": 0}), (Ring, {"std": -1.0}), (GaussianGrid, {"std": -0.05}),
                                          (Ring, {"image_size": 32}), (GaussianGrid, {"channels": 3}),
                                          (Ring, {"n_modes": 0})])
-def test_wrong_points_are_one_clear_line(make, wrong):
+def test_invalid_points_give_a_one_line_error(make, wrong):
     with pytest.raises(ValueError) as error:
         make(**wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)

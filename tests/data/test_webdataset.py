@@ -1,4 +1,4 @@
-"""Pictures in tar archives: order, labels, resuming, memory, URLs, and what may be wrong with them."""
+"""Images in tar archives: order, labels, resuming, memory, URLs, and what may be wrong with them."""
 
 import gc
 import http.server
@@ -43,7 +43,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def png(number: int, size: tuple[int, int] = (20, 14)) -> bytes:
-    """Red says which picture, green which column."""
+    """Red says which image, green which column."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = number, 10 * np.arange(size[0])
     file = io.BytesIO()
@@ -62,7 +62,7 @@ def pack(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def fill(folder: Path, sizes: tuple[int, ...] = (3, 5, 2, 4, 6), first: int = 0) -> Path:
-    """Archives of pictures 0, 1, ..., whose class is their number modulo 3."""
+    """Archives of images 0, 1, ..., whose class is their number modulo 3."""
     number = first
     for place, size in enumerate(sizes):
         files = {}
@@ -147,18 +147,18 @@ def test_processes_take_disjoint_shares_of_a_batch(tmp_path: Path, monkeypatch: 
     assert [len(share) for share in shares] == [4, 4] and shares[0] + shares[1] == expected
 
 
-# -- pixels, labels, held-out pictures
+# -- pixels, labels, held-out images
 
 
-def test_pictures_are_those_of_a_folder(tmp_path: Path) -> None:
+def test_images_equal_those_of_a_folder(tmp_path: Path) -> None:
     """Whatever their mode: what is decoded equals image_folder's to the bit."""
     files = {"0.png": png(4), "1.jpg": b"", "2.png": b"", "3.tif": b"", "4.png": b"", "5.webp": b""}
     noise = Image.effect_noise((40, 30), 60)
     deep = Image.fromarray(np.linspace(0, 65535, 400).reshape(20, 20).astype(np.uint16))
     made = {"1.jpg": noise.convert("RGB"), "2.png": noise.convert("LA"), "3.tif": noise.convert("CMYK"), "4.png": deep}
-    for name, picture in (made | {"5.webp": noise.convert("RGBA")}).items():
+    for name, image in (made | {"5.webp": noise.convert("RGBA")}).items():
         file = io.BytesIO()
-        picture.save(file, {"jpg": "jpeg", "tif": "tiff"}.get(name[2:], name[2:]))
+        image.save(file, {"jpg": "jpeg", "tif": "tiff"}.get(name[2:], name[2:]))
         files[name] = file.getvalue()
     (tmp_path / "folder").mkdir()
     for name, content in files.items():
@@ -207,7 +207,7 @@ def test_patterns(tmp_path: Path) -> None:
     assert Composer(args).compose(args.overrides).dataset.root == "a/s-{000..003}.tar"
 
 
-def test_files_without_pictures_are_passed_over(tmp_path: Path) -> None:
+def test_files_without_images_are_ignored(tmp_path: Path) -> None:
     files = {"readme.txt": b"x", "d/._7.png": b"x", "d/7.PNG": png(7), "d/7.seg.png": b"x", "d/8.json": b"{}"}
     assert numbers(small(pack(tmp_path / "a.tar", files)).test_batch(0, 2).image) == [7, 7]
 
@@ -345,7 +345,7 @@ def test_what_fits_is_fetched_once_and_the_next_block_ahead(server: str) -> None
     ]
 
 
-def test_the_longest_unused_goes_first(server: str, tmp_path: Path) -> None:
+def test_the_least_recently_used_is_deleted_first(server: str, tmp_path: Path) -> None:
     here = URLCache(tmp_path / "m", 5 * (tmp_path / "far/s-000.tar").stat().st_size // 2)
     for name in ("0", "1", "0", "2", "0"):
         os.close(here.open(f"{server}/s-00{name}.tar"))
@@ -419,7 +419,7 @@ def test_broken_samples(tmp_path: Path) -> None:
         assert "1.json" in message and "label" in message
 
 
-def test_a_picture_that_is_cut_short_is_named_when_it_is_drawn(tmp_path: Path) -> None:
+def test_a_truncated_image_is_named_when_it_is_decoded(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(file, "jpeg")
     data = small(pack(tmp_path / "a.tar", {"1.png": png(1), "d/2.jpg": file.getvalue()[:-500]}))
@@ -449,7 +449,7 @@ def test_broken_settings(tmp_path: Path, store: Path) -> None:
         small(tmp_path / "set", shuffle_shards=0)
     store.joinpath("shards").rename(tmp_path / "away")
     store.joinpath("shards").write_text("a file where the folder should be")
-    with pytest.raises(ValueError, match="the shards' index lies there, GAN_CACHE=FOLDER moves it"):
+    with pytest.raises(ValueError, match="it holds the index of the shards; set GAN_CACHE to another folder"):
         small(tmp_path / "set")
 
 

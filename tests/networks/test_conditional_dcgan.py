@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import conv2d, leaky_relu
 
 from gan_cli.networks.conditional import JointDiscriminator
@@ -32,7 +33,21 @@ def test_the_label_counts_and_not_by_a_constant():
     assert apart.std() > 1e-3
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "none", "spectral", "instance"])
-def test_every_norm(norm):
-    D = JointDiscriminator(**OPTIONS, norm=norm)
-    assert D(torch.randn(2, 1, 28, 28), torch.tensor([1, 2])).shape == (2,)
+@pytest.mark.parametrize(
+    ("norm", "layer"),
+    [("batch", nn.BatchNorm2d), ("layer", nn.GroupNorm), ("none", nn.Identity), ("instance", nn.InstanceNorm2d)],
+)
+def test_the_label_is_added_after_the_norm(norm: str, layer: type[nn.Module]) -> None:
+    """The label shifts the normalized features of the last hidden layer, which the norm must not undo."""
+    D = JointDiscriminator(**OPTIONS, norm=norm).eval()
+    x, y = torch.randn(2, 1, 28, 28), torch.tensor([1, 2])
+    assert isinstance(D.from_x[-1], layer)
+    h = leaky_relu(D.from_x(x) + D.from_y.weight.T[y][:, :, None, None], 0.2)
+    torch.testing.assert_close(D(x, y), (h * D.score[1].weight).sum(dim=(1, 2, 3)))
+
+
+def test_spectral_norm_acts_on_the_labels_weights_too() -> None:
+    D = JointDiscriminator(**OPTIONS, norm="spectral").eval()
+    layers = [D.from_x[0], D.from_x[2], D.from_y, D.score[1]]
+    largest = [torch.linalg.svdvals(layer.weight.flatten(1)).max().item() for layer in layers]
+    assert largest == pytest.approx([1] * 4, abs=0.05)

@@ -16,7 +16,7 @@ def count(build: Callable[[], nn.Module]) -> int:
 
 
 def test_scene_networks() -> None:
-    """vgg.py at 112 pixels, z of 1024: weights, biases and two numbers a channel for each batch normalisation."""
+    """vgg.py at 112 pixels, z of 1024: weights, biases and two numbers a channel for each batch normalization."""
     g = 1025 * 7 * 7 * 256 + 4 * (256 * 256 * 9 + 256) + 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64 + 64 * 3 * 9 + 3
     g += 2 * (256 * 5 + 128 + 64)
     d = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 64 + 3 * (128 + 256 + 512) + 7 * 7 * 512 + 1
@@ -45,7 +45,7 @@ def test_character_networks() -> None:
     assert count(lambda: lsgan.CharacterDiscriminator(28, 1, 3740)) == d == 21_392_155
 
 
-def test_both_players_see_the_label() -> None:
+def test_both_networks_depend_on_the_label() -> None:
     torch.manual_seed(0)
     generator = lsgan.CharacterGenerator(8, 1, 4, latent_dim=8).eval()
     discriminator = lsgan.CharacterDiscriminator(8, 1, 4).eval()

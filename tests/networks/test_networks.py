@@ -31,14 +31,28 @@ def test_published_parameter_counts(network: Callable[[], nn.Module], parameters
     assert count(network()) == parameters
 
 
-@pytest.mark.parametrize("part", [dcgan, wgan_gp])
-@pytest.mark.parametrize("size", [8, 14, 16, 28, 32, 56, 64])
-def test_one_definition_for_all_sizes(part: type[dcgan.Generator], size: int) -> None:
-    generator = part.Generator(size, 3, latent_dim=10, width=4)
-    discriminator = part.Discriminator(size, 3, width=4)
-    x = generator(torch.randn(2, 10))
-    assert x.shape == (2, 3, size, size) and x.abs().max() <= 1
-    assert discriminator(x).shape == (2,)
+@pytest.mark.parametrize(
+    ("size", "of_dcgan", "of_wgan_gp"),
+    [
+        (8, [4, 3], [3]),
+        (14, [4, 3], [4, 3]),
+        (16, [8, 4, 3], [4, 3]),
+        (28, [8, 4, 3], [8, 4, 3]),
+        (32, [16, 8, 4, 3], [8, 4, 3]),
+        (56, [16, 8, 4, 3], [16, 8, 4, 3]),
+        (64, [32, 16, 8, 4, 3], [16, 8, 4, 3]),
+    ],
+)
+def test_channels_at_all_sizes(size: int, of_dcgan: list[int], of_wgan_gp: list[int]) -> None:
+    """Channels after each transposed convolution of G; D has the same hidden maps in reverse order."""
+    for part, channels in ((dcgan, of_dcgan), (wgan_gp, of_wgan_gp)):
+        generator, discriminator = part.Generator(size, 3, latent_dim=10, width=4), part.Discriminator(size, 3, width=4)
+        up = [layer for layer in generator.layers if isinstance(layer, nn.ConvTranspose2d)]
+        down = [layer for layer in discriminator.layers if isinstance(layer, nn.Conv2d)]
+        assert [layer.out_channels for layer in up] == channels
+        assert [layer.in_channels for layer in down][: len(channels)] == channels[::-1]
+        x = generator(torch.randn(2, 10))
+        assert x.shape == (2, 3, size, size) and x.abs().max() <= 1 and discriminator(x).shape == (2,)
 
 
 def test_dcgan_at_28_starts_from_7() -> None:
@@ -74,7 +88,7 @@ def test_wgan_gp_crops_8_to_7_as_gan_mnist() -> None:
         (lambda: bounded([0, 255]), "value_range"),
     ],
 )
-def test_what_a_network_cannot_take_is_refused(build: Callable[[], object], message: str) -> None:
+def test_invalid_sizes_and_settings_are_refused(build: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
 
@@ -91,12 +105,26 @@ def test_output_covers_the_data_range(value_range: list[float] | None, low: floa
     torch.testing.assert_close(out, torch.tensor([low, high]))
 
 
-def test_points_through_the_toy_networks() -> None:
-    x = mlp.PointGenerator(1, 2)(torch.randn(5, 2))
-    assert x.shape == (5, 2, 1, 1) and mlp.PointDiscriminator(1, 2)(x).shape == (5,)
+def test_networks_for_points_by_hand() -> None:
+    """Linear layers with ReLU between them; points are unbounded, and images of one pixel."""
+    torch.manual_seed(0)
+    generator, critic = mlp.PointGenerator(1, 2, widths=(8, 8, 8)), mlp.PointDiscriminator(1, 2, widths=(8, 8, 8))
+
+    def by_hand(network: nn.Module, x: Tensor) -> Tensor:
+        first, *others = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+        x = x @ first.weight.T + first.bias
+        for layer in others:
+            x = x.clamp(min=0) @ layer.weight.T + layer.bias
+        return x
+
+    z = 10 * torch.randn(5, 2)
+    x = generator(z)
+    torch.testing.assert_close(x, by_hand(generator, z)[:, :, None, None])
+    torch.testing.assert_close(critic(x), by_hand(critic, x.flatten(1))[:, 0])
+    assert x.abs().max() > 1
 
 
-def test_gan_toys_initial_weights() -> None:
+def test_initial_weights_of_gan_toy() -> None:
     """He's before a ReLU, variance 2 / fan_in; 2 / (fan_in + fan_out) in the last layer; uniform, biases 0."""
     torch.manual_seed(0)
     for network, last in ((mlp.PointGenerator(1, 2), 2 / (512 + 2)), (mlp.PointDiscriminator(1, 2), 2 / (512 + 1))):
@@ -122,7 +150,7 @@ def test_2014_networks() -> None:
 
 
 @pytest.mark.parametrize("kind", ["", "MLP"])
-def test_both_conditional_players_see_the_label(kind: str) -> None:
+def test_both_conditional_networks_depend_on_the_label(kind: str) -> None:
     torch.manual_seed(0)
     generator = getattr(conditional, kind + "Generator")(28, 1, num_classes=4).eval()
     discriminator = getattr(conditional, kind + "Discriminator")(28, 1, num_classes=4).eval()
@@ -136,11 +164,17 @@ def test_both_conditional_players_see_the_label(kind: str) -> None:
 
 def test_infogan_networks() -> None:
     codes = {"categorical": [10, 3], "continuous": 1}
-    x = infogan.Generator(28, 1, noise_dim=5, **codes)(torch.randn(2, 5 + 13 + 1))
-    features = infogan.Trunk(28, 1)(x)
-    assert x.shape == (2, 1, 28, 28) and features.shape == (2, 1024)
-    assert infogan.Discriminator()(features).shape == (2,)
-    assert infogan.Posterior(**codes)(features).shape == (2, 13 + 2)
+    generator, trunk = infogan.Generator(28, 1, noise_dim=5, **codes), infogan.Trunk(28, 1)
+    posterior = infogan.Posterior(**codes)
+    x = generator(torch.randn(2, 5 + 13 + 1))
+    features = trunk(x)
+    assert x.shape == (2, 1, 28, 28) and infogan.Discriminator()(features).shape == (2,)
+    assert posterior(features).shape == (2, 13 + 2)
+    # table 1, without biases before batch normalization, which has two numbers per channel
+    norms = 2 * (1024 + 128 * 49 + 64)
+    assert count(generator) == 19 * 1024 + 1024 * 128 * 49 + 128 * 64 * 16 + 64 * 16 + 1 + norms
+    assert count(trunk) == 64 * 16 + 64 + 64 * 128 * 16 + 128 * 49 * 1024 + 2 * (128 + 1024)
+    assert count(infogan.Discriminator()) == 1025 and count(posterior) == 1024 * 128 + 2 * 128 + 129 * 15
 
 
 @pytest.mark.parametrize(("n_layers", "field"), [(1, 16), (2, 34), (3, 70)])
@@ -184,7 +218,7 @@ def test_normal_initial_weights(build: Callable[[], nn.Module]) -> None:
             assert abs(layer.weight.mean() - 1) < 0.02 and 0.01 < layer.weight.std() < 0.03 and not layer.bias.any()
 
 
-def test_infogans_convolutions_are_cut_at_two_deviations() -> None:
+def test_infogans_convolutions_are_truncated_at_two_deviations() -> None:
     """A normal cut at 2 std has .880 of its deviation; linear and transposed layers are not cut."""
     torch.manual_seed(0)
     first, second = (layer for layer in infogan.Trunk(28, 1).modules() if isinstance(layer, nn.Conv2d))

@@ -79,10 +79,10 @@ def test_refused() -> None:
             build_(40, 3)
 
 
-# -- blocks, with 3x3 kernels that only weigh the centre
+# -- blocks, with 3x3 kernels that only weigh the center
 
 
-def centred(network: nn.Module, weights: list[float]) -> nn.Module:
+def centered(network: nn.Module, weights: list[float]) -> nn.Module:
     """One channel; convolution i multiplies by weights[i]; no biases."""
     convolutions = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     for layer, weight in zip(convolutions, weights, strict=True):
@@ -100,21 +100,21 @@ def image(*values: float) -> Tensor:
 
 def test_first_block_has_no_relu_before() -> None:
     """conv1 by -1, conv2 by 2, shortcut by 3: 3 mean(x) + 2 mean(relu(-x));  x = (1, -2, 3, -6): -3 + 2 * 2."""
-    block = centred(resnet.FirstBlock(1, 1), [-1, 2, 3])
+    block = centered(resnet.FirstBlock(1, 1), [-1, 2, 3])
     assert block(image(1, -2, 3, -6)).tolist() == [[[[3 * -1.0 + 2 * 2.0]]]]
 
 
 def test_down_block_has_one() -> None:
     """3 mean(x) + 2 mean(relu(.5 relu(x))) = -3 + 2 * .5; and nothing but the shortcut passes a negative conv1."""
     x = image(1, -2, 3, -6)
-    assert centred(resnet.DownBlock(1, 1), [0.5, 2, 3])(x).tolist() == [[[[3 * -1.0 + 2 * 0.5]]]]
-    assert centred(resnet.DownBlock(1, 1), [-1, 2, 3])(x).tolist() == [[[[-3.0]]]]
+    assert centered(resnet.DownBlock(1, 1), [0.5, 2, 3])(x).tolist() == [[[[3 * -1.0 + 2 * 0.5]]]]
+    assert centered(resnet.DownBlock(1, 1), [-1, 2, 3])(x).tolist() == [[[[-3.0]]]]
 
 
 def test_plain_block() -> None:
     """x + 2 relu(.5 relu(x)); the block does not change its input."""
     x = image(1, -2, 3, -6)
-    assert centred(resnet.ResidualBlock(1), [0.5, 2])(x).flatten().tolist() == [2.0, -2.0, 6.0, -6.0]
+    assert centered(resnet.ResidualBlock(1), [0.5, 2])(x).flatten().tolist() == [2.0, -2.0, 6.0, -6.0]
     assert x.flatten().tolist() == [1.0, -2.0, 3.0, -6.0]
 
 
@@ -132,7 +132,7 @@ def test_up_block() -> None:
             return x + 1 - self.by
 
     made: list[nn.Module] = []
-    y = centred(resnet.UpBlock(1, 1, Shift), [0.5, 2, 3])(image(1, -2, 3, -6))
+    y = centered(resnet.UpBlock(1, 1, Shift), [0.5, 2, 3])(image(1, -2, 3, -6))
     rows = [[5.0, 5.0, -6.0, -6.0], [5.0, 5.0, -6.0, -6.0], [13.0, 13.0, -18.0, -18.0], [13.0, 13.0, -18.0, -18.0]]
     assert y[0, 0].tolist() == rows
 

@@ -36,7 +36,7 @@ def test_dragan_notebook() -> None:
 
 
 def test_wgan_gp_discriminator_norms() -> None:
-    """gan_cifar.py: none under the penalty; in its mode dcgan batch normalisation after the 2nd and 3rd convolution."""
+    """gan_cifar.py: none under the penalty; in its mode dcgan batch normalization after the 2nd and 3rd convolution."""
     kinds = {
         norm: [type(m).__name__ for m in wgan_gp.Discriminator(32, 3, width=2, norm=norm).layers]
         for norm in ("none", "batch", "layer")
