@@ -2,15 +2,15 @@ PYTHON ?= python3
 GAN := .venv/bin/gan
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint reproduction clean
+.PHONY: help train test lint reproduction errors clean
 
-help:  ## what each target does
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-train: .venv/.installed  ## train a small DCGAN on the built-in shapes: minutes on a CPU
+train: .venv/.installed  ## train a small DCGAN on built-in shapes: minutes on a CPU
 	$(GAN) train experiment=quickstart
 
-test: .venv/.installed  ## run the tests, one process for each core
+test: .venv/.installed  ## run the tests, one process per core
 	.venv/bin/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/.installed  ## check style and types
@@ -20,11 +20,14 @@ lint: .venv/.installed  ## check style and types
 reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md from the result files in docs/results
 	.venv/bin/python -m gan_cli.experiments.report
 
-clean:  ## remove the environment and the caches; runs in outputs/ stay
+errors: .venv/.installed  ## rebuild docs/ERRORS.md from the cases in tests/bad_inputs.py
+	.venv/bin/python tests/bad_inputs.py
+
+clean:  ## remove the environment and the caches; runs in outputs/ are kept
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Installs once, and again only when the dependencies change.
+# Installed once, and again when the dependencies change.
 .venv/.installed: pyproject.toml
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --editable '.[dev]'
