@@ -23,7 +23,7 @@ _separate = False
 _samplewise: "WeakKeyDictionary[nn.Module, bool]" = WeakKeyDictionary()
 
 
-def forward_together(network: Callable[..., Any], *batches: Tensor) -> tuple[Any, ...]:
+def forward_together(network: Callable[[Tensor], Output], *batches: Tensor) -> tuple[Output, ...]:
     """network(x) for each x (N_i, ...) of `batches`, in one forward pass where that is equal up to rounding, else in a
     pass per batch.
 

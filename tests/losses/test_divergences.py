@@ -158,7 +158,7 @@ def test_log_lambert_w() -> None:
     torch.testing.assert_close(single.double(), s, rtol=1e-6, atol=2e-6)
 
 
-# -- the game
+# -- the loss
 
 
 def test_values_by_hand() -> None:

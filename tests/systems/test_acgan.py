@@ -1,4 +1,4 @@
-"""AC-GAN: its terms by hand in both papers' forms, who moves, what the class term does, and what is refused."""
+"""AC-GAN: its terms by hand in the forms of both papers, trained networks, the class term, and what is refused."""
 
 import math
 from pathlib import Path

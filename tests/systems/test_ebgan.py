@@ -86,7 +86,7 @@ def test_the_margin_falls_linearly_to_zero_and_stays() -> None:
         (lambda: EnergyMargin(LinearMargin()).d_loss(tensor([0.0]), tensor([0.0])), "use model=ebgan"),
         (lambda: pulling_away(torch.ones(1, 4)), "two samples"),
         (lambda: EBGAN(nn.Linear(2, 2), nn.Linear(2, 1), Objective(Wasserstein())), "Linear has no energy"),
-        (lambda: began_game(gamma=0.0), "gamma lies in"),
+        (lambda: began_system(gamma=0.0), "gamma lies in"),
         (lambda: ebgan.GridGenerator(8, 1, layers=1), "at least 2"),
         (lambda: ebgan.ConvAutoEncoder(20, 3), "nearest: 16 and 24"),
         (lambda: ebgan.NoisyGenerator(64, 3), "lead to 128 pixels"),
@@ -175,7 +175,7 @@ def test_mean_absolute_error_is_began_s() -> None:
     assert D.distance(y, x).tolist() == [0.5, 1.0]
 
 
-# -- the game
+# -- the system
 
 
 class Sheet(nn.Module):
@@ -194,11 +194,11 @@ def ones(n: int, *shape: int, device: object = "cpu") -> Tensor:
     return torch.arange(1.0, n + 1).view(n, 1).expand(n, *shape)
 
 
-def system(margin: float | LinearMargin = 10.0, **settings: float) -> EBGAN:
+def ebgan_system(margin: float | LinearMargin = 10.0, **settings: float) -> EBGAN:
     return EBGAN(Sheet(), Halve(0.0), Objective(EnergyMargin(margin)), 1, ones, **settings)
 
 
-def began_game(**settings: float) -> BEGAN:
+def began_system(**settings: float) -> BEGAN:
     return BEGAN(Sheet(), Halve(0.0), Objective(Wasserstein()), 1, ones, **settings)
 
 
@@ -206,28 +206,28 @@ BATCH = Images(torch.full((3, 1, 2, 2), 1.5))  # energy 3; the fakes 2, 4, 6 on 
 
 
 def test_both_losses_by_hand() -> None:
-    terms = system().d_loss(BATCH)
+    terms = ebgan_system().d_loss(BATCH)
     assert list(terms) == ["adversarial"] and terms["adversarial"].item() == approx(3 + (6 + 2 + 0) / 3)
-    terms = system().g_loss(BATCH)
+    terms = ebgan_system().g_loss(BATCH)
     assert list(terms) == ["adversarial"] and terms["adversarial"].item() == approx(8)
 
 
 def test_pulling_away_is_in_the_loss_of_g_alone() -> None:
     """The fakes' codes are multiples of (1, 1, 1, 1): f_PT is 1."""
-    plays = system(lambda_pt=0.1)
-    assert list(plays.d_loss(BATCH)) == ["adversarial"]
-    terms = plays.g_loss(BATCH)
+    system = ebgan_system(lambda_pt=0.1)
+    assert list(system.d_loss(BATCH)) == ["adversarial"]
+    terms = system.g_loss(BATCH)
     assert terms["adversarial"].item() == approx(8) and terms["pulling_away"].item() == approx(0.1)
 
 
 def test_the_pulling_away_term_reaches_g_through_its_codes() -> None:
     torch.manual_seed(0)
     G, D = ebgan.GridGenerator(4, 1, latent_dim=3, layers=2, size=8), ebgan.GridAutoEncoder(4, 1, layers=3, size=8)
-    plays = EBGAN(G, D, Objective(EnergyMargin()), 3, lambda_pt=0.1)
+    system = EBGAN(G, D, Objective(EnergyMargin()), 3, lambda_pt=0.1)
     with random.fork(0):
-        term = plays.g_loss(Images(torch.zeros(4, 1, 4, 4)))["pulling_away"]
+        term = system.g_loss(Images(torch.zeros(4, 1, 4, 4)))["pulling_away"]
     with random.fork(0):
-        S = D.encode(plays.generate(4))
+        S = D.encode(system.generate(4))
     assert term.item() == approx(0.1 * pulling_away(S).item(), rel=1e-5)
     term.backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in G.layers[0].parameters() if parameter.dim() > 1)
@@ -245,23 +245,23 @@ def test_codes_are_made_once() -> None:
 
 
 def test_a_scheduled_margin_follows_the_iteration() -> None:
-    plays = system(LinearMargin(12.0, 4))
+    system = ebgan_system(LinearMargin(12.0, 4))
     losses, scalars = [], []
-    for plays.iteration in (0, 1, 2, 4, 9):
-        losses.append(plays.d_loss(BATCH)["adversarial"].item())
-        scalars.append(plays.scalars()["energy/margin"])
+    for system.iteration in (0, 1, 2, 4, 9):
+        losses.append(system.d_loss(BATCH)["adversarial"].item())
+        scalars.append(system.scalars()["energy/margin"])
     assert scalars == [12, 9, 6, 0, 0]
     assert losses == approx([3 + 12 / 3, 3 + 6 / 3, 3 + 2 / 3, 3, 3])  # fakes' energies: 4, 8, 12
 
 
 def test_turns_and_pictures() -> None:
-    plays = system()
-    assert [(turn.trains, turn.steps) for turn in plays.turns()] == [(("discriminator",), 1), (("generator",), 1)]
-    pictures = plays.sample(BATCH)
+    system = ebgan_system()
+    assert [(turn.trains, turn.steps) for turn in system.turns()] == [(("discriminator",), 1), (("generator",), 1)]
+    pictures = system.sample(BATCH)
     assert list(pictures) == ["generated", "generated_reconstructed", "real", "real_reconstructed"]
     assert pictures["real"] is BATCH.image and pictures["real_reconstructed"].abs().sum() == 0
-    assert plays.histograms(BATCH)["energy/real"].tolist() == [3, 3, 3]
-    assert plays.histograms(BATCH)["energy/generated"].tolist() == [4, 8, 12]
+    assert system.histograms(BATCH)["energy/real"].tolist() == [3, 3, 3]
+    assert system.histograms(BATCH)["energy/generated"].tolist() == [4, 8, 12]
     assert GAN(Sheet(), nn.Flatten(0), Objective(Wasserstein())).histograms(BATCH) == {}
 
 
@@ -270,32 +270,32 @@ def test_turns_and_pictures() -> None:
 
 def test_k_by_hand() -> None:
     """L(x) = mean |x| = 1.5; L(G(z)) = mean of 2, 4, 6 = 4, by Halve(0)'s L2 norm twice as much: 3 and 8."""
-    plays = began_game(gamma=0.5, lambda_k=0.1)
-    assert plays.k.item() == 0
-    assert plays.d_loss(BATCH)["adversarial"].item() == approx(3)
-    assert plays.g_loss(BATCH)["adversarial"].item() == approx(8)
-    assert plays.scalars() == approx({"began/k": 0, "began/M": 3 + abs(0.5 * 3 - 8)})
-    plays.update_k()
-    assert plays.k.item() == 0  # .1 (1.5 - 8) < 0
-    plays = began_game(gamma=1.0, lambda_k=0.1)
+    system = began_system(gamma=0.5, lambda_k=0.1)
+    assert system.k.item() == 0
+    assert system.d_loss(BATCH)["adversarial"].item() == approx(3)
+    assert system.g_loss(BATCH)["adversarial"].item() == approx(8)
+    assert system.scalars() == approx({"began/k": 0, "began/M": 3 + abs(0.5 * 3 - 8)})
+    system.update_k()
+    assert system.k.item() == 0  # .1 (1.5 - 8) < 0
+    system = began_system(gamma=1.0, lambda_k=0.1)
     with torch.no_grad():
-        plays.generator.w.fill_(0.25)  # energies .5, 1, 1.5
-    plays.d_loss(BATCH), plays.g_loss(BATCH), plays.update_k()
-    assert plays.k.item() == approx(0.1 * (3 - 1))
-    assert plays.d_loss(BATCH)["adversarial"].item() == approx(3 - 0.2 * 1)
-    assert plays.g_loss(BATCH)["adversarial"].item() == approx(1)  # k is D's alone
+        system.generator.w.fill_(0.25)  # energies .5, 1, 1.5
+    system.d_loss(BATCH), system.g_loss(BATCH), system.update_k()
+    assert system.k.item() == approx(0.1 * (3 - 1))
+    assert system.d_loss(BATCH)["adversarial"].item() == approx(3 - 0.2 * 1)
+    assert system.g_loss(BATCH)["adversarial"].item() == approx(1)  # k is D's alone
     for _ in range(9):
-        plays.update_k()
-    assert plays.k.item() == 1
-    assert plays.turns()[0].after_step != plays.update_k and plays.turns()[1].after_step == plays.update_k
+        system.update_k()
+    assert system.k.item() == 1
+    assert system.turns()[0].after_step != system.update_k and system.turns()[1].after_step == system.update_k
 
 
 def test_k_carries_no_graph_but_the_losses_do() -> None:
-    plays = began_game()
-    (plays.d_loss(BATCH)["adversarial"] + plays.g_loss(BATCH)["adversarial"]).backward()
-    plays.update_k()
-    assert plays.generator.w.grad is not None and plays.discriminator.gain.grad is not None
-    assert not (plays.k.requires_grad or plays.L_real.requires_grad or plays.L_fake.requires_grad)
+    system = began_system()
+    (system.d_loss(BATCH)["adversarial"] + system.g_loss(BATCH)["adversarial"]).backward()
+    system.update_k()
+    assert system.generator.w.grad is not None and system.discriminator.gain.grad is not None
+    assert not (system.k.requires_grad or system.L_real.requires_grad or system.L_fake.requires_grad)
 
 
 # -- networks, counted layer by layer
@@ -388,8 +388,8 @@ def test_began_s_networks() -> None:
 def test_zero_padding() -> None:
     pixels = torch.arange(1, 33).byte().view(2, 1, 4, 4)
     label = tensor([0, 1])
-    data = InMemoryImages((pixels, label), (pixels, label), image_size=8, channels=1, num_classes=2, value_range=(-1, 1),
-                  padding=2)  # fmt: skip
+    split = (pixels, label)
+    data = InMemoryImages(split, split, image_size=8, channels=1, num_classes=2, value_range=(-1, 1), padding=2)
     assert torch.equal(data.test[:, :, 2:6, 2:6], pixels) and data.test.sum() == pixels.sum()  # 0 around, not resized
     image = data.test_batch(0, 2).image
     assert image.shape == (2, 1, 8, 8) and (image[:, :, :2] == -1).all() and (image[:, :, :, 6:] == -1).all()
@@ -407,24 +407,25 @@ def test_zero_padding() -> None:
     [([11.0, 12.0], "never opens"), ([1.0, 9.0], "never closes"), ([1.0, 11.0], None), ([11.0, 9.9], None)],
 )
 def test_a_hinge_that_never_moves_is_told_once(energies: list[float], says: str | None) -> None:
-    monitor = Monitor(system())
+    monitor = Monitor(ebgan_system())
     told = [monitor.hinge(i, {"energy/generated": tensor(energies)}, {"energy/margin": 10.0}) for i in range(8)]
     assert [len(lines) for lines in told] == ([0, 0, 0, 0, 1, 0, 0, 0] if says else [0] * 8)
     assert not says or (says in told[4][0] and "margin 10" in told[4][0] and "\n" not in told[4][0])
 
 
 def test_a_hinge_that_moved_once_is_no_news() -> None:
-    monitor = Monitor(system())
+    monitor = Monitor(ebgan_system())
     for i, energy in enumerate([11.0, 1.0, *[2.0] * 8]):
         assert not monitor.hinge(i, {"energy/generated": tensor([energy])}, {"energy/margin": 10.0})
     for scalars in ({}, {"energy/margin": 0.0}):  # BEGAN; a margin that has fallen to 0
-        assert not any(Monitor(system()).hinge(i, {"energy/generated": tensor([1.0])}, scalars) for i in range(9))
+        assert not any(Monitor(ebgan_system()).hinge(i, {"energy/generated": tensor([1.0])}, scalars) for i in range(9))
 
 
 @pytest.mark.parametrize("model", ["ebgan_pt", "began"])
 def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", f"model={model}", "dataset=ring", "network=mlp_points_autoencoder", "trainer.sample_every=1", *TINY]
+    command = ["train", f"model={model}", "dataset=ring", "network=mlp_points_autoencoder", *TINY]
+    command += ["trainer.sample_every=1"]
     assert main([*command, "trainer.iterations=4", "hydra.run.dir=whole"]) == 0
     assert main([*command, "trainer.iterations=2", "hydra.run.dir=parts"]) == 0
     assert main(["resume", "parts", "trainer.iterations=4"]) == 0

@@ -57,7 +57,7 @@ class Double(Mixture1d):
 
 
 def play(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
-    """A small game in float64."""
+    """A small model in float64."""
     torch.manual_seed(3)
     generator = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1), nn.Unflatten(1, (1, 1, 1))).double()
     critic = TanhDiscriminator(1, 1, widths=[5, 5]).double()

@@ -218,7 +218,7 @@ def test_wrong_settings_are_one_clear_line() -> None:
         LadderClassifier(nn.Linear(2, 2), ENERGIES)  # type: ignore[arg-type]
 
 
-# the games
+# the systems
 
 
 class Fixed(nn.Module):
@@ -454,7 +454,7 @@ def test_error_is_of_games_that_name_classes() -> None:
             ClassificationError().check(system, labelled)
     with pytest.raises(ValueError, match="model=infogan"):
         CodeError().check(SimpleNamespace(classify=len), labelled)
-    with pytest.raises(ValueError, match="labelled"):
+    with pytest.raises(ValueError, match="labeled"):
         ClassificationError().check(SimpleNamespace(classify=len), SimpleNamespace(num_classes=None))
 
 

@@ -1,4 +1,4 @@
-"""Moment matching: estimators against double loops, losses and penalties by hand, the games as their papers say."""
+"""Moment matching: estimators against double loops, losses and penalties by hand, the systems by their papers."""
 
 import json
 import math
@@ -284,7 +284,7 @@ def test_activation_penalty_by_hand() -> None:
 
 
 def play(system: System, turn: Turn, batch: Images) -> dict[str, Tensor]:
-    """One step of plain descent, as the trainer plays it."""
+    """One step of plain descent, as in the trainer."""
     for name, network in system.named_children():
         network.requires_grad_(name in turn.trains)
     system.zero_grad()
@@ -459,11 +459,12 @@ def test_mmd_gan_cadence_movers_and_clipping_of_the_encoder_only() -> None:
 
 
 def test_features_and_a_penalty_in_the_plain_game() -> None:
-    """Binkowski's MMD-GAN is the plain game with another loss: G descends MMD^2 of h(x), h(G(z)) for fixed h."""
+    """Binkowski's MMD-GAN is the plain GAN with another loss: G descends MMD^2 of h(x), h(G(z)) for fixed h."""
     torch.manual_seed(0)
     random.seed(0)
     objective = Objective(MMD(RationalQuadratic(), unbiased=True), WitnessPenalty(RationalQuadratic()))
-    system = GAN(mlp.PointGenerator(1, 2, latent_dim=3, widths=[8]), features.PointFeatures(1, 2, widths=[8]), objective, 3)
+    generator, critic = mlp.PointGenerator(1, 2, latent_dim=3, widths=[8]), features.PointFeatures(1, 2, widths=[8])
+    system = GAN(generator, critic, objective, 3)
     batch = Images(torch.rand(4, 2, 1, 1))
     d, g = system.turns()
     assert list(play(system, d, batch)) == ["adversarial", "penalty"]

@@ -311,12 +311,12 @@ def test_infogan_turns_and_the_way_of_information() -> None:
     system = info_gan()
     d, g = system.turns()
     assert d.trains == ("trunk", "discriminator", "posterior") and g.trains == ("generator",)
-    for turn, movers in ((d, ("trunk", "posterior")), (g, ("generator",))):
+    for turn, trained in ((d, ("trunk", "posterior")), (g, ("generator",))):
         for name, network in system.named_children():
             network.requires_grad_(name in turn.trains)
         terms = turn.loss(batch_for(system))
         assert list(terms) == ["adversarial", "minus_L_I", "minus_L_I_continuous"]
-        parameters = [p for name in movers for p in getattr(system, name).parameters()]
+        parameters = [p for name in trained for p in getattr(system, name).parameters()]
         for name in ("minus_L_I", "minus_L_I_continuous"):
             gradients = torch.autograd.grad(terms[name], parameters, retain_graph=True, allow_unused=True)
             assert all(gradient is not None for gradient in gradients), (turn.name, name)

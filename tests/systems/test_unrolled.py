@@ -1,4 +1,4 @@
-"""The unrolled game: gradients through D's future steps."""
+"""The unrolled GAN: gradients through D's future steps."""
 
 import copy
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def test_steps_by_hand() -> None:
 
 
 def test_g_is_paid_by_the_term_of_real_samples_too() -> None:
-    """f_K = w_K (x_r - x_f) of Wasserstein's game, dw_K/dx_f = -K eta: the derivative is -K eta (x_r - x_f) - w_K,
+    """f_K = w_K (x_r - x_f) of the Wasserstein loss, dw_K/dx_f = -K eta: the derivative is -K eta (x_r - x_f) - w_K,
     and without the real term K eta x_f - w_K; both by the weight v of a generator x_f = v z, z = 1. D's penalty is
     none of G's."""
     for zero_sum, at_x_f in ((True, -4 * 0.1 * (1.0 - 3.0)), (False, 4 * 0.1 * 3.0)):
@@ -148,7 +148,7 @@ def test_other_optimizers_are_refused(build: Callable[..., Optimizer], message: 
 
 
 def test_the_game_looks_at_d_s_own_steps() -> None:
-    """unroll_lr unset: the steps are those of the optimizer that the trainer gave the game."""
+    """unroll_lr unset: the steps are those of the optimizer that the trainer gave the system."""
     system = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3)
     system.optimizers = {"discriminator": torch.optim.SGD(system.discriminator.parameters(), lr=0.1)}
     other = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3, unroll_lr=0.1)
