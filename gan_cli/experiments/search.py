@@ -183,7 +183,7 @@ class Search:
             f"\n{len(trials)} trials: {count['COMPLETE']} completed, {count['PRUNED']} pruned, {count['FAIL']} failed"
         ]
         for trial in best[:5]:
-            values = " ".join(f"{key}={number(value)}" for key, value in trial.params.items())
+            values = " ".join(f"{d.key}={number(d.current(trial.params[d.name]))}" for d in self.dimensions)
             lines.append(f"  {self.value} {number(trial.value)}  {values}  ({self.folder / str(trial.number)})")
         return [*lines, f"`gan compare {self.folder}` compares them"]
 

@@ -29,13 +29,21 @@ class Dimension:
     choices: tuple[str, ...] = ()
     recorded: Dimension | None = None
 
+    @property
+    def name(self) -> str:
+        """How the study calls it."""
+        return self.recorded.key if self.recorded else self.key
+
+    def current(self, value: object) -> object:
+        """A value of the study in today's words."""
+        recorded = self.recorded or self
+        return self.choices[recorded.choices.index(str(value))] if self.choices else value
+
     def override(self, trial: Trial) -> str:
         """`key=value` with the value that Optuna suggests for this trial."""
-        recorded = self.recorded or self
-        name = recorded.key
+        name = self.name
         if self.choices:
-            choice = trial.suggest_categorical(name, recorded.choices)
-            return f"{self.key}={self.choices[recorded.choices.index(choice)]}"
+            return f"{self.key}={self.current(trial.suggest_categorical(name, (self.recorded or self).choices))}"
         if self.kind == "int":
             return f"{self.key}={trial.suggest_int(name, int(self.low), int(self.high))}"
         return f"{self.key}={trial.suggest_float(name, self.low, self.high, log=self.kind == 'log')!r}"

@@ -54,7 +54,7 @@ def test_a_dimension_is_read_and_suggests_values(text, override, ends):
 
 def test_a_continued_search_keeps_the_names_with_which_it_began():
     recorded = parse_dimension("network=[toy,toy_spectral]")
-    today = replace(parse_dimension("network=[mlp_points,mlp_points_sn]"), recorded=recorded)
+    renamed = replace(parse_dimension("network=[mlp_points,mlp_points_sn]"), recorded=recorded)
     asked = {}
 
     class Study:
@@ -62,7 +62,8 @@ def test_a_continued_search_keeps_the_names_with_which_it_began():
             asked[name] = choices
             return "toy_spectral"
 
-    assert today.override(Study()) == "network=mlp_points_sn" and asked == {"network": ("toy", "toy_spectral")}
+    assert renamed.override(Study()) == "network=mlp_points_sn" and asked == {"network": ("toy", "toy_spectral")}
+    assert renamed.current("toy") == "mlp_points" and parse_dimension("optimizer.lr=log(1e-4,1e-2)").current(0.5) == 0.5
 
 
 @pytest.mark.parametrize(
