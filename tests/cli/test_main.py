@@ -16,6 +16,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import gan_cli
+from gan_cli import training
 from gan_cli.cli import completion, main, options, parser
 from gan_cli.config.groups import groups
 from gan_cli.training import checkpoint
@@ -58,7 +59,7 @@ class FakeRunner(SimpleNamespace):
 def runner(monkeypatch, tmp_path):
     fake = FakeRunner()
     monkeypatch.setitem(sys.modules, "gan_cli.training.run", fake)
-    monkeypatch.setattr(gan_cli, "runner", fake, raising=False)
+    monkeypatch.setattr(training, "run", fake, raising=False)
     monkeypatch.chdir(tmp_path)
     for name in ("RANK", "WORLD_SIZE", "GAN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
@@ -174,7 +175,7 @@ MISTAKES = {
     "reproduce ring variant=": "variant has no value",
     "reproduce ring variant=,,": "variant=,,: one of the values is empty",
     "bench step repeats=": "repeats has no value",
-    "bench step variants=foo": "there are: no_kernels, no_kernels+malloc, ours",
+    "bench step variants=foo": "there are: baseline, baseline+malloc, default",
     "bench data root=nope": "root=nope: no such folder",
     "sample": "needs the run directory",
     "sample n=3": "needs the run directory",

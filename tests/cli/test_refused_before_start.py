@@ -28,8 +28,8 @@ TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "h
         (["loss=wgan", "loss.constraint.limit=-1"], "limit is a positive number, not -1"),
         (["loss=wgan_gp", "loss.penalty.weight=-1"], "penalty.weight is 0 or more, not -1"),
         (["dataset.radius=0"], "radius is a positive number, not 0"),
-        (["metric=[modes]", "metric.modes.radius=-1"], "metric.modes.radius is a positive number, not -1"),
-        (["-m", "seed=0,1"], "a sweep's folder is hydra.sweep.dir="),
+        (["metric=[modes]", "metric.modes.radius=-1"], "metric.modes.radius must be positive, not -1"),
+        (["-m", "seed=0,1"], "the folder of a sweep is hydra.sweep.dir="),
         (["optimizer.betas=[0.5]"], "a list of 2 values, each a number, not [0.5]"),
     ],
 )
