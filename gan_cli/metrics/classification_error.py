@@ -28,7 +28,7 @@ class ClassificationError(Metric):
                 "cls_gan (for InfoGAN's codes there is metric=infogan_codes)"
             )
         if data is None or data.num_classes is None:
-            raise ValueError("classification_error needs a labelled data set, such as dataset=mnist or mnist_labels")
+            raise ValueError("classification_error needs a labeled data set, such as dataset=mnist or mnist_labels")
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         system = evaluation.system

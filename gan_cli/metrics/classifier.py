@@ -1,4 +1,4 @@
-"""A small ConvNet that is trained on a labelled data set once, to compute features and classes of generated images.
+"""A small ConvNet that is trained on a labeled data set once, to compute features and classes of generated images.
 
 It replaces Inception for MNIST-like data. Scores with it can be compared only between runs that share its hash, and
 never with a published FID or Inception Score.
@@ -67,7 +67,7 @@ class ConvNet(nn.Module):
         return features, self.last(features)
 
 
-def labelled(data: Dataset | None) -> Dataset | None:
+def labeled_view(data: Dataset | None) -> Dataset | None:
     """A view of `data` in [-1, 1] that shows its labels, even if the run's config hides them.
 
     Of Stacked MNIST, a view of its single digits. None if there are no labels, or no data set.
@@ -83,11 +83,11 @@ def labelled(data: Dataset | None) -> Dataset | None:
     if not isinstance(first, Images) or first.label is None:
         return None
     if data.num_classes is None:
-        view.num_classes = 1 + max(int(_labelled_batch(view, 0, i, 50)[1].max()) for i in range(0, PROBE, 50))
+        view.num_classes = 1 + max(int(_labeled_batch(view, 0, i, 50)[1].max()) for i in range(0, PROBE, 50))
     return view
 
 
-def _labelled_batch(view: Dataset, seed: int, start: int, count: int) -> tuple[Tensor, Tensor]:
+def _labeled_batch(view: Dataset, seed: int, start: int, count: int) -> tuple[Tensor, Tensor]:
     """Images and labels of the training stream `seed`."""
     return cast(tuple[Tensor, Tensor], view.train_batch(seed, start, count))
 
@@ -103,7 +103,7 @@ def train(network: ConvNet, view: Dataset, device: torch.device, seed: int, name
     print(f"{name}: training on {steps * batch:,} images, once", flush=True)
     progress = Progress(steps * batch, "images", interval=10.0)
     for step in range(steps):
-        image, label = _labelled_batch(view, seed, step * batch, batch)
+        image, label = _labeled_batch(view, seed, step * batch, batch)
         image = shifted(image.to(device), RECIPE["shift"], generator)
         loss = cross_entropy(network(image)[1], label.to(device))
         optimizer.zero_grad()
@@ -145,9 +145,9 @@ class Classifier:
 
     def prepare(self, data: Dataset | None, device: torch.device) -> None:
         """Load the network of `data`, or train it. ValueError if there are no labels, or all are the same."""
-        view = labelled(data)
+        view = labeled_view(data)
         if view is None:
-            raise ValueError(f"extractor=classifier needs a labelled data set, such as dataset=mnist; {OTHERS}")
+            raise ValueError(f"extractor=classifier needs a labeled data set, such as dataset=mnist; {OTHERS}")
         if view.num_classes is None or view.num_classes < 2:
             raise ValueError(f"extractor=classifier: all labels are the same, there is nothing to learn; {OTHERS}")
         kind = type(view).__name__.lower()

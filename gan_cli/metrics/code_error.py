@@ -41,7 +41,7 @@ class CodeError(Metric):
         if not isinstance(system, InfoGAN):
             raise ValueError("infogan_codes needs a model with latent codes: model=infogan")
         if data is None or data.num_classes is None:
-            raise ValueError("infogan_codes needs a labelled data set, such as dataset=mnist")
+            raise ValueError("infogan_codes needs a labeled data set, such as dataset=mnist")
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         system, data = evaluation.system, evaluation.data

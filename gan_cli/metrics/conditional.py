@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, finite
-from gan_cli.metrics.pixels import labelled, nearest, need_labels, rows
+from gan_cli.metrics.pixels import class_samples, nearest, need_labels, rows
 from gan_cli.systems.base import System
 
 
@@ -44,9 +44,8 @@ class OneNearestNeighborError(Metric):
         label = evaluation.test.take().label
         assert label is not None
         test = rows(evaluation.test)
-        generated = (
-            (image.cpu().flatten(1), wanted.cpu()) for image, wanted in labelled(evaluation, evaluation.generated.size)
-        )
+        samples = class_samples(evaluation, evaluation.generated.size)
+        generated = ((image.cpu().flatten(1), wanted.cpu()) for image, wanted in samples)
         return {
             "one_nn_error": one_nn_error(generated, test, label),
             "one_nn_error_real": one_nn_error(_real(evaluation.train), test, label),
@@ -90,7 +89,7 @@ class ConditionalAccuracy(Metric):
                 "is none: extractor=classifier"
             )
         predicted, label = [], []
-        for image, wanted in labelled(evaluation, evaluation.generated.size):
+        for image, wanted in class_samples(evaluation, evaluation.generated.size):
             logits = evaluation.extractor(image).logits
             assert logits is not None
             predicted.append(logits.argmax(1))

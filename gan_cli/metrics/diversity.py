@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, finite
 from gan_cli.metrics.lpips import LPIPS
-from gan_cli.metrics.pixels import labelled, need_images, pairs, pick
+from gan_cli.metrics.pixels import class_samples, need_images, pairs, pick
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, scales
 from gan_cli.systems.base import System
 
@@ -79,7 +79,7 @@ class MultiScaleSimilarity(Metric):
     def _by_class(self, evaluation: EvaluationData) -> tuple[Tensor, Tensor]:
         """Pairs of generated and of real images, (2, M, C, H, W) each."""
         n = min(evaluation.generated.size, 2 * self.pairs)
-        batches = [(image.cpu(), label.cpu()) for image, label in labelled(evaluation, n)]
+        batches = [(image.cpu(), label.cpu()) for image, label in class_samples(evaluation, n)]
         images, label = (torch.cat(column) for column in zip(*batches))
         generated = images[within_classes(label, self.pairs, evaluation.seed)]
         real = torch.cat([batch.label.cpu() for batch in evaluation.train if batch.label is not None])

@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.base import Extractor, Features
-from gan_cli.metrics.classifier import Classifier, labelled
+from gan_cli.metrics.classifier import Classifier, labeled_view
 from gan_cli.metrics.feature_cache import digest
 from gan_cli.utils.errors import one_line
 
@@ -226,7 +226,7 @@ class Auto:
     def _choose(self, data: Dataset | None) -> Extractor:
         if data is not None and data.value_range is None:
             return Pixels()
-        view = labelled(data)
+        view = labeled_view(data)
         if view is not None and (view.num_classes or 0) > 1:
             return Classifier()
         reason = Inception.ready()

@@ -38,7 +38,7 @@ def need_labels(metric: str, system: System | None, data: Dataset | None) -> Non
     if system is None or not system.needs_labels:
         raise ValueError(f"the {metric} metric needs a model that is conditional on labels: model=cgan")
     if data is None or data.num_classes is None:
-        raise ValueError(f"the {metric} metric needs a labelled data set, such as dataset=mnist")
+        raise ValueError(f"the {metric} metric needs a labeled data set, such as dataset=mnist")
 
 
 def rows(samples: Samples, count: int | None = None) -> Tensor:
@@ -115,7 +115,7 @@ def in_batches(batches: Callable[[int, int], Batch], n: int, size: int) -> Itera
         yield cast(tuple[Tensor, Tensor], batches(start, min(size, n - start)))
 
 
-def labelled(evaluation: EvaluationData, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+def class_samples(evaluation: EvaluationData, n: int) -> Iterator[tuple[Tensor, Tensor]]:
     """n images of a label-conditional model with the classes that were asked for, in turn: 0, 1, ...
 
     In batches on the model's device; images in [-1, 1]. ValueError if they are not finite.

@@ -25,7 +25,7 @@ from gan_cli.data.shapes import Shapes, ShapesStripes
 from gan_cli.metrics import classifier as module
 from gan_cli.metrics import extractors, feature_cache
 from gan_cli.metrics.base import EvaluationData, Features, Images, Samples
-from gan_cli.metrics.classifier import Classifier, ConvNet, labelled, shifted, train
+from gan_cli.metrics.classifier import Classifier, ConvNet, labeled_view, shifted, train
 from gan_cli.metrics.extractors import Auto, Inception, Pixels, RandomFeatures, Torchvision
 from gan_cli.metrics.feature_cache import FeatureCache, cache_dir
 
@@ -99,7 +99,7 @@ def test_range_and_hidden_labels_do_not_matter(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_view_of_shapes_is_one_for_both_ranges() -> None:
-    views = [labelled(Shapes(8, num_classes=None, value_range=value_range)) for value_range in ((-1, 1), (0, 1))]
+    views = [labeled_view(Shapes(8, num_classes=None, value_range=value_range)) for value_range in ((-1, 1), (0, 1))]
     assert views[0].fingerprint() == views[1].fingerprint() and views[0].num_classes == 6
     torch.testing.assert_close(views[0].test_batch(0, 3).image, views[1].test_batch(0, 3).image)
     assert views[1].test_batch(0, 50).image.min() < -0.5
@@ -185,9 +185,9 @@ def test_disk_that_fills_after_training(monkeypatch: pytest.MonkeyPatch, capsys:
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (None, "labelled"),
-        (Ring(), "labelled"),
-        (ShapesStripes(8), "labelled"),
+        (None, "labeled"),
+        (Ring(), "labeled"),
+        (ShapesStripes(8), "labeled"),
         (Corners(num_classes=None, kinds=1), "all labels are the same"),
     ],
     ids=["folders", "points", "domains", "one class"],

@@ -330,7 +330,7 @@ def test_inception_score_against_torch_fidelity() -> None:
     mean, std = inception_score(logits)
     assert mean == pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-6)
     assert std == pytest.approx(theirs[KEY_METRIC_ISC_STD], rel=1e-6)
-    shuffled = InceptionScore()(evidence(extractor=Linear(seed=1)))["IS[linear:0123]"]
+    shuffled = InceptionScore()(evaluation(extractor=Linear(seed=1)))["IS[linear:0123]"]
     features = Linear(seed=1)(normal(120, 8, 0).float()[:, :, None, None]).logits
     assert shuffled == pytest.approx(isc_features_to_metric(features)[KEY_METRIC_ISC_MEAN], rel=0.1)
 
@@ -424,7 +424,9 @@ def samples(split: str, points: Tensor) -> Samples:
     return Samples(split, len(points), batches)
 
 
-def evidence(fake: Tensor | None = None, test: Tensor | None = None, extractor: Linear | None = None) -> EvaluationData:
+def evaluation(
+    fake: Tensor | None = None, test: Tensor | None = None, extractor: Linear | None = None
+) -> EvaluationData:
     return EvaluationData(
         samples("generated", normal(120, 8) if fake is None else fake),
         samples("train", normal(130, 8, 1)),
@@ -461,8 +463,8 @@ def test_config_says_what_the_class_does(name: str) -> None:
 @pytest.mark.parametrize("name", METRICS)
 def test_values_are_named_after_the_extractor(name: str) -> None:
     metric = METRICS[name]()
-    assert list(metric(evidence())) == [f"{key}[linear:0123]" for key in metric.better]
-    plain = metric(evidence(extractor=Linear("inception")))
+    assert list(metric(evaluation())) == [f"{key}[linear:0123]" for key in metric.better]
+    plain = metric(evaluation(extractor=Linear("inception")))
     assert list(plain) == list(metric.better) and all(map(math.isfinite, plain.values()))
 
 
@@ -472,7 +474,7 @@ def test_reference_chooses_the_real_samples(name: str) -> None:
     other = normal(110, 8, 2) + torch.arange(8) / 2
     scores = {}
     for reference in ("train", "test"):
-        seen = evidence(test=other)
+        seen = evaluation(test=other)
         scores[reference] = metric(reference=reference)(seen)  # type: ignore[call-arg]
         used = {"train": seen.train.used, "test": seen.test.used}
         assert used == {"train": 0, "test": 0, reference: 130 if reference == "train" else 110}
@@ -487,34 +489,34 @@ def test_a_generator_that_is_off_scores_worse(name: str) -> None:
     metric = METRICS[name]()
     key = next(iter(metric.better))
     fakes = normal(120, 8), 0.2 * normal(120, 8) + 2
-    good, bad = (metric(evidence(fake, extractor=Linear("inception")))[key] for fake in fakes)
+    good, bad = (metric(evaluation(fake, extractor=Linear("inception")))[key] for fake in fakes)
     assert good > bad if metric.better[key] == "higher" else good < bad
 
 
 def test_kid_takes_the_evaluation_s_seed() -> None:
-    found = KernelInceptionDistance(subsets=3, size=50)(evidence(extractor=Linear("inception")))
+    found = KernelInceptionDistance(subsets=3, size=50)(evaluation(extractor=Linear("inception")))
     mean, std = kid(normal(130, 8, 1).float(), normal(120, 8).float(), subsets=3, size=50, seed=5)
     assert found == {"KID": mean, "KID_std": std}
 
 
 def test_nearest_neighbour_test_says_how_far_from_one_half() -> None:
-    apart = OneNearestNeighborTest()(evidence(normal(120, 8) + 50, extractor=Linear("inception")))
+    apart = OneNearestNeighborTest()(evaluation(normal(120, 8) + 50, extractor=Linear("inception")))
     assert apart == {"one_nn": 1, "one_nn_gap": 0.5, "one_nn_real": 1, "one_nn_fake": 1}
-    copies = OneNearestNeighborTest()(evidence(normal(130, 8, 1), extractor=Linear("inception")))
+    copies = OneNearestNeighborTest()(evaluation(normal(130, 8, 1), extractor=Linear("inception")))
     assert copies == {"one_nn": 0, "one_nn_gap": 0.5, "one_nn_real": 0, "one_nn_fake": 0}
-    fair = OneNearestNeighborTest()(evidence(extractor=Linear("inception")))
+    fair = OneNearestNeighborTest()(evaluation(extractor=Linear("inception")))
     assert fair["one_nn_gap"] == abs(fair["one_nn"] - 0.5) < 0.15
     assert fair["one_nn"] == (fair["one_nn_real"] + fair["one_nn_fake"]) / 2
 
 
 def test_inception_score_shuffles_samples_that_are_sorted_by_class() -> None:
     classes = torch.nn.functional.one_hot(torch.arange(4).repeat_interleave(50)).double() * 1000
-    found = InceptionScore(splits=4)(evidence(classes, extractor=Linear("inception", classes=4)))
+    found = InceptionScore(splits=4)(evaluation(classes, extractor=Linear("inception", classes=4)))
     assert inception_score(classes, splits=4)[0] == 1 and found["IS"] > 3.5
 
 
 def test_scores_of_one_class_are_finite() -> None:
-    one = evidence(torch.eye(8)[:1].repeat(120, 1) * 1000, extractor=Linear("inception"))
+    one = evaluation(torch.eye(8)[:1].repeat(120, 1) * 1000, extractor=Linear("inception"))
     assert InceptionScore()(one) == {"IS": 1, "IS_std": 0}
     found = ModifiedInceptionScore()(one)
     assert found["I_prime"] == pytest.approx(0, abs=1e-9) and found["I_prime_real"] > 0 and found["IS_1split"] == 1
@@ -524,28 +526,29 @@ def test_scores_of_one_class_are_finite() -> None:
 @pytest.mark.parametrize("name", ["is", "mode_score", "modified_is"])
 def test_an_extractor_that_is_no_classifier(name: str) -> None:
     with pytest.raises(ValueError, match=r"'linear' gives none: choose extractor=classifier or extractor=inception"):
-        METRICS[name]()(evidence(extractor=Linear(classes=0)))
+        METRICS[name]()(evaluation(extractor=Linear(classes=0)))
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_nothing_and_nan_to_score(name: str) -> None:
     with pytest.raises(ValueError, match="no generated samples"):
-        METRICS[name]()(evidence(torch.zeros(0, 8)))
+        METRICS[name]()(evaluation(torch.zeros(0, 8)))
     with pytest.raises(ValueError, match="NaN"):
-        METRICS[name]()(evidence(torch.full((120, 8), math.nan)))
+        METRICS[name]()(evaluation(torch.full((120, 8), math.nan)))
 
 
 def test_fid_metric_needs_more_samples_than_features() -> None:
     few = normal(8, 8)
     with pytest.raises(ValueError, match="8 generated samples give no covariance of full rank"):
-        FrechetInceptionDistance()(evidence(few))
-    assert FrechetInceptionDistance(allow_singular=True)(evidence(few, extractor=Linear("inception")))["FID"] > 0
+        FrechetInceptionDistance()(evaluation(few))
+    assert FrechetInceptionDistance(allow_singular=True)(evaluation(few, extractor=Linear("inception")))["FID"] > 0
 
 
 def test_mmd_unit_depends_on_real_samples_only() -> None:
-    a, b = (MMDMetric()(evidence(fake, extractor=Linear("inception"))) for fake in (normal(120, 8), normal(120, 8) * 9))
+    fakes = (normal(120, 8), normal(120, 8) * 9)
+    a, b = (MMDMetric()(evaluation(fake, extractor=Linear("inception"))) for fake in fakes)
     assert a["MMD2_unit"] == b["MMD2_unit"] == pytest.approx(4, rel=0.1)  # sqrt(2 d), d = 8
-    fixed = MMDMetric(bandwidths=[2.0, 5.0], median=False)(evidence(extractor=Linear("inception")))
+    fixed = MMDMetric(bandwidths=[2.0, 5.0], median=False)(evaluation(extractor=Linear("inception")))
     expected = rbf_mmd2(normal(130, 8, 1), normal(120, 8), [2.0, 5.0])
     assert fixed["MMD2"] == pytest.approx(expected, abs=1e-6) and fixed["MMD2_unit"] == 1
 

@@ -30,7 +30,7 @@ from gan_cli.metrics.modes import ModeCoverage, coverage
 from gan_cli.metrics.ndb import StatisticallyDifferentBins, assign, different, jensen_shannon, z_scores
 from gan_cli.metrics.paired_translation import PairedTranslation, l1
 from gan_cli.metrics.parzen import KernelDensity, Parzen, cross_validated, log_density
-from gan_cli.metrics.pixels import labelled, nearest, pairs, pick, symmetric
+from gan_cli.metrics.pixels import class_samples, nearest, pairs, pick, symmetric
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, psnr, scales, ssim
 from gan_cli.utils.clustering import kmeans, squared_distances
 
@@ -48,7 +48,7 @@ def samples(split: str, image: Tensor, label: Tensor | None = None, batch: int =
     return Samples(split, len(image), batches)
 
 
-def evidence(generated: Tensor, train: Tensor, test: Tensor | None = None, **more) -> EvaluationData:
+def evaluation(generated: Tensor, train: Tensor, test: Tensor | None = None, **more) -> EvaluationData:
     test = train if test is None else test
     return EvaluationData(samples("generated", generated), samples("train", train), samples("test", test), **more)
 
@@ -140,7 +140,7 @@ def test_cross_validation_leaves_each_fold_out() -> None:
 def test_parzen_maps_to_unit_range_and_takes_the_best_sigma() -> None:
     shape = (1, 3, 3)
     generated, train, test = (0.3 * torch.randn(n, *shape) for n in (200, 80, 50))
-    values = Parzen(validation=60)(evidence(generated, train, test))
+    values = Parzen(validation=60)(evaluation(generated, train, test))
     flat = [(part.flatten(1).double() + 1) / 2 for part in (generated, train[:60], test)]
     sigmas = [10 ** (-1 + i / 9) for i in range(10)]
 
@@ -154,18 +154,18 @@ def test_parzen_maps_to_unit_range_and_takes_the_best_sigma() -> None:
     assert values["parzen"] == pytest.approx(held_out.mean().item(), abs=1e-5)
     assert values["parzen_error"] == pytest.approx((held_out.std() / math.sqrt(50)).item(), rel=1e-5)
     with pytest.raises(ValueError, match="80"):
-        Parzen(validation=81)(evidence(generated, train, test))
+        Parzen(validation=81)(evaluation(generated, train, test))
     with pytest.raises(ValueError, match="points"):
         Parzen().check(None, POINTS)
     with pytest.raises(ValueError, match="generated samples hold NaN"):
-        Parzen(validation=60)(evidence(generated.log(), train, test))
+        Parzen(validation=60)(evaluation(generated.log(), train, test))
 
 
 def test_fgans_protocol_punishes_few_images() -> None:
     """Copies of few images: cross-validation on them chooses the smallest sigma, and held-out images are far off."""
     train, test = 0.3 * torch.randn(2, 90, 1, 3, 3)
     rich, poor = 0.3 * torch.randn(90, 1, 3, 3), train[:4].repeat(25, 1, 1, 1)
-    values = {name: KernelDensity()(evidence(x, train, test)) for name, x in (("rich", rich), ("poor", poor))}
+    values = {name: KernelDensity()(evaluation(x, train, test)) for name, x in (("rich", rich), ("poor", poor))}
     assert values["poor"]["kde_sigma"] == pytest.approx(0.01) and values["rich"]["kde_sigma"] > 0.05
     assert values["poor"]["kde"] < values["rich"]["kde"] - 100
 
@@ -224,15 +224,15 @@ def test_ndb_of_equal_halves_and_of_half_the_modes() -> None:
     draw = Ring().train_batch(0, 0, 9000).image
     train, same, test = draw.split(3000)
     half = same[same[:, 0, 0, 0] > 0]
-    good = StatisticallyDifferentBins(bins=40)(evidence(same, train, test))
-    bad = StatisticallyDifferentBins(bins=40)(evidence(half, train, test))
+    good = StatisticallyDifferentBins(bins=40)(evaluation(same, train, test))
+    bad = StatisticallyDifferentBins(bins=40)(evaluation(half, train, test))
     assert good["NDB"] <= 8 and good["JSD"] < 0.02 and good["NDB_share"] == good["NDB"] / 40
     assert good["NDB_test"] <= 8 and bad["NDB_test"] == good["NDB_test"]
     assert bad["NDB"] >= 30 and bad["JSD"] > 0.15
-    own = StatisticallyDifferentBins(bins=40)(evidence(train, train, test))
+    own = StatisticallyDifferentBins(bins=40)(evaluation(train, train, test))
     assert own["NDB"] == 0 and own["JSD"] == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="1000 training samples, and there are 999"):
-        StatisticallyDifferentBins()(evidence(same, train[:999]))
+        StatisticallyDifferentBins()(evaluation(same, train[:999]))
 
 
 def test_whitening_takes_the_scale_away() -> None:
@@ -240,10 +240,10 @@ def test_whitening_takes_the_scale_away() -> None:
     generated[:, 1] += 0.5
     scale = torch.tensor([1.0, 1e-3, 1.0])[:, None, None]
     plain, scaled = (
-        StatisticallyDifferentBins(20, whiten=whiten)(evidence(generated * scale, train * scale))
+        StatisticallyDifferentBins(20, whiten=whiten)(evaluation(generated * scale, train * scale))
         for whiten in (False, True)
     )
-    reference = StatisticallyDifferentBins(20, whiten=True)(evidence(generated, train))
+    reference = StatisticallyDifferentBins(20, whiten=True)(evaluation(generated, train))
     assert scaled["JSD"] == pytest.approx(reference["JSD"], abs=1e-3)
     assert plain["JSD"] < scaled["JSD"] / 2  # what differs was too small to matter
 
@@ -252,8 +252,8 @@ def test_large_images_are_binned_by_a_sixth_of_their_pixels(monkeypatch) -> None
     seen: list[Tensor] = []
     monkeypatch.setattr(ndb, "kmeans", lambda data, k, seed: seen.append(data) or kmeans(data, k, seed))
     large, middling = torch.randn(200, 3, 20, 20), torch.randn(200, 1, 25, 40)
-    assert StatisticallyDifferentBins(10)(evidence(large, large))["NDB"] == 0
-    StatisticallyDifferentBins(10)(evidence(middling, middling))
+    assert StatisticallyDifferentBins(10)(evaluation(large, large))["NDB"] == 0
+    StatisticallyDifferentBins(10)(evaluation(middling, middling))
     assert [data.shape for data in seen] == [(200, 200), (200, 1000)]
     columns = torch.cdist(seen[0].T, large.flatten(1).T).argmin(1)
     assert len(columns.unique()) == 200 and torch.equal(large.flatten(1)[:, columns], seen[0])
@@ -375,7 +375,7 @@ def test_pairs_within_classes() -> None:
 
 def test_ms_ssim_sees_collapse_and_pairs_by_class() -> None:
     train = 2 * torch.rand(100, 1, 24, 24) - 1
-    collapsed = MultiScaleSimilarity(50)(evidence(train[:1].repeat(40, 1, 1, 1), train, data=PICTURES))
+    collapsed = MultiScaleSimilarity(50)(evaluation(train[:1].repeat(40, 1, 1, 1), train, data=PICTURES))
     assert collapsed["MS-SSIM[2 scales]"] == pytest.approx(1) and collapsed["MS-SSIM_real[2 scales]"] < 0.3
     by_class = MultiScaleSimilarity(50)(conditional(Bars()))
     assert by_class["MS-SSIM[2 scales]"] == pytest.approx(1)  # classes differ, images of a class do not
@@ -383,7 +383,7 @@ def test_ms_ssim_sees_collapse_and_pairs_by_class() -> None:
     system.needs_labels = False
     assert MultiScaleSimilarity(50)(conditional(system))["MS-SSIM[2 scales]"] < 0.9
     large = 2 * torch.rand(4, 1, 176, 176) - 1
-    assert set(MultiScaleSimilarity(4)(evidence(large, large))) == {"MS-SSIM", "MS-SSIM_real"}
+    assert set(MultiScaleSimilarity(4)(evaluation(large, large))) == {"MS-SSIM", "MS-SSIM_real"}
     with pytest.raises(ValueError, match="22 pixels"):
         MultiScaleSimilarity().check(None, SimpleNamespace(value_range=(0, 1), image_size=16))
 
@@ -409,7 +409,7 @@ def test_feature_diversity_by_hand() -> None:
     assert angular(a, b).tolist() == pytest.approx([2, 4, 0])
     corners = torch.eye(4)[:, :, None, None]
     one = torch.ones(6, 4, 1, 1)
-    values = FeatureDiversity(500)(evidence(one, corners, extractor=Reader(0)))
+    values = FeatureDiversity(500)(evaluation(one, corners, extractor=Reader(0)))
     assert values == {"diversity[reader:abcd]": pytest.approx(0), "diversity_real[reader:abcd]": pytest.approx(2)}
 
 
@@ -454,7 +454,7 @@ def test_lpips_is_its_formula(tmp_path, monkeypatch) -> None:
     grey = a[:, :1]
     torch.testing.assert_close(network(grey, b), network(grey.expand(-1, 3, -1, -1), b))
     images = 2 * torch.rand(6, 3, 64, 64) - 1
-    values = PerceptualDiversity(weights, pairs=8)(evidence(images[:1].repeat(3, 1, 1, 1), images))
+    values = PerceptualDiversity(weights, pairs=8)(evaluation(images[:1].repeat(3, 1, 1, 1), images))
     assert values["LPIPS"] == 0 and values["LPIPS_real"] > 0.01
 
 
@@ -503,13 +503,13 @@ def test_one_nn_on_separable_points() -> None:
 
 
 @pytest.mark.parametrize("system, value_range", [(Bars(), (-1.0, 1.0)), (Bars(low=0.0), (0.0, 1.0))])
-def test_labelled_samples_take_the_classes_in_turn_and_lie_in_the_common_range(system, value_range) -> None:
+def test_labeled_samples_take_the_classes_in_turn_and_lie_in_the_common_range(system, value_range) -> None:
     there = conditional(system, value_range=value_range)
-    image, label = (torch.cat(column) for column in zip(*labelled(there, 400)))
+    image, label = (torch.cat(column) for column in zip(*class_samples(there, 400)))
     assert label.tolist() == [number % 3 for number in range(400)] and there.generated.used == 400
     assert torch.equal(image, Bars().generate(400, label))
     with pytest.raises(ValueError, match="generated samples hold NaN"):
-        list(labelled(conditional(Bars(math.nan)), 3))
+        list(class_samples(conditional(Bars(math.nan)), 3))
 
 
 def test_one_nn_classifier_on_generated_samples() -> None:
@@ -522,7 +522,7 @@ def test_one_nn_classifier_tells_wrong_classes() -> None:
     for metric in (OneNearestNeighborError(), ConditionalAccuracy()):
         with pytest.raises(ValueError, match="model=cgan"):
             metric.check(SimpleNamespace(needs_labels=False), PICTURES)
-        with pytest.raises(ValueError, match="labelled data set"):
+        with pytest.raises(ValueError, match="labeled data set"):
             metric.check(Bars(), POINTS)
         metric.check(Bars(), PICTURES)
 
@@ -571,7 +571,7 @@ def test_partner_in_units_of_minus_one_to_one(value_range, factor) -> None:
     data = Data()
     data.value_range = value_range
     system = Translator(0.03)  # .07 are missing, either way
-    values = PairedTranslation()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
+    values = PairedTranslation()(evaluation(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
     assert set(values) == set(PairedTranslation.better)
     assert values["AtoB"] == pytest.approx(0.07 * factor, rel=1e-4) == values["BtoA"]
     assert values["identity"] == pytest.approx(0.1 * factor, rel=1e-4)
@@ -595,7 +595,7 @@ def test_partner_compares_outlines() -> None:
         def translate(self, image: Tensor, direction: str) -> Tensor:
             return image + 0.25
 
-    values = PairedTranslation()(evidence(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
+    values = PairedTranslation()(evaluation(torch.zeros(3, 1), torch.zeros(3, 1), system=Given(0), data=Data()))
     assert values["outline_AtoB"] == values["outline_identity"] == pytest.approx(2 / 15)
     assert values["AtoB"] == pytest.approx(1.0)
     assert PairedTranslation.better["outline_AtoB"] == PairedTranslation.better["outline_BtoA"] == "lower"
@@ -611,7 +611,7 @@ def test_partner_with_the_style_of_the_partner() -> None:
 
     data, system = ShapesStripes(16), Styled(0.03)
     both = [PairedTranslation(style=style) for style in (False, True)]
-    found = evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data)
+    found = evaluation(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data)
     free, given = (metric(found) for metric in both)
     assert given["AtoB"] == given["BtoA"] == given["outline_AtoB"] == 0 < free["AtoB"]
     assert given["identity"] == free["identity"] > 0
@@ -636,7 +636,7 @@ def test_partner_of_known_scenes_and_of_paired_data() -> None:
     for data, directions in ((ShapesStripes(16), ("AtoB", "BtoA")), (ShapesEdges(16), ("AtoB",))):
         system = Perfect(data, directions)
         PairedTranslation().check(system, data)
-        values = PairedTranslation()(evidence(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
+        values = PairedTranslation()(evaluation(torch.zeros(60, 1), torch.zeros(60, 1), system=system, data=data))
         assert values["AtoB"] == 0 and values["ssim_AtoB"] == pytest.approx(1) and values["psnr_AtoB"] > 100
         assert all(values[name] == 0 for name in directions) and set(values) <= set(PairedTranslation.better)
         whole = data.test_batch(0, 60)
@@ -657,13 +657,13 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
 
     train, test, fresh = (2 * torch.rand(n, 1, 6, 6) - 1 for n in (150, 90, 90))
     copies = train[torch.randperm(150)[:90]]
-    learned = Memorization(k=3)(evidence(fresh, train, test, folder=tmp_path))
+    learned = Memorization(k=3)(evaluation(fresh, train, test, folder=tmp_path))
     assert learned["nearest_ratio"] == pytest.approx(1, abs=0.05)
     assert learned["nearest_test"] == pytest.approx(
         torch.cdist(test.flatten(1), train.flatten(1)).min(1).values.mean().item(), rel=1e-5
     )
     before = (tmp_path / "memorization.png").read_bytes()
-    memorised = Memorization(k=3)(evidence(copies, train, test, folder=tmp_path))
+    memorised = Memorization(k=3)(evaluation(copies, train, test, folder=tmp_path))
     assert memorised["nearest_generated"] < 1e-6 and memorised["nearest_ratio"] < 1e-6
     assert (tmp_path / "memorization.png").read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["memorization.png"]
@@ -681,13 +681,13 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
 
 def test_neighbours_of_points_and_of_a_full_disk(tmp_path) -> None:
     points = torch.randn(50, 2, 1, 1)
-    values = Memorization()(evidence(points, torch.randn(70, 2, 1, 1), torch.randn(40, 2, 1, 1), folder=tmp_path))
+    values = Memorization()(evaluation(points, torch.randn(70, 2, 1, 1), torch.randn(40, 2, 1, 1), folder=tmp_path))
     assert 0.3 < values["nearest_ratio"] < 3 and not list(tmp_path.iterdir())
     images = torch.rand(20, 1, 4, 4)
     with pytest.raises(ValueError, match="cannot write image"):
-        Memorization()(evidence(images, images, folder=tmp_path / "absent"))
+        Memorization()(evaluation(images, images, folder=tmp_path / "absent"))
     with pytest.raises(ValueError, match="5 nearest"):
-        Memorization()(evidence(images, images[:4], images))
+        Memorization()(evaluation(images, images[:4], images))
 
 
 # modes
@@ -697,19 +697,19 @@ def test_modes_of_1200_dimensions_by_the_papers_radius_and_by_one_that_real_poin
     data = Gaussians1200()
     points = data.test_batch(0, 2500).image
     where = {"data": data}
-    literal = ModeCoverage()(evidence(points, points, **where))
+    literal = ModeCoverage()(evaluation(points, points, **where))
     assert literal["high_quality"] == 0 and literal["modes"] == 0 and math.isnan(literal["mode_jsd"])
-    wide = ModeCoverage(radius=30.0)(evidence(points, points, **where))
+    wide = ModeCoverage(radius=30.0)(evaluation(points, points, **where))
     assert wide["modes"] == 10 and wide["high_quality"] > 0.999 and wide["mode_jsd"] < 0.002
     assert wide["mode_entropy"] == pytest.approx(math.log(10), abs=0.01)
     narrow = data.modes[[0, 0, 3]][:, :, None, None]
-    assert ModeCoverage()(evidence(narrow, points, **where))["modes"] == 2
+    assert ModeCoverage()(evaluation(narrow, points, **where))["modes"] == 2
 
 
 def test_entropy_and_divergence_of_the_captured_modes_by_hand() -> None:
     data = SimpleNamespace(modes=torch.tensor([[0.0, 0.0], [1.0, 0.0]]), std=0.1, quality_radius=3.0)
     points = data.modes[[0, 0, 0, 1]][:, :, None, None]
-    values = ModeCoverage()(evidence(points, points, data=data))
+    values = ModeCoverage()(evaluation(points, points, data=data))
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert values["mode_entropy"] == pytest.approx(entropy)
     assert values["reverse_kl"] == pytest.approx(math.log(2) - entropy)

@@ -279,17 +279,17 @@ class Fixed(Metric):
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return {"FID": answer, "n": float(evidence.generated.size)}
+        return {"FID": answer, "n": float(evaluation.generated.size)}
 
 
 class Upwards(Fixed):
     better: ClassVar = {"n": None, "share": "higher"}
 
-    def __call__(self, evidence: EvaluationData) -> dict[str, float]:
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         return {"share": self.answers.pop(0)}
 
 
@@ -314,9 +314,9 @@ def test_a_failing_metric_warns_once_and_the_others_count() -> None:
 
 def test_the_game_is_scored_in_test_mode_and_left_as_it_was() -> None:
     class Looks(Fixed):
-        def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-            assert not evidence.system.training and not torch.is_grad_enabled()
-            return {"FID": float(evidence.generated.take().image.sum() + torch.rand(1))}
+        def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+            assert not evaluation.system.training and not torch.is_grad_enabled()
+            return {"FID": float(evaluation.generated.take().image.sum() + torch.rand(1))}
 
     prepared = runner.prepare(compose(*POINTS[:-1]))
     scoring = Validator({"a": Looks()}, Extractor(), 10)
@@ -355,8 +355,8 @@ def test_a_name_that_two_metrics_give() -> None:
 
 def test_the_extractor_is_prepared_once() -> None:
     class Sees(Fixed):
-        def __call__(self, evidence: EvaluationData) -> dict[str, float]:
-            return {evidence.named("FID"): float(len(evidence.features(evidence.test).values))}
+        def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+            return {evaluation.named("FID"): float(len(evaluation.features(evaluation.test).values))}
 
     extractor = Extractor()
     scoring = Validator({"a": Sees()}, extractor, 10)
