@@ -91,7 +91,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
     def g_loss(self, batch: Pairs | LabelMaps) -> Terms:
         source, image = batch
         s = self.condition(source)
-        y = self.generate(self.generator_input(s, batch))
+        y = self.generate_phase(self.generator_input(s, batch))
         s, x = self.to_phase_size(s), self.to_phase_size(image)
         fake, real = torch.cat([s, y], dim=1), torch.cat([s, x], dim=1)
         self.pooled_fakes = self.pool.query(fake)  # for D's turn of this iteration
@@ -128,7 +128,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
         """`image` at half size as long as G1 is trained at half size."""
         return half(image) if self.enhanced and self.trains_global_only else image
 
-    def generate(self, view: Tensor) -> Tensor:
+    def generate_phase(self, view: Tensor) -> Tensor:
         """The image that this iteration's phase is trained on, from G's input at full size."""
         return self.G1(self.to_phase_size(view)) if self.trains_global_only else self._enhance(view)
 
