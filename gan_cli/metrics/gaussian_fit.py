@@ -13,13 +13,12 @@ from torch import Tensor
 
 from gan_cli.data.base import Dataset, HasLogDensity
 from gan_cli.losses import divergences as d
-from gan_cli.losses.fgan import FGAN
-from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.losses.fgan import FGAN, Divergence
+from gan_cli.metrics.base import Better, EvaluationData, Metric, System
 from gan_cli.networks.fgan import GaussianGenerator
-from gan_cli.systems.base import System
 from gan_cli.systems.gan import GAN
 
-DIVERGENCES: dict[str, d.Divergence] = {
+DIVERGENCES: dict[str, Divergence] = {
     "kl": d.KL(), "reverse_kl": d.ReverseKL(), "js": d.JensenShannon(), "jeffrey": d.Jeffrey(),
     "pearson": d.PearsonChi2(), "neyman": d.NeymanChi2(), "hellinger": d.SquaredHellinger(), "tv": d.TotalVariation(),
 }
@@ -44,11 +43,11 @@ class Line:
         self.p = data.log_density(self.x).clamp(min=LEAST).exp()
         self.q = log_q.clamp(min=LEAST).exp()
 
-    def divergence(self, divergence: d.Divergence) -> Tensor:
+    def divergence(self, divergence: Divergence) -> Tensor:
         """D_f(P||Q); infinite or very large where the true value is infinite, as Pearson's chi2 for a narrow q."""
         return (self.q * divergence.f(self.p / self.q)).sum() * self.dx
 
-    def bound(self, divergence: d.Divergence, scores: Tensor) -> Tensor:
+    def bound(self, divergence: Divergence, scores: Tensor) -> Tensor:
         """F = E_P g_f(V) - E_Q f*(g_f(V)), eq. 6, of the scores V(x), (N,): a lower bound of D_f(P||Q)."""
         gain = self.p * divergence.activation(scores) - self.q * divergence.conjugate_at(scores)
         return gain.sum() * self.dx

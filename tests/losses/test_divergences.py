@@ -10,7 +10,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from gan_cli.losses.divergences import (
     KL,
     Alpha,
-    Divergence,
     GANDivergence,
     Jeffrey,
     JensenShannon,
@@ -20,7 +19,7 @@ from gan_cli.losses.divergences import (
     SquaredHellinger,
     TotalVariation,
 )
-from gan_cli.losses.fgan import FGAN
+from gan_cli.losses.fgan import FGAN, Divergence
 from gan_cli.utils.autograd import log_w
 
 SMOOTH: list[Divergence] = [

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from gan_cli.losses.divergences import (
     KL,
     Alpha,
-    Divergence,
     GANDivergence,
     Jeffrey,
     JensenShannon,
@@ -21,6 +20,7 @@ from gan_cli.losses.divergences import (
     SquaredHellinger,
     TotalVariation,
 )
+from gan_cli.losses.fgan import Divergence
 from gan_cli.tools.demos._common import panels, save, write_table
 
 TITLE = "Ten f-divergences of f-GAN: the convex function f, its conjugate f* and a tangent"

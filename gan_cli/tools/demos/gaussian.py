@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.data.base import HasLogDensity
-from gan_cli.losses.divergences import Divergence
+from gan_cli.losses.fgan import Divergence
 from gan_cli.metrics.gaussian_fit import DIVERGENCES, Line
 from gan_cli.networks.fgan import GaussianGenerator
 from gan_cli.systems.gan import GAN

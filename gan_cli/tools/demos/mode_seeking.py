@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.distributions import Distribution, Normal
 
 from gan_cli.evaluation.charts import STYLES
-from gan_cli.losses.divergences import KL, Divergence, JensenShannon, ReverseKL
+from gan_cli.losses.divergences import KL, JensenShannon, ReverseKL
+from gan_cli.losses.fgan import Divergence
 from gan_cli.tools.demos._common import label, line, minimize, mixture, panels, save, write_table
 
 TITLE = "One Gaussian fitted to two modes: KL covers both, reverse KL fits one, Jensen-Shannon does either"

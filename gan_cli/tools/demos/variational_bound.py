@@ -9,13 +9,13 @@ from torch import Tensor
 
 from gan_cli.losses.divergences import (
     KL,
-    Divergence,
     GANDivergence,
     JensenShannon,
     PearsonChi2,
     ReverseKL,
     SquaredHellinger,
 )
+from gan_cli.losses.fgan import Divergence
 from gan_cli.tools.demos._common import label, line, minimize, mixture, network, panels, save, write_table
 from gan_cli.utils import random
 
