@@ -29,6 +29,7 @@ class DerivedPairs(Dataset):
     ) -> None:
         self._margin = crop_margin(load_size, image_size)
         self.image_size, self.flip = image_size, flip
+        # Training images are stored larger than held-out ones; without a margin, one folder serves both.
         sizes = {image_size + self._margin, image_size}
         folders = {size: ImageFolder(root, size, test_root=test_root, test_fraction=test_fraction) for size in sizes}
         self._train, self._test = folders[image_size + self._margin], folders[image_size]

@@ -56,6 +56,7 @@ class FewLabels(Dataset):
         """Return the first images of each class in the stream `seed`."""
         each, parts = self.num_labels // self.num_classes, []
         counts = torch.zeros(self.num_classes, dtype=torch.int64)
+        # Read the shuffled stream only as far as needed: often a few hundred images contain enough of each class.
         for start in range(0, self.size, CHUNK):
             image, label = self.data.train_batch(seed, start, min(CHUNK, self.size - start))
             assert label is not None

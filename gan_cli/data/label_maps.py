@@ -82,6 +82,7 @@ class AlignedFolders(Dataset):
         self.value_range, self.flip = as_range(value_range), flip
         folder = find_folder(root, "root")
         self._train = self._split(folder, "train")
+        # A test split without all required parts is ignored.
         held_out = all((folder / f"test_{part}").is_dir() for part in self.required)
         self._test = self._split(folder, "test") if held_out else self._train
         first = self._train[self.required[0]]

@@ -86,6 +86,7 @@ def distance(scene: Factors, pixels: int) -> Tensor:
     dy = (line[None, :, None] - scene.y[:, None, None]) / scene.size[:, None, None]
     cos, sin = scene.rotation.cos()[:, None, None], scene.rotation.sin()[:, None, None]
     x, y = cos * dx + sin * dy, cos * dy - sin * dx
+    # Each formula is evaluated only for the scenes of its kind.
     result = torch.empty_like(x)
     for kind, formula in enumerate(DISTANCE):
         rows = (scene.kind == kind).nonzero()[:, 0]
@@ -212,6 +213,7 @@ class ShapesStripes(SceneDataset):
 
     def train_batch(self, seed: int, start: int, count: int) -> Domains:
         x = self.train_index(seed, start, count)
+        # Other scenes in another order: a model must not find partners in a batch of training images.
         y = SECOND_DOMAIN + order(seed ^ 0x5712, start, count, self.size).to(self.device)
         return Domains(self._plain(x), self._striped(y))
 

@@ -42,6 +42,7 @@ class StackedMNIST(Dataset):
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         digits = self.digits
         if self.fresh:
+            # Indices from all of int64 never repeat in practice, so every image is a new combination of digits.
             index = mix(positions(start, count, torch.device("cpu")) ^ mix(torch.tensor([seed])))
         else:
             index = order(seed, start, count, self.size)

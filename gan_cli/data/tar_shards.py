@@ -161,7 +161,7 @@ def _index(sources: Sequence[str], label: str | None, cache: URLCache) -> list[P
                 _write(missing, label, cache)
     except OSError as error:
         reason = error.strerror or error
-        raise ValueError(f"{folder}: {reason}; it holds the index of the shards; set GAN_CACHE to another folder") from error
+        raise ValueError(f"{folder}: {reason}; the index of the shards is stored there, see GAN_CACHE") from error
     return paths
 
 

@@ -72,6 +72,7 @@ class JointDiscriminator(nn.Module):
     def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         self.num_classes = num_classes
+        # Split DCGAN's layers before the last activation, where the label is added.
         *from_x, relu, last = dcgan.Discriminator(image_size, channels, width, norm).layers
         assert isinstance(last, nn.Conv2d)
         self.from_x, self.from_y = nn.Sequential(*from_x), nn.Linear(num_classes, last.in_channels, bias=False)

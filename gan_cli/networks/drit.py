@@ -262,6 +262,7 @@ class ContentDiscriminator(nn.Module):
         super().__init__()
         size, wide = multiple(image_size, of=4, least=16) // 4, 4 * width
         layers: list[nn.Module] = []
+        # Each 7 x 7 convolution of stride 2 and padding 1 maps size to (size - 5) // 2 + 1.
         while len(layers) < 6 and (size - 5) // 2 + 1 >= 4:
             layers += [conv(wide, wide, 7, 2, 1), nn.LeakyReLU()]
             size = (size - 5) // 2 + 1

@@ -26,6 +26,7 @@ class InstanceNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(1 + 0.02 * torch.randn(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        # One group per channel is instance normalization, for maps of any size.
         return torch.group_norm(x, x.shape[1], self.weight, self.bias, 1e-6)
 
 

@@ -180,6 +180,7 @@ class NoisyGenerator(nn.Module):
         sides = noise_sides(self.planes)
         rows = z.split([p * s**2 for p, s in zip(self.planes, sides)], dim=1)
         noise = [row.unflatten(1, (-1, side, side)) for row, side in zip(rows, sides)]
+        # Each block gets the maps of the block before it together with noise planes of the same size.
         h = self.blocks[0](noise[0])
         for block, planes in zip(self.blocks[1:], noise[1:]):
             h = block(torch.cat([h, planes], dim=1))

@@ -29,6 +29,7 @@ class PointFeatures(nn.Module):
         layers = hidden([channels * image_size**2, *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], features))
         he_(self)
+        # Spectral normalization needs the final initial weights: its first steps of power iteration start from them.
         normalize_weights_(self, norm)
         self.gain = gain ** len(widths)
 
@@ -48,6 +49,7 @@ class SpectralFeatures(sngan.Discriminator):
         self, image_size: int, channels: int, features: int = 16, width: int = 64, gain: float = 1 / 0.55
     ) -> None:
         super().__init__(image_size, channels, width, norm="none")
+        # The parent builds a layer to a score; only its number of inputs is used.
         score = self.layers[-1]
         assert isinstance(score, nn.Linear)
         self.layers[-1] = nn.Linear(score.in_features, features)

@@ -73,6 +73,7 @@ def glorot_he_(network: nn.Module) -> None:
         elif isinstance(layer, CONVOLUTIONS):
             taps, strides = math.prod(layer.kernel_size), math.prod(layer.stride)
             transposed = isinstance(layer, nn.ConvTranspose2d)
+            # Taps that act on one output and on one input; a stride reduces the number on one of the two sides.
             fan_in = layer.in_channels * taps / (strides if transposed else 1)
             fan_out = layer.out_channels * taps / (1 if transposed else strides)
             variance = 4 / (fan_in + fan_out)

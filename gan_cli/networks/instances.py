@@ -9,6 +9,7 @@ def number_instances(instances: Tensor) -> tuple[Tensor, int]:
 
     The same id in two images stands for two instances.
     """
+    # Shift the ids of each image into a range of its own, so that equal ids of two images differ.
     low = instances.amin()
     span = instances.amax() - low + 1
     image = torch.arange(len(instances), device=instances.device)[:, None, None]
@@ -18,6 +19,7 @@ def number_instances(instances: Tensor) -> tuple[Tensor, int]:
 
 def instance_means(values: Tensor, numbers: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Average values (N, C, H, W) over instances as numbered above: means (M, C), and numbers of pixels (M,)."""
+    # One pass over the pixels: an index_add per batch instead of a loop over its instances.
     flat = values.permute(0, 2, 3, 1).flatten(0, 2)
     index = numbers.flatten()
     total = torch.zeros(count, flat.shape[1], dtype=flat.dtype, device=flat.device).index_add(0, index, flat)
@@ -35,6 +37,7 @@ def boundaries(instances: Tensor) -> Tensor:
     edge = torch.zeros_like(instances, dtype=torch.bool)
     across = instances[:, :, 1:] != instances[:, :, :-1]
     down = instances[:, 1:] != instances[:, :-1]
+    # Both pixels of a pair that differs are on the boundary.
     edge[:, :, 1:] |= across
     edge[:, :, :-1] |= across
     edge[:, 1:] |= down

@@ -119,6 +119,7 @@ class Ladder(nn.Module):
 
     def denoise(self, path: EncoderPass) -> list[Tensor]:
         """Return z^ of every layer, the image first, (N, width), from the layer above and the noisy pass `path`."""
+        # The decoder starts from the classifier's output, as in the code, and goes down layer by layer.
         u = path.logits.softmax(1)
         z_hat: list[Tensor] = []
         for l in reversed(range(len(self.g))):
@@ -148,6 +149,7 @@ class Ladder(nn.Module):
     def track(self, image: Tensor) -> None:
         """Update the running statistics by those of the clean pass: by their mean at first, then with momentum .1."""
         self.tracked += 1
+        # A momentum of .1 alone would leave the zeros and ones of the start in the statistics for too long.
         weight = max(0.1, 1 / int(self.tracked))
         for l, (mean, std) in enumerate(self.clean(image).moments[1:]):
             getattr(self, f"mean{l}").lerp_(mean, weight)

@@ -24,6 +24,7 @@ class Encoder(Discriminator):
 
     def __init__(self, image_size: int, channels: int, code_dim: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__(image_size, channels, width, norm)
+        # The parent builds a convolution to a score; it is replaced by one to the code.
         score = self.layers[-1]
         assert isinstance(score, nn.Conv2d)
         start, _ = doublings(image_size)

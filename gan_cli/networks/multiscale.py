@@ -43,6 +43,7 @@ class MultiScalePairDiscriminator(MultiScale):
                 f"image_size {image_size}: {scales} scales of n_layers={n_layers} need {least} pixels or more"
             )
         super().__init__(
+            # Smaller images need fewer channels: the width halves with the size.
             patchgan.Discriminator(image_size >> k, 2 * channels, width=max(1, width >> k), n_layers=n_layers)
             for k in range(scales)
         )

@@ -74,6 +74,7 @@ class GlobalGenerator(nn.Module):
         super().__init__()
         self.width, self.multiple = width, 2**downs
         multiple(image_size, self.multiple, 2 * self.multiple)
+        # The trunk is separate from the head, because the enhancer replaces the head by its own layers.
         self.trunk = _hourglass(sum(inputs), width, downs, blocks)
         self.head = _head(width, channels, value_range)
         normal_(self)

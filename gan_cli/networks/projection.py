@@ -35,6 +35,7 @@ class Discriminator(nn.Module):
         self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "spectral"
     ) -> None:
         super().__init__()
+        # The last layer of DCGAN's discriminator is replaced by the projection of its input.
         *hidden, last = dcgan.Discriminator(image_size, channels, width, norm).layers
         assert isinstance(last, nn.Conv2d)
         self.phi, self.projection = nn.Sequential(*hidden), Projection(last.in_channels, num_classes)

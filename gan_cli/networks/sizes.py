@@ -18,6 +18,7 @@ def doublings(image_size: int) -> tuple[int, int]:
 def multiple(image_size: int, of: int, least: int) -> int:
     """Return image_size. ValueError, which names the nearest sizes, unless it is a multiple of `of` and >= `least`."""
     if image_size % of or image_size < least:
+        # The multiples below and above the size, of which the lower may be too small.
         legal = {max(least, size) for size in (image_size // of * of, -(-image_size // of) * of)}
         nearest = _nearest(image_size, legal)
         raise ValueError(f"image_size {image_size}: this network works at multiples of {of}; {nearest}")

@@ -49,6 +49,7 @@ class UNet(nn.Module):
             layers.append(nn.Conv2d(narrow, out, 4, 2, 1, bias=False))
             self.down.append(nn.Sequential(*layers, *([UntrackedBatchNorm(out)] if 0 < i < k - 1 else [])))
         for i, out in enumerate(wide[-2::-1]):
+            # The innermost map has no skip connection: it is the encoder's last output itself.
             parts = 2 if skips and i else 1  # concatenated inputs
             layers = [nn.ReLU(), nn.ConvTranspose2d(parts * wide[-1 - i], out, 4, 2, 1, bias=False)]
             noisy = i in noise and out == 8 * width

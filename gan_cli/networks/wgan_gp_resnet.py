@@ -98,6 +98,7 @@ class ResidualBlock(nn.Module):
 def init_(network: nn.Module) -> None:
     """Set He's weights in 3x3 convolutions, Glorot's in linear layers and 1x1 shortcuts; all uniform, biases 0."""
     glorot_he_(network)
+    # he_init=False in the code: no ReLU precedes the convolution of a shortcut.
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
             nn.init.xavier_uniform_(layer.weight)
@@ -132,6 +133,7 @@ class Generator(nn.Module):
         last = nn.Conv2d(width, channels, 3, padding=1)
         self.image = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), last, bounded(value_range))
         init_(self)
+        # The last convolution has no ReLU after it: he_init=False in the code.
         nn.init.xavier_uniform_(last.weight)
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:

@@ -9,25 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from imagefiles import paint, two_classes
+from helpers import save_plain
 from PIL import Image
 
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.folders import ImageFolder
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "store"))
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    return two_classes(tmp_path)
-
-
-def test_second_time_nothing_is_decoded(classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+def test_second_time_nothing_is_decoded(classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
     first = ImageFolder(str(classes), image_size=8)
     calls: list[Path] = []
     read = image_files.read
@@ -38,28 +27,28 @@ def test_second_time_nothing_is_decoded(classes: Path, monkeypatch: pytest.Monke
         calls.clear()
         ImageFolder(str(classes), **change)
         assert len(calls) == 20
-    paint(classes / "cat" / "0.png", (99, 99, 99), (12, 30))
+    save_plain(classes / "cat" / "0.png", (99, 99, 99), (12, 30))
     calls.clear()
     ImageFolder(str(classes), image_size=8)
     assert len(calls) == 20
-    assert len(list(store.iterdir())) == 4
+    assert len(list(cache_folder.iterdir())) == 4
 
 
-def test_a_truncated_cache_file_is_made_anew(classes: Path, store: Path) -> None:
+def test_a_truncated_cache_file_is_made_anew(classes: Path, cache_folder: Path) -> None:
     first = ImageFolder(str(classes), image_size=8)
-    (file,) = store.iterdir()
+    (file,) = cache_folder.iterdir()
     file.write_bytes(file.read_bytes()[:-1])
     assert torch.equal(
         ImageFolder(str(classes), image_size=8).test_batch(0, 2).image, first.test_batch(0, 2).image
     )
 
 
-def test_large_sets_are_mapped(classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+def test_large_sets_are_mapped(classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
     small = ImageFolder(str(classes), image_size=8)
     monkeypatch.setattr(decoded_cache, "IN_MEMORY", 100)
     large = ImageFolder(str(classes), image_size=8)
     assert torch.equal(large.train_batch(0, 0, 18).image, small.train_batch(0, 0, 18).image)
-    with open(next(store.iterdir()), "r+b") as file:
+    with open(next(cache_folder.iterdir()), "r+b") as file:
         file.write(b"\x07" * large._stores[0].numel())
     assert large._stores[0].unique().tolist() == [7] and len(small._stores[0].unique()) > 7
 
@@ -72,7 +61,7 @@ def slow(file: Path, channels: int) -> Image.Image:
 READ = image_files.read
 
 
-def test_two_processes_build_once(classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path, capfd) -> None:
+def test_two_processes_build_once(classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path, capfd) -> None:
     monkeypatch.setattr(image_files, "read", slow)
     fork = multiprocessing.get_context("fork")
     others = [fork.Process(target=ImageFolder, args=(str(classes), 8)) for _ in range(2)]
@@ -82,7 +71,7 @@ def test_two_processes_build_once(classes: Path, monkeypatch: pytest.MonkeyPatch
     for process in others:
         process.join()
     assert [process.exitcode for process in others] == [0, 0]
-    assert len(list(store.iterdir())) == 1
+    assert len(list(cache_folder.iterdir())) == 1
     assert capfd.readouterr().out.count("are cached in") == 1
     assert len(set(mine.train_batch(0, 0, 18).image[:, 0, 0, 0].tolist())) == 18
 
@@ -94,7 +83,7 @@ def die(file: Path, channels: int) -> Image.Image:
 
 
 def test_a_killed_process_leaves_a_temporary_file(
-    classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path
+    classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(image_files, "read", die)
@@ -102,17 +91,17 @@ def test_a_killed_process_leaves_a_temporary_file(
         process.start()
         process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert [file.suffix for file in store.iterdir()] == [".part"]
+    assert [file.suffix for file in cache_folder.iterdir()] == [".part"]
     ImageFolder(str(classes), image_size=8)
-    assert [file.suffix for file in store.iterdir()] == [".u8"]
+    assert [file.suffix for file in cache_folder.iterdir()] == [".u8"]
 
 
 @pytest.mark.parametrize("why", ["full", "fills up", "unwritable"])
 def test_no_room_in_the_cache(
-    why: str, classes: Path, monkeypatch: pytest.MonkeyPatch, store: Path, capsys: pytest.CaptureFixture[str]
+    why: str, classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = ImageFolder(str(classes), image_size=8).train_batch(0, 0, 5).image
-    shutil.rmtree(store)
+    shutil.rmtree(cache_folder)
     if why == "full":
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))
     elif why == "fills up":
@@ -120,7 +109,7 @@ def test_no_room_in_the_cache(
             os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device"))
         )
     else:
-        store.write_text("a file where the folder should be")
+        cache_folder.write_text("a file where the folder should be")
     capsys.readouterr()
     assert torch.equal(ImageFolder(str(classes), image_size=8).train_batch(0, 0, 5).image, expected)
     out = capsys.readouterr().out.splitlines()
@@ -129,4 +118,4 @@ def test_no_room_in_the_cache(
         and out[0].startswith("note: ")
         and out[0].endswith("decoded images stay in memory only")
     )
-    assert not store.is_dir() or not list(store.iterdir())
+    assert not cache_folder.is_dir() or not list(cache_folder.iterdir())

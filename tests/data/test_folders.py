@@ -5,27 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from imagefiles import in_bytes, paint, ramp, two_classes, two_domains, unpaired
+from helpers import in_bytes, save_plain, save_ramp, unpaired_folder
 
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.schema import check
 from gan_cli.data.folders import ImageFolder, UnpairedFolder
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "store"))
-
-
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    return two_classes(tmp_path)
-
-
-@pytest.fixture
-def domains(tmp_path: Path) -> Path:
-    return two_domains(tmp_path)
 
 
 def test_split_is_the_same_everywhere(classes: Path, tmp_path: Path) -> None:
@@ -54,16 +39,16 @@ def test_wrong_number_of_classes(classes: Path, tmp_path: Path) -> None:
         ValueError, match=r"has 2 subfolders with images \(cat, dog\); set dataset.num_classes=2"
     ):
         ImageFolder(str(classes), image_size=8, num_classes=3)
-    paint(tmp_path / "test" / "cow" / "1.png", (1, 1, 1))
+    save_plain(tmp_path / "test" / "cow" / "1.png", (1, 1, 1))
     with pytest.raises(ValueError, match="cow, which is no class of"):
         ImageFolder(str(classes), image_size=8, num_classes=2, test_root=str(tmp_path / "test"))
-    paint(classes / "loose.png", (1, 1, 1))
+    save_plain(classes / "loose.png", (1, 1, 1))
     with pytest.raises(ValueError, match="lie in no subfolder"):
         ImageFolder(str(classes), image_size=8, num_classes=2)
 
 
 def test_own_test_folder(classes: Path, tmp_path: Path) -> None:
-    paint(tmp_path / "test" / "dog" / "1.png", (255, 255, 255))
+    save_plain(tmp_path / "test" / "dog" / "1.png", (255, 255, 255))
     data = ImageFolder(str(classes), image_size=8, num_classes=2, test_root=str(tmp_path / "test"))
     assert (data.size, data.test_size) == (20, 1)
     image, label = data.test_batch(0, 1)
@@ -72,7 +57,7 @@ def test_own_test_folder(classes: Path, tmp_path: Path) -> None:
 
 def test_flip_mirrors_half(tmp_path: Path) -> None:
     for number in range(4):
-        ramp(tmp_path / "set" / f"{number}.png", number, size=8)
+        save_ramp(tmp_path / "set" / f"{number}.png", number, size=8)
     plain, flipped = (ImageFolder(str(tmp_path / "set"), image_size=8, flip=flip) for flip in (False, True))
     rising = [
         (d.train_batch(0, 0, 400).image[:, 1, 0].diff() > 0).all(1).float().mean() for d in (plain, flipped)
@@ -87,7 +72,7 @@ def test_gray_images(classes: Path) -> None:
 
 
 def test_stream_is_pure(domains: Path, classes: Path) -> None:
-    for data in (unpaired(domains), ImageFolder(str(classes), image_size=8, num_classes=2, flip=True)):
+    for data in (unpaired_folder(domains), ImageFolder(str(classes), image_size=8, num_classes=2, flip=True)):
         whole = data.train_batch(5, 0, 4)
         data.train_batch(6, 100, 3)
         parts = [data.train_batch(5, 2, 2), data.train_batch(5, 0, 2)]
@@ -97,7 +82,7 @@ def test_stream_is_pure(domains: Path, classes: Path) -> None:
 
 
 def test_epochs_are_shuffled_apart(domains: Path) -> None:
-    data = unpaired(domains)
+    data = unpaired_folder(domains)
     assert (data.size, data.test_size) == (11, 3)
     batch = data.train_batch(0, 0, 77)
     x, y = (in_bytes(part[:, 0, 0, 0]).long() for part in batch)
@@ -110,13 +95,13 @@ def test_epochs_are_shuffled_apart(domains: Path) -> None:
 def test_domains_of_one_size_are_shuffled_separately(domains: Path) -> None:
     shutil.rmtree(domains / "trainB")
     shutil.copytree(domains / "trainA", domains / "trainB")
-    batch = unpaired(domains).train_batch(0, 0, 70)
+    batch = unpaired_folder(domains).train_batch(0, 0, 70)
     assert (batch.x[:, 0, 0, 0] == batch.y[:, 0, 0, 0]).float().mean() < 0.5
     assert not torch.equal(batch.x[:, 1:, 0, 0], batch.y[:, 1:, 0, 0])  # nor are the crops
 
 
 def test_crops_reach_every_place(domains: Path) -> None:
-    for image in unpaired(domains).train_batch(0, 0, 800):
+    for image in unpaired_folder(domains).train_batch(0, 0, 800):
         across, down = in_bytes(image)[:, 1:].unbind(1)
         left, top = across.amin((1, 2)), down.amin((1, 2))
         assert sorted(left.unique().tolist()) == sorted(top.unique().tolist()) == list(range(7))
@@ -126,19 +111,19 @@ def test_crops_reach_every_place(domains: Path) -> None:
         assert (down[:, 0, 0] < down[:, -1, 0]).all()
         draws = torch.stack([left, top, mirrored.float()])
         assert (torch.corrcoef(draws) - torch.eye(3)).abs().max() < 0.15
-    assert not (unpaired(domains, flip=False).train_batch(0, 0, 50).x[:, 1, 0].diff() < 0).any()
+    assert not (unpaired_folder(domains, flip=False).train_batch(0, 0, 50).x[:, 1, 0].diff() < 0).any()
 
 
 def test_held_out_images_are_whole(domains: Path) -> None:
-    x, y = (in_bytes(part) for part in unpaired(domains, image_size=22).test_batch(0, 3))
+    x, y = (in_bytes(part) for part in unpaired_folder(domains, image_size=22).test_batch(0, 3))
     assert x[:, 0, 0, 0].tolist() == [0, 1, 0] and y[:, 0, 0, 0].tolist() == [100, 101, 102]
     assert torch.equal(x[0, 1, 0], torch.arange(22.0))
-    assert unpaired(domains).test_batch(0, 1).x.shape == (1, 3, 16, 16)
+    assert unpaired_folder(domains).test_batch(0, 1).x.shape == (1, 3, 16, 16)
 
 
 def test_without_test_folders_the_training_images(domains: Path) -> None:
     shutil.rmtree(domains / "testA")
-    data = unpaired(domains, image_size=22)
+    data = unpaired_folder(domains, image_size=22)
     assert data.test_size == 7
     assert in_bytes(data.test_batch(0, 7).x[:, 0, 0, 0]).tolist() == list(range(7))
 
@@ -148,17 +133,17 @@ def test_load_size_and_range(domains: Path) -> None:
     assert data._stores[0].shape[-1] == 286
     assert data.train_batch(0, 0, 1).x.min() >= -1
     with pytest.raises(ValueError, match=r"load_size 8: .* image_size, which is 16"):
-        unpaired(domains, load_size=8)
+        unpaired_folder(domains, load_size=8)
 
 
 def test_root_may_lie_one_folder_up(domains: Path, tmp_path: Path) -> None:
-    assert unpaired(tmp_path).fingerprint() == unpaired(domains).fingerprint()
+    assert unpaired_folder(tmp_path).fingerprint() == unpaired_folder(domains).fingerprint()
     shutil.copytree(domains, tmp_path / "other")
     with pytest.raises(ValueError, match=r"several sets: set dataset\.root to"):
-        unpaired(tmp_path)
+        unpaired_folder(tmp_path)
     shutil.rmtree(domains / "trainB")
     with pytest.raises(FileNotFoundError, match="no folder trainB in"):
-        unpaired(domains)
+        unpaired_folder(domains)
 
 
 def test_configs_fit_their_constructors(monkeypatch: pytest.MonkeyPatch) -> None:

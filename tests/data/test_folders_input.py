@@ -6,27 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from imagefiles import paint, two_classes, two_domains, unpaired
+from helpers import save_plain, unpaired_folder
 from PIL import Image
 
 from gan_cli.data import image_files
 from gan_cli.data.folders import ImageFolder
-
-
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "store"))
-    return tmp_path / "store"
-
-
-@pytest.fixture
-def classes(tmp_path: Path) -> Path:
-    return two_classes(tmp_path)
-
-
-@pytest.fixture
-def domains(tmp_path: Path) -> Path:
-    return two_domains(tmp_path)
 
 
 def test_missing_folder_suggests_a_similar_name(classes: Path) -> None:
@@ -43,29 +27,29 @@ def test_missing_folder_suggests_a_similar_name(classes: Path) -> None:
 def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "set" / ".hidden").mkdir(parents=True)
     (tmp_path / "set" / "notes.txt").write_text("no image")
-    paint(tmp_path / "set" / ".hidden" / "1.png", (0, 0, 0))
+    save_plain(tmp_path / "set" / ".hidden" / "1.png", (0, 0, 0))
     (tmp_path / "set" / "._1.png").write_bytes(b"what one system leaves beside each file")
     with pytest.raises(ValueError, match=r"no images in .*set: files that count end in \.png, \.jpg"):
         ImageFolder(str(tmp_path / "set"))
 
 
-def test_broken_files_are_named_together(domains: Path, store: Path) -> None:
+def test_broken_files_are_named_together(domains: Path, cache_folder: Path) -> None:
     (domains / "trainA" / "text.jpg").write_text("not an image")
     (domains / "trainB" / "empty.png").touch()
     Image.effect_noise((64, 64), 50).save(domains / "testA" / "whole.jpg")
     whole = (domains / "testA" / "whole.jpg").read_bytes()
     (domains / "testA" / "whole.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError) as caught:
-        unpaired(domains)
+        unpaired_folder(domains)
     message = str(caught.value)
     assert message.startswith("broken images, 3 in all") and "\n" not in message
     assert "text.jpg: not an image" in message and "empty.png: empty file" in message
     assert "whole.jpg: image file is truncated" in message
-    assert not list(store.iterdir())
+    assert not list(cache_folder.iterdir())
     for number in range(3):
         (domains / "testB" / f"bad{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"rubbish" * number)
     with pytest.raises(ValueError, match=r"broken images, 6 in all.*; \.\.\.$"):
-        unpaired(domains)
+        unpaired_folder(domains)
 
 
 @pytest.mark.parametrize(
@@ -100,18 +84,18 @@ def archive(folder: Path, inside: str = "pair/") -> str:
 @pytest.mark.parametrize("inside", ["pair/", ""])
 def test_download(domains: Path, tmp_path: Path, inside: str) -> None:
     url, root = archive(domains, inside), tmp_path / "data" / "sets" / "fetched"
-    data = unpaired(root, url=url)
-    assert torch.equal(data.train_batch(0, 0, 3).x, unpaired(domains).train_batch(0, 0, 3).x)
+    data = unpaired_folder(root, url=url)
+    assert torch.equal(data.train_batch(0, 0, 3).x, unpaired_folder(domains).train_batch(0, 0, 3).x)
     assert sorted(path.name for path in root.iterdir()) == ["testA", "testB", "trainA", "trainB"]
     assert [path.name for path in root.parent.iterdir()] == ["fetched"]
     (tmp_path / "pair.zip").unlink()
-    unpaired(root, url=url)
+    unpaired_folder(root, url=url)
 
 
 def test_no_network(tmp_path: Path) -> None:
     root = tmp_path / "data" / "horses"
     with pytest.raises(FileNotFoundError) as caught:
-        unpaired(root, url="http://127.0.0.1:9/horses.zip")
+        unpaired_folder(root, url="http://127.0.0.1:9/horses.zip")
     message = str(caught.value)
     assert "\n" not in message and str(root) in message and "dataset.root=FOLDER" in message
     assert not (tmp_path / "data").exists()
@@ -126,7 +110,7 @@ def test_unsafe_archives_are_refused(domains: Path, tmp_path: Path, bad: str) ->
             member.external_attr = (stat.S_IFLNK | 0o777) << 16
         out.writestr(member, "/etc/passwd")
     with pytest.raises(ValueError, match="unsafe member"):
-        unpaired(tmp_path / "data" / "fetched", url=url)
+        unpaired_folder(tmp_path / "data" / "fetched", url=url)
     assert not list((tmp_path / "data").iterdir()) and not (tmp_path / "evil.png").exists()
 
 
@@ -136,6 +120,6 @@ def test_broken_archive(domains: Path, tmp_path: Path) -> None:
         whole = (tmp_path / "pair.zip").read_bytes()
         (tmp_path / "pair.zip").write_bytes(damage(whole))
         with pytest.raises(ValueError, match="not a complete zip or tar archive"):
-            unpaired(tmp_path / "data" / "fetched", url=url)
+            unpaired_folder(tmp_path / "data" / "fetched", url=url)
         assert not list((tmp_path / "data").iterdir())
         (tmp_path / "pair.zip").write_bytes(whole)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from imagefiles import in_bytes
+from helpers import in_bytes
 from PIL import Image
 
 from gan_cli.data import huggingface

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from imagefiles import paint
+from helpers import save_plain
 from PIL import Image
 
 from gan_cli.data import image_files
@@ -13,7 +13,7 @@ from gan_cli.data.image_files import decode
 
 
 def test_color_is_kept_or_converted_to_gray(tmp_path: Path) -> None:
-    paint(tmp_path / "a.png", (255, 128, 0), (3, 2))
+    save_plain(tmp_path / "a.png", (255, 128, 0), (3, 2))
     assert decode(tmp_path / "a.png", 3).shape == (3, 2, 3)
     assert decode(tmp_path / "a.png", 3)[:, 0, 0].tolist() == [255, 128, 0]
     assert decode(tmp_path / "a.png", 1)[0, 0, 0] == round(0.299 * 255 + 0.587 * 128)

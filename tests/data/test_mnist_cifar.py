@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import RAW, TEST, TRAIN, files, write
+from helpers import RAW, TEST, TRAIN, mnist_files, write_mnist
 from torch import Tensor
 
 from gan_cli.data.mnist_cifar import CIFAR10, MNIST, FashionMNIST, resize
@@ -26,7 +26,7 @@ def no_network(monkeypatch):
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_batches_hold_what_the_files_hold(packed, tmp_path):
-    data = MNIST(str(write(tmp_path, packed)))
+    data = MNIST(str(write_mnist(tmp_path, packed)))
     assert (data.size, data.test_size) == (TRAIN, TEST)
     image, label = data.train_batch(0, 0, TRAIN)
     assert image.shape == (TRAIN, 1, 28, 28) and image.dtype == torch.float32
@@ -37,7 +37,7 @@ def test_batches_hold_what_the_files_hold(packed, tmp_path):
 
 
 def test_the_stream_is_pure_and_splits(tmp_path):
-    data = MNIST(str(write(tmp_path)))
+    data = MNIST(str(write_mnist(tmp_path)))
     whole = data.train_batch(4, 5, 50)
     parts = [data.train_batch(4, start, count) for start, count in ((5, 1), (6, 30), (36, 19))]
     assert torch.equal(torch.cat([part.image for part in parts]), whole.image)
@@ -47,7 +47,8 @@ def test_the_stream_is_pure_and_splits(tmp_path):
 
 
 def test_packed_and_unpacked_are_the_same_data_and_nothing_is_written(tmp_path):
-    roots = [write(tmp_path / "packed", True), write(tmp_path / "plain"), write(tmp_path / "flat", folder=Path())]
+    roots = [write_mnist(tmp_path / "packed", True), write_mnist(tmp_path / "plain")]
+    roots.append(write_mnist(tmp_path / "flat", folder=Path()))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     sets = [MNIST(str(root)) for root in roots]
     assert len({data.fingerprint() for data in sets}) == 1
@@ -58,7 +59,7 @@ def test_packed_and_unpacked_are_the_same_data_and_nothing_is_written(tmp_path):
 
 
 def test_size_channels_range_and_labels_as_asked(tmp_path):
-    data = MNIST(str(write(tmp_path)), image_size=32, channels=3, num_classes=None, value_range=[0, 1])
+    data = MNIST(str(write_mnist(tmp_path)), image_size=32, channels=3, num_classes=None, value_range=[0, 1])
     batch = data.test_batch(0, TEST)
     assert batch.image.shape == (TEST, 3, 32, 32) and batch.label is None
     assert torch.allclose(batch.image, (torch.arange(100.0, 106) / 255)[:, None, None, None].expand(-1, 3, 32, 32))
@@ -82,7 +83,7 @@ def test_resizing_is_antialiased_and_gray_is_luma():
 @pytest.mark.parametrize("wrong", [{"image_size": 0}, {"channels": 2}, {"num_classes": 7}, {"value_range": [1, -1]}])
 def test_invalid_values_give_a_one_line_error(wrong, tmp_path):
     with pytest.raises(ValueError) as error:
-        MNIST(str(write(tmp_path)), **wrong)
+        MNIST(str(write_mnist(tmp_path)), **wrong)
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
 
 
@@ -101,8 +102,8 @@ BROKEN = {
 @pytest.mark.parametrize("how", BROKEN)
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_broken_file_is_named_with_the_remedy(how, packed, tmp_path):
-    good = files()["train-images-idx3-ubyte"]
-    file = write(tmp_path, packed) / RAW / ("train-images-idx3-ubyte" + ".gz" * packed)
+    good = mnist_files()["train-images-idx3-ubyte"]
+    file = write_mnist(tmp_path, packed) / RAW / ("train-images-idx3-ubyte" + ".gz" * packed)
     file.write_bytes(gzip.compress(BROKEN[how](good)) if packed else BROKEN[how](good))
     with pytest.raises(ValueError, match="delete it") as error:
         MNIST(str(tmp_path))
@@ -111,7 +112,7 @@ def test_a_broken_file_is_named_with_the_remedy(how, packed, tmp_path):
 
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "flipped"])
 def test_a_broken_archive_is_named_with_the_remedy(how, tmp_path):
-    file = write(tmp_path, packed=True) / RAW / "train-images-idx3-ubyte.gz"
+    file = write_mnist(tmp_path, packed=True) / RAW / "train-images-idx3-ubyte.gz"
     data = bytearray(file.read_bytes())
     damage = {**BROKEN, "flipped": lambda data: data[:20] + bytes(255 - byte for byte in data[20:40]) + data[40:]}
     file.write_bytes(damage[how](data))
@@ -128,7 +129,7 @@ def test_missing_data_give_an_error_with_folder_and_setting(tmp_path):
 
 
 def test_one_missing_file_is_an_error(tmp_path):
-    (write(tmp_path) / RAW / "t10k-labels-idx1-ubyte").unlink()
+    (write_mnist(tmp_path) / RAW / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(FileNotFoundError, match="MNIST"):
         MNIST(str(tmp_path))
 
@@ -142,7 +143,7 @@ def test_fetching_checks_sums_tries_mirrors_and_leaves_whole_files(tmp_path, mon
         asked.append(url)
         assert len(md5) == 32
         Path(root).mkdir(parents=True, exist_ok=True)
-        whole = gzip.compress(files()[url.rpartition("/")[2].removesuffix(".gz")])
+        whole = gzip.compress(mnist_files()[url.rpartition("/")[2].removesuffix(".gz")])
         good = url.startswith(torchvision.datasets.MNIST.mirrors[-1])
         (Path(root) / filename).write_bytes(whole if good else whole[:100])
         if not good:
@@ -150,7 +151,7 @@ def test_fetching_checks_sums_tries_mirrors_and_leaves_whole_files(tmp_path, mon
 
     monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
     assert MNIST(str(tmp_path)).size == TRAIN
-    assert {path.name for path in (tmp_path / RAW).iterdir()} == {f"{name}.gz" for name in files()}
+    assert {path.name for path in (tmp_path / RAW).iterdir()} == {f"{name}.gz" for name in mnist_files()}
     count = len(asked)
     assert MNIST(str(tmp_path)).size == TRAIN and len(asked) == count  # now there, not fetched again
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from imagefiles import in_bytes, paint, ramp
+from helpers import in_bytes, save_plain, save_ramp
 from PIL import Image
 
 from gan_cli.config.composer import Composer, arguments, without_hydra
@@ -21,15 +21,10 @@ from gan_cli.data.lab_color import LabToRGB, lab_to_rgb, rgb_to_lab
 from gan_cli.data.paired import PairedFolder
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "store"))
-
-
 def beside(path: Path, a: int, b: int, size: int = 22) -> None:
     """A|B: two ramps, whose red says which they are, green the column and blue the row."""
     for number in (a, b):
-        ramp(path.parent / f"{number}.png", number, size)
+        save_ramp(path.parent / f"{number}.png", number, size)
     halves = [Image.open(path.parent / f"{number}.png") for number in (a, b)]
     whole = Image.new("RGB", (2 * size, size))
     for at, half in enumerate(halves):
@@ -53,7 +48,7 @@ def two_folders(root: Path, name: str) -> Path:
     for split, numbers in {"train": range(5), "val": range(5, 7), "test": range(7, 10)}.items():
         for number in numbers:
             for side, shift in (("A", 0), ("B", 100)):
-                ramp(root / name.format(split=split, side=side) / f"{number}.png", shift + number)
+                save_ramp(root / name.format(split=split, side=side) / f"{number}.png", shift + number)
     return root
 
 
@@ -131,7 +126,7 @@ def test_held_out_split(without: tuple[str, ...], held_out: int, tmp_path: Path)
 def test_partners_may_differ_in_suffix_and_sorting(tmp_path: Path) -> None:
     for name, side, number in (("1", "A", 1), ("1-b", "A", 2), ("1", "B", 101), ("1-b", "B", 102)):
         suffix = "png" if side == "A" else "bmp"
-        ramp(tmp_path / f"train{side}" / f"{name}.png", number)
+        save_ramp(tmp_path / f"train{side}" / f"{name}.png", number)
         (tmp_path / f"train{side}" / f"{name}.png").rename(tmp_path / f"train{side}" / f"{name}.{suffix}")
     (tmp_path / "trainA" / "1.png").rename(tmp_path / "trainA" / "1.webp")  # sorts behind 1-b.png; a PNG all the same
     batch = paired(tmp_path, image_size=22).test_batch(0, 2)
@@ -140,7 +135,7 @@ def test_partners_may_differ_in_suffix_and_sorting(tmp_path: Path) -> None:
 
 
 def odd_width(root: Path) -> None:
-    paint(root / "train" / "odd.png", (1, 2, 3), (45, 22))
+    save_plain(root / "train" / "odd.png", (1, 2, 3), (45, 22))
 
 
 def no_partner(root: Path) -> None:
@@ -294,7 +289,7 @@ def test_lab_and_back() -> None:
 
 def photographs(root: Path) -> Path:
     for number in range(10):
-        ramp(root / f"{number}.png", 10 * number, size=24)
+        save_ramp(root / f"{number}.png", 10 * number, size=24)
     return root
 
 

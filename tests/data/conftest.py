@@ -1,0 +1,31 @@
+"""Folders of images that several tests of data sets read."""
+
+from pathlib import Path
+
+import pytest
+from helpers import save_plain, save_ramp
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of decoded images and downloads."""
+    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """20 images in 2 classes; gray value = 10 * number, 100 and more in the second class."""
+    for number in range(20):
+        path = tmp_path / "set" / ("cat" if number < 10 else "dog") / f"{number}.png"
+        save_plain(path, (10 * number,) * 3, (12, 30))
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> Path:
+    """The red of an image is its number, 100 and more in the second domain."""
+    for folder, count in {"trainA": 7, "trainB": 11, "testA": 2, "testB": 3}.items():
+        for number in range(count):
+            save_ramp(tmp_path / "pair" / folder / f"{number}.png", number + (100 if folder.endswith("B") else 0))
+    return tmp_path / "pair"
