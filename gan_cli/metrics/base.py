@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -13,10 +14,14 @@ from torch import Tensor
 from gan_cli.data.base import Dataset, Images
 from gan_cli.systems.base import System
 
+__all__ = ["Better", "Dataset", "EvaluationData", "Extractor", "FeatureStore", "Features", "Metric",
+           "Samples", "System", "finite"]  # fmt: skip
+
 Better: TypeAlias = Mapping[str, Literal["higher", "lower"] | None]
 """Name of a value (without `[extractor]`) -> the better direction, None for a value that has none."""
 
 
+@dataclass(eq=False)
 class Samples:
     """`size` samples in batches, the same ones at each pass.
 
@@ -26,18 +31,18 @@ class Samples:
     read.
     """
 
-    def __init__(
-        self, split: str, size: int, batches: Callable[[], Iterator[Images]], key: str | None = None
-    ) -> None:
-        self.split, self.size, self.key, self._batches = split, size, key, batches
-        self.used = 0
+    split: str
+    size: int
+    batches: Callable[[], Iterator[Images]]
+    key: str | None = None
+    used: int = 0
 
     def __len__(self) -> int:
         return self.size
 
     def __iter__(self) -> Iterator[Images]:
         count = 0
-        for batch in self._batches():
+        for batch in self.batches():
             count += len(batch.image)
             self.used = max(self.used, count)
             yield batch

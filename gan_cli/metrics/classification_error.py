@@ -5,8 +5,7 @@ from typing import ClassVar
 
 import torch
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric
 from gan_cli.metrics.pixels import held_out
 from gan_cli.systems.base import Classifies, System
 from gan_cli.systems.infogan import InfoGAN

@@ -8,10 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, System
 from gan_cli.metrics.pixels import held_out, in_batches
-from gan_cli.systems.base import System
 from gan_cli.systems.infogan import InfoGAN
 
 BATCH = 500
@@ -70,8 +68,6 @@ def information(system: InfoGAN, n: int) -> float:
 
 def _predict(system: InfoGAN, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """The first code and the label of each image, (N,) int64 on the CPU."""
-    codes, labels = [], []
-    for image, label in batches:
-        codes.append(system.classify(image.to(system.device)).cpu())
-        labels.append(label.cpu())
-    return torch.cat(codes), torch.cat(labels)
+    parts = [(system.classify(image.to(system.device)).cpu(), label.cpu()) for image, label in batches]
+    codes, labels = (torch.cat(column) for column in zip(*parts))
+    return codes, labels

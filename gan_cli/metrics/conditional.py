@@ -7,10 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, finite
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System, finite
 from gan_cli.metrics.pixels import class_samples, nearest, need_labels, rows
-from gan_cli.systems.base import System
 
 
 def one_nn_error(train: Iterator[tuple[Tensor, Tensor]], test: Tensor, test_label: Tensor) -> float:

@@ -6,10 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
 from gan_cli.losses.fgan import FGAN
-from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples
-from gan_cli.systems.base import System
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System
 from gan_cli.systems.gan import GAN
 
 

@@ -10,12 +10,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, finite
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System, finite
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.pixels import class_samples, need_images, pairs, pick
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, scales
-from gan_cli.systems.base import System
 
 BATCH = 50
 

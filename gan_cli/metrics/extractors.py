@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Extractor, Features
+from gan_cli.metrics.base import Dataset, Extractor, Features
 from gan_cli.metrics.classifier import Classifier, labeled_view
 from gan_cli.metrics.feature_cache import digest
 from gan_cli.utils.errors import one_line

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, HasModes
-from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.base import Better, EvaluationData, Metric, System
 from gan_cli.metrics.ndb import jensen_shannon
-from gan_cli.systems.base import System
 
 RADIUS = 3.0  # standard deviations
 

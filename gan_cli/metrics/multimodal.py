@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric, finite
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, finite
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.paired_translation import outlines, test_pairs
@@ -67,26 +66,19 @@ class TranslationDiversity(Metric):
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         assert evaluation.system is not None and evaluation.data is not None
         lpips = None if self.alexnet is None else LPIPS(self.alexnet).to(evaluation.device)
-        counterparts = test_pairs(evaluation.data)
         totals: dict[str, float] = {}
-        for batch in held_out(evaluation, BATCH, counterparts):
+        for batch in held_out(evaluation, BATCH, test_pairs(evaluation.data)):
             for direction in evaluation.system.directions:
-                scores = self._scores(evaluation, lpips, direction, batch, counterparts is not None)
-                for name, score in scores.items():
+                for name, score in self._scores(evaluation, lpips, direction, batch).items():
                     key = f"{name}_{direction}"
                     key = evaluation.named(key) if name == "features" else key
                     totals[key] = totals.get(key, 0.0) + float(score.sum())
         return {name: total / evaluation.test.size for name, total in totals.items()}
 
     def _scores(
-        self,
-        evaluation: EvaluationData,
-        lpips: Distance | None,
-        direction: str,
-        batch: tuple[Tensor, Tensor],
-        paired: bool,
+        self, evaluation: EvaluationData, lpips: Distance | None, direction: str, batch: tuple[Tensor, Tensor]
     ) -> dict[str, Tensor]:
-        """Scores of each image, (N,). paired: the two parts of `batch` are counterparts."""
+        """Scores of each image, (N,)."""
         system, data = evaluation.system, evaluation.data
         assert isinstance(system, Translates) and data is not None
         source = system.directions.index(direction)
@@ -102,7 +94,7 @@ class TranslationDiversity(Metric):
         }
         if lpips is not None:
             scores["lpips"] = mean_pairwise(outputs, lpips)
-        if paired:
+        if test_pairs(data) is not None:
             target = symmetric(batch[1 - source].to(system.device), data.value_range)
             errors = torch.stack([l1_each(output, target) for output in outputs])
             scores |= {"best": errors.min(0).values, "first": errors[0]}

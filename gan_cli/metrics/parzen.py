@@ -11,10 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, System
 from gan_cli.metrics.pixels import need_images, rows, unit
-from gan_cli.systems.base import System
 from gan_cli.utils.clustering import squared_distances
 
 BLOCK = 1000

@@ -5,8 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import Better, EvaluationData, Metric, finite
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, finite
 from gan_cli.metrics.pixels import held_out, need_images, symmetric
 from gan_cli.systems.base import System, Translates
 

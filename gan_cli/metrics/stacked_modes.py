@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, HasDigits
-from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, finite
-from gan_cli.systems.base import System
+from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, System, finite
 
 DIGITS, TRIPLES = 10, 1000
 

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset
-from gan_cli.metrics.base import EvaluationData, Extractor, Features, FeatureStore, Metric
+from gan_cli.metrics.base import Dataset, EvaluationData, Extractor, Features, FeatureStore, Metric
 from gan_cli.metrics.samples import from_model
 from gan_cli.systems.base import System, test_mode
 from gan_cli.utils.errors import GanError, one_line, suggest
