@@ -2,7 +2,7 @@ PYTHON ?= python3
 GAN := .venv/bin/gan
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint reproduction errors clean
+.PHONY: help train test lint reproduction pairs errors clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ lint: .venv/.installed  ## check style and types
 
 reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md from the result files in docs/results
 	.venv/bin/python -m gan_cli.experiments.report
+
+pairs: .venv/.installed  ## rebuild docs/PAIRS.md, the table of all losses with all models
+	PYTHONPATH=tests .venv/bin/python tests/systems/test_pairs.py > docs/PAIRS.md
 
 errors: .venv/.installed  ## rebuild docs/ERRORS.md from the cases in tests/bad_inputs.py
 	.venv/bin/python tests/bad_inputs.py

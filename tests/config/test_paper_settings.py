@@ -4,24 +4,16 @@ import functools
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from helpers import checked
+from omegaconf import DictConfig
 
-from gan_cli.config import schema
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.experiments.paper_results import parse_paper_results
 from gan_cli.losses.objective import WarmUp
 from gan_cli.metrics.gaussian_fit import GaussianFit
 from gan_cli.systems.shared_fakes import SharedFakesGAN
 from gan_cli.utils import random
 
-
-@functools.cache
-def composed(*words: str) -> DictConfig:
-    cfg = without_hydra(Composer(arguments(list(words))).compose(list(words)))
-    if OmegaConf.is_missing(cfg.dataset, "root"):
-        cfg.dataset.root = "somewhere"
-    schema.check(cfg)
-    return cfg
+composed = functools.cache(checked)
 
 
 def variant(experiment: str, name: str) -> DictConfig:

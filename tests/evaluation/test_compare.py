@@ -40,7 +40,7 @@ def runs(tmp_path: Path) -> Path:
     make_run(folder / "b", lr=0.2, overrides=["optimizer.lr=0.2"], logged=[5.0, 6.0],
              records=[("fid", {FID: 4.0}, {}), ("fid", {FID: 3.0}, {"checkpoint": "best", "iteration": 20}),
                       ("modes", {"modes": 1.0}, {})])  # fmt: skip
-    make_run(folder / "c", lr=0.3, seed=1, overrides=["optimizer.lr=0.3"], picture=False,
+    make_run(folder / "c", lr=0.3, seed=1, overrides=["optimizer.lr=0.3"], samples=False,
              records=[("modes", {"modes": 8.0}, {})])  # fmt: skip
     return folder
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from imagefiles import paint, ramp
+from helpers import save_plain, save_ramp
 from torch import Tensor, nn
 
 from gan_cli.cli import main, parser
@@ -149,8 +149,8 @@ def test_nan_samples_are_refused() -> None:
 
 def test_folders_as_sources(tmp_path: Path) -> None:
     for number in range(5):
-        ramp(tmp_path / f"a/{number}.png", number, 12)
-        ramp(tmp_path / f"b/{number}.png", number, 10)
+        save_ramp(tmp_path / f"a/{number}.png", number, 12)
+        save_ramp(tmp_path / f"b/{number}.png", number, 10)
     same = from_sources(str(tmp_path / "a"), str(tmp_path / "a"), n=4)
     image = same.generated.take().image
     assert image.shape == (4, 3, 12, 12) and image.min() == -1
@@ -162,7 +162,7 @@ def test_folders_as_sources(tmp_path: Path) -> None:
     noisy = from_sources(str(tmp_path / "a"), "noise")
     assert noisy.generated.take().image.shape == (5, 3, 12, 12)
     assert torch.equal(noisy.generated.take().image, noisy.generated.take().image)
-    paint(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
+    save_plain(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
     with pytest.raises(ValueError, match=r"z\.png is 9 x 9 pixels, the images before it 12 x 12"):
         from_sources(str(tmp_path / "a"), str(tmp_path / "a")).generated.take()
 
@@ -187,8 +187,8 @@ def test_each_score_is_recorded_with_its_protocol(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
     for number in range(12):
-        ramp(tmp_path / f"a/{number}.png", number, 12)
-        ramp(tmp_path / f"b/{number}.png", 3 * number, 12)
+        save_ramp(tmp_path / f"a/{number}.png", number, 12)
+        save_ramp(tmp_path / f"b/{number}.png", 3 * number, 12)
     words = ["evaluate", "real=a", "fake=b", "metric=kid", "extractor=pixels", "metric.kid.subsets=3", "seed=4"]
     assert main.main(words) == 0
     record = json.loads(Path("outputs/evaluation.jsonl").read_text())

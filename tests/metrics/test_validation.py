@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from helpers import checkpoint_values, run_gan, start_gan
 from omegaconf import OmegaConf
-from processes import gan, start, state
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
@@ -116,23 +116,23 @@ def test_evaluate_repeats_the_best_score(whole: Path) -> None:
 
 def test_training_has_the_bits_of_a_run_without_metrics(whole: Path, here: Path) -> None:
     assert main(["train", *RUN, "trainer.sample_every=1"]) == 0
-    plain, scored = state(here / "run"), state(whole)
+    plain, scored = checkpoint_values(here / "run"), checkpoint_values(whole)
     assert set(scored) - set(plain) == {"/best/value", "/best/iteration"}
     assert all(torch.equal(value, scored[name]) for name, value in plain.items())
     assert not (here / "run/checkpoints/best.pt").exists()
 
 
 def test_killed_and_resumed(tmp_path: Path, whole: Path) -> None:
-    process = start(["train", *RUN, *SCORED], tmp_path)
+    process = start_gan(["train", *RUN, *SCORED], tmp_path)
     run = tmp_path / "run"
     while process.is_alive() and not (run.exists() and len(list(run.glob("checkpoints/*.pt"))) == 2):
         process.join(0.002)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    code, output = gan(["resume", "run"], tmp_path)
+    code, output = run_gan(["resume", "run"], tmp_path)
     assert code == 0, output
-    resumed, alone = state(run), state(whole)
+    resumed, alone = checkpoint_values(run), checkpoint_values(whole)
     assert resumed.keys() == alone.keys() and all(torch.equal(alone[name], resumed[name]) for name in alone)
     assert best(run)["best"] == best(whole)["best"] and curve(run) == curve(whole)
 

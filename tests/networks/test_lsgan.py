@@ -5,14 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import count_on_meta
 from torch import nn
 
 from gan_cli.networks import lsgan
-
-
-def count(build: Callable[[], nn.Module]) -> int:
-    with torch.device("meta"):
-        return sum(p.numel() for p in build().parameters())
 
 
 def test_scene_networks() -> None:
@@ -20,8 +16,8 @@ def test_scene_networks() -> None:
     g = 1025 * 7 * 7 * 256 + 4 * (256 * 256 * 9 + 256) + 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64 + 64 * 3 * 9 + 3
     g += 2 * (256 * 5 + 128 + 64)
     d = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 64 + 3 * (128 + 256 + 512) + 7 * 7 * 512 + 1
-    assert count(lambda: lsgan.Generator(112, 3)) == g == 15_591_427
-    assert count(lambda: lsgan.Discriminator(112, 3)) == d == 4_333_441
+    assert count_on_meta(lambda: lsgan.Generator(112, 3)) == g == 15_591_427
+    assert count_on_meta(lambda: lsgan.Discriminator(112, 3)) == d == 4_333_441
 
 
 def test_scene_maps() -> None:
@@ -41,8 +37,8 @@ def test_character_networks() -> None:
     label = 3741 * 256
     g = label + 1281 * 6272 + 2 * 6272 + 128 * 128 * 25 + 128 + 2 * 128 + 128 * 25 + 1
     d = label + 257 * 25 + 257 + 513 * 320 * 25 + 3 * 320 + (320 * 49 + 257) * 1024 + 2 * 1024 + 1281
-    assert count(lambda: lsgan.CharacterGenerator(28, 1, 3740)) == g == 9_417_857
-    assert count(lambda: lsgan.CharacterDiscriminator(28, 1, 3740)) == d == 21_392_155
+    assert count_on_meta(lambda: lsgan.CharacterGenerator(28, 1, 3740)) == g == 9_417_857
+    assert count_on_meta(lambda: lsgan.CharacterDiscriminator(28, 1, 3740)) == d == 21_392_155
 
 
 def test_both_networks_depend_on_the_label() -> None:
@@ -86,9 +82,9 @@ def test_stability_networks(norm: str, layers: int) -> None:
     assert not any(isinstance(m, nn.BatchNorm2d) for m in generator.modules())
     g = 1025 * 8192 + 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + 256 + 128 + 64 + 3
     d = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 64 + 128 + 256 + 512 + 8193
-    assert count(lambda: lsgan.StabilityGenerator(64, 3)) == g == 12_702_851
+    assert count_on_meta(lambda: lsgan.StabilityGenerator(64, 3)) == g == 12_702_851
     norms = 2 * (128 + 256 + 512) if layers else 0
-    assert count(lambda: lsgan.StabilityDiscriminator(64, 3, norm=norm)) == d + norms
+    assert count_on_meta(lambda: lsgan.StabilityDiscriminator(64, 3, norm=norm)) == d + norms
     assert discriminator(generator(torch.randn(2, 1024))).shape == (2,)
 
 

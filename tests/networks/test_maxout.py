@@ -4,16 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import count
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from gan_cli.networks import conditional, mlp
 from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.noise import NoiseDropout
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_maxout_by_hand() -> None:

@@ -5,16 +5,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import count
 from torch import Tensor, nn
 
 from gan_cli.networks import conditional, dcgan, infogan, mlp, patchgan, resnet, wgan_gp
 from gan_cli.networks.norm import norm_layer
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 @pytest.mark.parametrize(

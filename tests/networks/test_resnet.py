@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from helpers import count_on_meta
 from torch import Tensor, nn
 
 from gan_cli.config.composer import Composer, arguments, without_hydra
@@ -11,11 +12,6 @@ from gan_cli.networks import wgan_gp_resnet as resnet
 from gan_cli.networks import wgan_gp_resnet64 as resnet64
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d
 from gan_cli.training import build
-
-
-def count(build: Callable[[], nn.Module]) -> int:
-    with torch.device("meta"):
-        return sum(p.numel() for p in build().parameters())
 
 
 def conv(channels: int, out: int, taps: int = 9, bias: bool = True) -> int:
@@ -41,7 +37,7 @@ D = FIRST + (2 * conv(128, 128) + conv(128, 128, taps=1)) + 2 * 2 * conv(128, 12
     ],
 )
 def test_cifar_parameter_counts(network: Callable[[], nn.Module], by_layer: int, total: int) -> None:
-    assert count(network) == by_layer == total
+    assert count_on_meta(network) == by_layer == total
 
 
 def test_cifar_maps() -> None:
@@ -191,8 +187,8 @@ def test_wide_parameter_counts() -> None:
 
     g = 129 * 8192 + up(512, 512) + up(512, 256) + up(256, 128) + up(128, 64) + 128 + conv(64, 3)
     d = conv(3, 64) + down(64, 128) + down(128, 256) + down(256, 512) + down(512, 512) + 8193
-    assert count(lambda: resnet64.Generator(64, 3)) == g == 8_540_483
-    assert count(lambda: resnet64.Discriminator(64, 3)) == d == 7_491_841
+    assert count_on_meta(lambda: resnet64.Generator(64, 3)) == g == 8_540_483
+    assert count_on_meta(lambda: resnet64.Discriminator(64, 3)) == d == 7_491_841
 
 
 def test_wide_networks_do_not_mix_samples_in_the_critic() -> None:

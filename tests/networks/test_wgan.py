@@ -1,13 +1,10 @@
 """WGAN's and DRAGAN's fully connected networks, and the norms of WGAN-GP's convolutional discriminator."""
 
 import torch
+from helpers import count
 from torch import nn
 
 from gan_cli.networks import dragan, wgan_gp, wgan_mlp
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_wgan_mlp() -> None:

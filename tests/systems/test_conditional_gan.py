@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import count
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -17,11 +18,6 @@ from gan_cli.networks import cls_gan, conditional, dcgan, projection
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d
 from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.utils import random
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
 
 # projection
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from helpers import Affine
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.config.paths import conf_dir
@@ -12,16 +12,6 @@ from gan_cli.data.base import Domains
 from gan_cli.losses.adversarial import LeastSquares
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.cyclegan import CycleGAN
-
-
-class Affine(nn.Module):
-    def __init__(self, scale: float, shift: float = 0.0) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.tensor(scale)), shift
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x + self.shift
-
 
 BATCH = Domains(torch.full((1, 1, 2, 2), 1.0), torch.full((1, 1, 2, 2), 5.0))
 G_GAN, F_GAN = (3 * 2.0 - 1) ** 2, (6.0 - 1) ** 2  # D_Y(G(x)) = 6 and D_X(F(y)) = 6, which G and F want to be 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import Affine, count, values
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,21 +18,18 @@ from gan_cli.data.point_domains import MixtureDomains
 from gan_cli.losses.adversarial import NonSaturating, Relativistic
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.domain_modes import DomainModes, landing, sharing
-from gan_cli.networks.discogan import DiscoGANGenerator, Discriminator, DiscriminatorOutput, PointDiscriminator, PointGenerator
+from gan_cli.networks.discogan import (
+    DiscoGANGenerator,
+    Discriminator,
+    DiscriminatorOutput,
+    PointDiscriminator,
+    PointGenerator,
+)
 from gan_cli.systems.base import Turn
 from gan_cli.systems.discogan import Curriculum, DiscoGAN, OneWayGAN, ReconGAN, mean_feature_matching
 from gan_cli.training.trainer import Trainer
 
 LN3 = math.log(3)
-
-
-class Scale(nn.Module):
-    def __init__(self, by: float) -> None:
-        super().__init__()
-        self.by = nn.Parameter(torch.tensor(by))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.by * x
 
 
 class Judge(nn.Module):
@@ -51,11 +49,7 @@ BATCH = Domains(torch.full((2, 1, 1, 1), LN3), torch.tensor([0.0, 2 * LN3]).view
 
 def disco(**options: Any) -> DiscoGAN:
     """G_AB doubles, G_BA turns the sign."""
-    return DiscoGAN(Scale(2.0), Scale(-1.0), Judge(), Judge(), OBJECTIVE, **options)
-
-
-def values(terms: dict[str, Tensor]) -> dict[str, float]:
-    return {name: term.item() for name, term in terms.items()}
+    return DiscoGAN(Affine(2.0), Affine(-1.0), Judge(), Judge(), OBJECTIVE, **options)
 
 
 def test_feature_matching_compares_the_means_over_the_batch() -> None:
@@ -99,7 +93,7 @@ def test_the_papers_form_has_no_features() -> None:
 @pytest.mark.parametrize("loss", [NonSaturating(), Relativistic()])
 def test_scores_and_features_come_from_one_pass(loss: Any) -> None:
     """D_B sees x_AB and x_B once each, whether or not the generator's loss compares it with real images."""
-    system = DiscoGAN(Scale(2.0), Scale(-1.0), Judge(), Judge(), Objective(loss))
+    system = DiscoGAN(Affine(2.0), Affine(-1.0), Judge(), Judge(), Objective(loss))
     inputs: list[Tensor] = []
     system.D_B.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     system.g_loss(BATCH)
@@ -107,12 +101,12 @@ def test_scores_and_features_come_from_one_pass(loss: Any) -> None:
 
 
 def test_ablations_by_hand() -> None:
-    one_way = OneWayGAN(Scale(2.0), Judge(), OBJECTIVE)
+    one_way = OneWayGAN(Affine(2.0), Judge(), OBJECTIVE)
     features = LN3**2 + (2 * LN3) ** 2
     assert values(one_way.g_loss(BATCH)) == pytest.approx(
         {"B_adversarial": 0.1 * math.log(10 / 9), "B_features": 0.9 * features}      # without the factor 1 - r
     )
-    recon = ReconGAN(Scale(2.0), Scale(-1.0), Judge(), OBJECTIVE, rate=Curriculum(0.2, 5, 0.5))
+    recon = ReconGAN(Affine(2.0), Affine(-1.0), Judge(), OBJECTIVE, rate=Curriculum(0.2, 5, 0.5))
     assert values(recon.g_loss(BATCH)) == pytest.approx({
         "B_adversarial": 0.8 * 0.1 * math.log(10 / 9),
         "B_features": 0.8 * 0.9 * features,
@@ -144,10 +138,6 @@ def test_one_iteration_of_the_discriminators_two_of_the_generators() -> None:
         disco(update_interval=1)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
         Curriculum(first=1.5)
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_networks_of_the_code() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import count, run_turn
 from torch import Tensor, nn
 
 from gan_cli.data.base import Domains
@@ -218,9 +219,10 @@ def small(objective: Objective | None = None, deterministic: bool = False, **opt
     attribute = drit.DeterministicAttributeEncoder if deterministic else drit.VariationalAttributeEncoder
     generator = drit.FeatureWiseGenerator if deterministic else drit.ConcatenatingGenerator
     return DRIT(
-        drit.ContentEncoder(16, 3, width=2), attribute(16, 3, latent_dim=2, width=2), generator(3, latent_dim=2, width=2),
-        *[drit.Discriminator(16, 3, width=2, scales=2, n_layers=2) for _ in range(4)], drit.ContentDiscriminator(16, width=2),
-        objective or Objective(NonSaturating()), latent_dim=2, **options,
+        drit.ContentEncoder(16, 3, width=2), attribute(16, 3, latent_dim=2, width=2),
+        generator(3, latent_dim=2, width=2),
+        *[drit.Discriminator(16, 3, width=2, scales=2, n_layers=2) for _ in range(4)],
+        drit.ContentDiscriminator(16, width=2), objective or Objective(NonSaturating()), latent_dim=2, **options,
     )  # fmt: skip
 
 
@@ -230,22 +232,13 @@ def trainer(system: System) -> Trainer:
     return Trainer(system, data, optimizers, batch_size=2, iterations=10, seed=0)
 
 
-def play(system: System, turn: Turn, data: Any) -> Terms:
-    for name, network in system.named_children():
-        network.requires_grad_(name in turn.trains)
-    system.zero_grad()
-    terms = turn.loss(data)
-    sum(terms.values()).backward()
-    return terms
-
-
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_every_loss_reaches_its_networks_and_no_others(deterministic: bool) -> None:
     random.seed(0)
     system = small(deterministic=deterministic)
     data = Domains(*torch.rand(2, 2, 3, 16, 16))
     for turn in system.turns():
-        play(system, turn, data)
+        run_turn(system, turn, data)
         for name, network in system.named_children():
             assert all((p.grad is not None) == (name in turn.trains) for p in network.parameters()), (turn.name, name)
 
@@ -301,10 +294,6 @@ def test_clip_norm_shortens_long_gradients_only(slope: float, clip_norm: float |
 # Networks
 
 
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
 def layer(before: int, after: int, kernel: int) -> int:
     return kernel * kernel * before * after + after
 
@@ -316,7 +305,8 @@ def test_sizes_of_the_paper() -> None:
         content, critic = drit.ContentEncoder(216, 3), drit.ContentDiscriminator(216)
         domain, single = drit.Discriminator(216, 3), drit.Discriminator(216, 3, scales=1, n_layers=6, kernel=3)
         apart = drit.ContentEncoder(216, 3, share=False)
-        variational, deterministic = drit.VariationalAttributeEncoder(216, 3), drit.DeterministicAttributeEncoder(216, 3)
+        variational = drit.VariationalAttributeEncoder(216, 3)
+        deterministic = drit.DeterministicAttributeEncoder(216, 3)
         concatenating, transforming = drit.ConcatenatingGenerator(3), drit.FeatureWiseGenerator(3)
     private = layer(3, 64, 7) + layer(64, 128, 3) + layer(128, 256, 3) + 3 * block
     assert count(content) == 2 * private + block and count(apart) == 2 * (private + block)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import Affine, count, values
 from torch import Tensor, nn
 
 from gan_cli.data.base import Domains
@@ -15,15 +16,6 @@ from gan_cli.networks.dualgan import Critic, Generator, InstanceNorm
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.systems.dualgan import DualGAN
 from gan_cli.training.trainer import Trainer
-
-
-class Affine(nn.Module):
-    def __init__(self, scale: float, shift: float = 0.0) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.tensor(scale)), shift
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x + self.shift
 
 
 class Mean(Affine):
@@ -38,10 +30,6 @@ def dual(objective: Objective | None = None, **options: Any) -> DualGAN:
     """G_A doubles, G_B adds one; D_A is thrice the mean, D_B the mean."""
     objective = objective or Objective(Wasserstein())
     return DualGAN(Affine(2.0), Affine(1.0, 1.0), Mean(3.0), Mean(1.0), objective, **options)
-
-
-def values(terms: dict[str, Tensor]) -> dict[str, float]:
-    return {name: term.item() for name, term in terms.items()}
 
 
 def test_losses_by_hand() -> None:
@@ -117,10 +105,6 @@ def test_instance_norm_by_hand() -> None:
     expected = torch.tensor([[0.5 - 2, 0.5 + 2], [-1.0, -1.0]]).view(1, 2, 1, 2)
     torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=0)
     assert norm(torch.randn(1, 2, 1, 1)).flatten().tolist() == pytest.approx([0.5, -1.0], abs=1e-3)  # the shift
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_networks_of_the_code() -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import SMALL_BATCHES, TINY, checked, count, normal
 from pytest import approx
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn, tensor
 
 from gan_cli.cli.main import main
-from gan_cli.config import schema
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Images
 from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.experiments.experiment import variants_of
@@ -25,13 +24,6 @@ from gan_cli.systems.ebgan import EBGAN, pulling_away
 from gan_cli.systems.gan import GAN
 from gan_cli.training.monitor import Monitor
 from gan_cli.utils import random
-
-TINY = ["trainer.batch_size=2", "trainer.sample_count=4", "trainer.log_every=1", "trainer.device=cpu"]
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
 
 # -- the loss
 
@@ -301,10 +293,6 @@ def test_k_carries_no_graph_but_the_losses_do() -> None:
 # -- networks, counted layer by layer
 
 
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def test_the_grid_s_networks() -> None:
     dense = lambda inputs, outputs: inputs * outputs + outputs  # noqa: E731
     g = dense(100, 800) + 2 * 800 + 3 * (dense(800, 800) + 2 * 800) + dense(800, 1024)
@@ -424,7 +412,7 @@ def test_a_hinge_that_moved_once_is_no_news() -> None:
 @pytest.mark.parametrize("model", ["ebgan_pt", "began"])
 def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command = ["train", f"model={model}", "dataset=ring", "network=mlp_points_autoencoder", *TINY]
+    command = ["train", f"model={model}", "dataset=ring", "network=mlp_points_autoencoder", *SMALL_BATCHES]
     command += ["trainer.sample_every=1"]
     assert main([*command, "trainer.iterations=4", "hydra.run.dir=whole"]) == 0
     assert main([*command, "trainer.iterations=2", "hydra.run.dir=parts"]) == 0
@@ -444,7 +432,7 @@ def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, mon
 
 def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    points = ["dataset=ring", "network=mlp_points_autoencoder", "trainer.iterations=3", *TINY]
+    points = ["dataset=ring", "network=mlp_points_autoencoder", *SMALL_BATCHES, "trainer.iterations=3"]
     falling = "loss.adversarial.margin={_target_: gan_cli.losses.energy.LinearMargin, start: 4, length: 2}"
     assert main(["train", "model=ebgan", *points, falling, "hydra.run.dir=run"]) == 0
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
@@ -459,28 +447,22 @@ def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, 
 def test_the_margin_loss_on_a_plain_discriminator(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = [f"model.{name}.width=4" for name in ("generator", "discriminator")]
-    options = [*small, *TINY, "trainer.iterations=2", "dataset.image_size=16", "hydra.run.dir=run"]
+    options = [*small, *TINY, "dataset.image_size=16", "hydra.run.dir=run"]
     assert main(["train", "model=dcgan", "loss=ebgan", *options]) == 0
 
 
-def composed(*words: str):
-    cfg = without_hydra(Composer(arguments(list(words))).compose(list(words)))
-    schema.check(cfg)
-    return cfg
-
-
 def test_the_experiments_say_what_the_paper_says() -> None:
-    margins = {name: composed("experiment=ebgan_margin", *words) for name, words in
+    margins = {name: checked("experiment=ebgan_margin", *words) for name, words in
                variants_of("ebgan_margin", []).items()}  # fmt: skip
     assert [cfg.loss.adversarial.margin for cfg in margins.values()] == [1, 2, 4, 6, 8, 12, 16, 32]
-    sides = {name: composed("experiment=ebgan_vs_dcgan", *words) for name, words in
+    sides = {name: checked("experiment=ebgan_vs_dcgan", *words) for name, words in
              variants_of("ebgan_vs_dcgan", []).items()}  # fmt: skip
     assert sides["dcgan"].model.generator == sides["ebgan"].model.generator == sides["ebgan_pt"].model.generator
     assert len({str(cfg.optimizer) for cfg in sides.values()}) == len({str(cfg.trainer) for cfg in sides.values()}) == 1
     targets = [cfg.model.discriminator._target_.rpartition(".")[2] for cfg in sides.values()]
     assert targets == ["Discriminator", "ConvAutoEncoder", "ConvAutoEncoder"]
     assert [cfg.model.get("lambda_pt") for cfg in sides.values()] == [None, 0, 0.1]
-    best = {name: composed(f"experiment={name}_mnist") for name in ("gan_grid", "ebgan", "ebgan_pt")}
+    best = {name: checked(f"experiment={name}_mnist") for name in ("gan_grid", "ebgan", "ebgan_pt")}
     for name, cfg in best.items():
         G, D = cfg.model.generator, cfg.model.discriminator
         size = 1600 if name == "gan_grid" else 800
@@ -491,4 +473,4 @@ def test_the_experiments_say_what_the_paper_says() -> None:
 
 
 def test_lsgan_is_least_squares() -> None:
-    assert composed("loss=lsgan").loss == composed("loss=least_squares").loss
+    assert checked("loss=lsgan").loss == checked("loss=least_squares").loss

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers import count
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -171,10 +172,6 @@ def test_wrong_mixtures_are_one_clear_line(wrong: dict[str, object], message: st
 
 
 # -- networks
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_networks() -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import TEST, TRAIN, write
+from helpers import TEST, TRAIN, write_mnist
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -371,7 +371,7 @@ def test_it_learns_from_four_labels() -> None:
 
 def of_files(tmp_path: Path, num_labels: int = 10) -> FewLabelsMNIST:
     """20 + 6 images; number i is filled with i (held-out ones with 100 and more) and of class i % 10."""
-    return FewLabelsMNIST(str(write(tmp_path)), num_labels=num_labels)
+    return FewLabelsMNIST(str(write_mnist(tmp_path)), num_labels=num_labels)
 
 
 def filled(image: Tensor) -> list[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import Affine, count, normal, run_turn
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -28,7 +29,7 @@ from gan_cli.losses.kernels import (
 from gan_cli.losses.mmd import MMD, ActivationPenalty, Repulsive, WitnessPenalty
 from gan_cli.losses.objective import Objective, WarmUp, WeightClip
 from gan_cli.networks import dcgan, features, gmmn, mlp, mmd_gan
-from gan_cli.systems.base import System, Turn
+from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.gmmn import GMMN
 from gan_cli.systems.gmmn_autoencoder import GMMNAutoencoder
@@ -62,10 +63,6 @@ BY_HAND: dict[str, tuple[kernels.Kernel, Callable[[Vector, Vector], float]]] = {
     ),
 }
 every_kernel = pytest.mark.parametrize(("kernel", "k"), BY_HAND.values(), ids=BY_HAND.keys())
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 # Estimators
@@ -283,13 +280,9 @@ def test_activation_penalty_by_hand() -> None:
 # Games
 
 
-def play(system: System, turn: Turn, batch: Images) -> dict[str, Tensor]:
+def step(system: System, turn: Turn, batch: Images) -> Terms:
     """One step of plain descent, as in the trainer."""
-    for name, network in system.named_children():
-        network.requires_grad_(name in turn.trains)
-    system.zero_grad()
-    terms = turn.loss(batch)
-    torch.stack(list(terms.values())).sum().backward()
+    terms = run_turn(system, turn, batch)
     with torch.no_grad():
         for parameter in system.parameters():
             if parameter.grad is not None:
@@ -367,7 +360,7 @@ def test_two_phases_of_the_autoencoder() -> None:
     for system.iteration in range(4):
         (turn,) = system.turns()
         before = weights(system)
-        terms = play(system, turn, batch)
+        terms = step(system, turn, batch)
         seen.append((list(terms), moved(before, system)))
     ae, g = (["reconstruction"], {"encoder", "decoder"}), (["adversarial"], {"generator"})
     assert seen == [ae, ae, g, g]
@@ -394,15 +387,6 @@ def test_dropout_acts_in_the_first_phase_only_and_codes_are_compared() -> None:
     torch.testing.assert_close(system.ae_loss(Images(x))["reconstruction"], expected)
 
 
-class Scale(nn.Module):
-    def __init__(self, scale: float, shift: float = 0.0) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.tensor(scale)), shift
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x + self.shift
-
-
 def test_rank_hinge_is_one_sided() -> None:
     x, y = torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[4.0, 0.0], [6.0, 0.0]])
     assert rank_hinge(x, y).item() == pytest.approx((3 + 0) / 2)
@@ -411,7 +395,7 @@ def test_rank_hinge_is_one_sided() -> None:
 
 def test_mmd_gan_terms_by_hand() -> None:
     """f doubles, d thrices, G(z) = z + 10: f(x) = 2x, f(y) = 2y, d(f(x)) = 6x."""
-    system = MMDGAN(Scale(1.0, 10.0), Scale(2.0), Scale(3.0), Objective(MMD(Dot(), root=True)), latent_dim=1)
+    system = MMDGAN(Affine(1.0, 10.0), Affine(2.0), Affine(3.0), Objective(MMD(Dot(), root=True)), latent_dim=1)
     x = torch.tensor([[1.0], [3.0]])
     random.seed(2)
     y = random.normal(2, 1) + 10
@@ -427,7 +411,7 @@ def test_mmd_gan_terms_by_hand() -> None:
 
 
 def test_mmd_gan_s_critic_looks_at_each_batch_once() -> None:
-    system = MMDGAN(Scale(1.0), Scale(2.0), Scale(3.0), Objective(MMD(Dot())), latent_dim=1)
+    system = MMDGAN(Affine(1.0), Affine(2.0), Affine(3.0), Objective(MMD(Dot())), latent_dim=1)
     looks = []
     system.discriminator.register_forward_hook(lambda *_: looks.append(1))
     for turn in system.turns():
@@ -449,12 +433,12 @@ def test_mmd_gan_cadence_movers_and_clipping_of_the_encoder_only() -> None:
     assert steps == [[100, 1], [100, 1], [5, 1], [5, 1], [100, 1], [5, 1]]
     batch, (d, g) = Images(torch.rand(4, 1, 8, 8)), system.turns()
     before = weights(system)
-    play(system, d, batch)
+    step(system, d, batch)
     assert moved(before, system) == {"discriminator", "decoder"}
     sizes = {name: value.abs().max().item() for name, value in weights(system).items()}
     assert sizes["discriminator"] <= 0.01 < min(sizes["decoder"], sizes["generator"])
     before = weights(system)
-    play(system, g, batch)
+    step(system, g, batch)
     assert moved(before, system) == {"generator"}
 
 
@@ -467,7 +451,7 @@ def test_features_and_a_penalty_in_the_plain_game() -> None:
     system = GAN(generator, critic, objective, 3)
     batch = Images(torch.rand(4, 2, 1, 1))
     d, g = system.turns()
-    assert list(play(system, d, batch)) == ["adversarial", "penalty"]
+    assert list(step(system, d, batch)) == ["adversarial", "penalty"]
     random.seed(1)
     h_y = system.discriminator(system.generate(4))
     expected = unbiased_mmd2(RationalQuadratic(), system.discriminator(batch.image), h_y)
@@ -498,19 +482,15 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
 # Networks
 
 
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
 def dense(*widths: int) -> int:
     return sum(wide_in * wide_out + wide_out for wide_in, wide_out in pairwise(widths))
 
 
 def test_gmmn_s_networks() -> None:
-    assert parameters(gmmn.Generator(28, 1)) == dense(10, 64, 256, 256, 1024, 784)
-    assert parameters(gmmn.CodeGenerator()) == dense(10, 64, 256, 256, 1024, 32)
-    assert parameters(gmmn.Encoder(28, 1)) == dense(784, 1024, 32)
-    assert parameters(gmmn.Decoder(28, 1)) == dense(32, 1024, 784)
+    assert count(gmmn.Generator(28, 1)) == dense(10, 64, 256, 256, 1024, 784)
+    assert count(gmmn.CodeGenerator()) == dense(10, 64, 256, 256, 1024, 32)
+    assert count(gmmn.Encoder(28, 1)) == dense(784, 1024, 32)
+    assert count(gmmn.Decoder(28, 1)) == dense(32, 1024, 784)
     x = gmmn.Decoder(28, 1)(gmmn.Encoder(28, 1)(torch.rand(2, 1, 28, 28)))
     assert x.shape == (2, 1, 28, 28) and x.min() > 0 and x.max() < 1
     assert gmmn.Generator(6, 3, (-1.0, 1.0))(torch.rand(2, 10)).shape == (2, 3, 6, 6)
@@ -519,11 +499,11 @@ def test_gmmn_s_networks() -> None:
 def test_mmd_gan_s_networks() -> None:
     """32 pixels: 3-64-128-256 of 4x4 kernels, two batch normalisations, and a 4x4 convolution to the code."""
     kernels_of_4 = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 128)
-    assert parameters(mmd_gan.Encoder(32, 3, code_dim=128)) == kernels_of_4 + 2 * (128 + 256)
+    assert count(mmd_gan.Encoder(32, 3, code_dim=128)) == kernels_of_4 + 2 * (128 + 256)
     kernels_of_5 = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512)
-    assert parameters(mmd_gan.Critic(32, 3)) == kernels_of_5 + (64 + 128 + 256 + 512) + dense(512 * 2 * 2, 16)
+    assert count(mmd_gan.Critic(32, 3)) == kernels_of_5 + (64 + 128 + 256 + 512) + dense(512 * 2 * 2, 16)
     up = 25 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 3) + (256 + 128 + 64 + 3) + 2 * (512 + 256 + 128 + 64)
-    assert parameters(mmd_gan.Generator(32, 3)) == dense(128, 512 * 2 * 2) + up
+    assert count(mmd_gan.Generator(32, 3)) == dense(128, 512 * 2 * 2) + up
 
 
 def test_binkowskis_initial_weights() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import run_turn
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images, Pairs
@@ -16,7 +17,6 @@ from gan_cli.metrics.multimodal import TranslationDiversity, mean_pairwise
 from gan_cli.metrics.paired_translation import outlines
 from gan_cli.metrics.pixels import symmetric
 from gan_cli.networks import conditional, multiscale, unet_noise
-from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.msgan import MSGAN
 from gan_cli.systems.pix2pix_noise import Pix2PixNoise
 from gan_cli.utils import random
@@ -206,7 +206,8 @@ def test_d_sees_what_g_made_before_it_moved() -> None:
 def test_xavier_weights_of_bicyclegan() -> None:
     """N(0, .02^2 2 / (fan_in + fan_out)) and biases 0, in the U-Net and in both critics."""
     torch.manual_seed(0)
-    for network in (unet_noise.NoiseUNet(16, 3, width=16), multiscale.MultiScalePairDiscriminator(16, 3, width=32, n_layers=1)):
+    critics = multiscale.MultiScalePairDiscriminator(16, 3, width=32, n_layers=1)
+    for network in (unet_noise.NoiseUNet(16, 3, width=16), critics):
         for layer in network.modules():
             if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
                 std = 0.02 * math.sqrt(2 / (16 * (layer.in_channels + layer.out_channels)))
@@ -289,22 +290,13 @@ def test_pooling_leaves_a_flat_image_flat() -> None:
     assert D(ramp, 1)[0, 0, 0].tolist() == [0.5, 2.0, 4.0, 6.0] and D(ramp, 2).shape == (1, 1, 2, 2)
 
 
-def play(system: Any, turn: Turn, batch: Any) -> Terms:
-    for name, network in system.named_children():
-        network.requires_grad_(name in turn.trains)
-    system.zero_grad()
-    terms = turn.loss(batch)
-    sum(terms.values()).backward()
-    return terms
-
-
 def test_every_loss_reaches_its_networks_and_no_others() -> None:
     torch.manual_seed(0)
     random.seed(0)
     G, D = unet_noise.NoiseUNet(16, 1, width=2), multiscale.MultiScalePairDiscriminator(16, 1, width=2, n_layers=1)
     system = Pix2PixNoise(G, D, Objective(LeastSquares(scale=1.0)))
     for turn in system.turns():
-        play(system, turn, Pairs(*torch.rand(2, 2, 1, 16, 16)))
+        run_turn(system, turn, Pairs(*torch.rand(2, 2, 1, 16, 16)))
         for name, network in system.named_children():
             assert all((p.grad is not None) == (name in turn.trains) for p in network.parameters())
 

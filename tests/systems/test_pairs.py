@@ -1,26 +1,25 @@
 """docs/PAIRS.md, the table of all losses with all models: every cell is a model that was built and tried.
 
-`python tests/systems/test_pairs.py > docs/PAIRS.md` rewrites the page.
+`make pairs` runs this file, which prints the page.
 """
 
 import functools
 import itertools
 import re
-from pathlib import Path
 
 import pytest
+from helpers import ROOT, composed, config_names
 from omegaconf import DictConfig
 
-from gan_cli.config.composer import Composer, arguments
 from gan_cli.config.groups import description
 from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Dataset
 from gan_cli.training import build
 from gan_cli.utils.errors import GanError
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "PAIRS.md"
+PAGE = ROOT / "docs" / "PAIRS.md"
 HEAD = """\
-<!-- Written by `python tests/systems/test_pairs.py`. -->
+<!-- Written by `make pairs`. -->
 # Which losses go with which models
 
 `gan train model=MODEL loss=LOSS` with the model's default networks and data set: **+** it is trained; **w** it is
@@ -31,18 +30,9 @@ the reason below the table. For every cell the model was built, and its losses w
 CHECKED = ("gmmn", "cls_gan")  # by the test, as all models would take a minute
 
 
-def names(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def composed(*words: str) -> DictConfig:
-    args = arguments([*words, "trainer.batch_size=4"])
-    return Composer(args).compose(args.overrides)
-
-
 def small(model: str) -> tuple[DictConfig, Dataset]:
     """The model with narrow networks, and its own data set."""
-    cfg = composed(f"model={model}")
+    cfg = composed(f"model={model}", "trainer.batch_size=4")
     for name, node in cfg.model.items():
         if isinstance(node, DictConfig) and "width" in node:
             node.width = 16 if name == "G1" else 8  # pix2pixHD's G1 is twice as wide as its G2
@@ -67,7 +57,7 @@ def verdict(cfg: DictConfig, data: Dataset, loss: str) -> str:
 
 
 def page() -> str:
-    models, losses = names("model"), names("loss")
+    models, losses = config_names("model"), config_names("loss")
     parts = {model: small(model) for model in models}
     reasons: dict[str, int] = {}
     lines = [HEAD, f"| loss | {' | '.join(models)} |", "| --- |" + " --- |" * len(models)]
@@ -93,13 +83,13 @@ def table(text: str) -> dict[tuple[str, str], str]:
 
 
 def test_the_page_has_every_pair() -> None:
-    assert set(table(PAGE.read_text())) == set(itertools.product(names("loss"), names("model")))
+    assert set(table(PAGE.read_text())) == set(itertools.product(config_names("loss"), config_names("model")))
 
 
 @pytest.mark.parametrize("model", CHECKED)
 def test_the_page_is_up_to_date(model: str) -> None:
     expected, (cfg, data) = table(PAGE.read_text()), small(model)
-    for loss in names("loss"):
+    for loss in config_names("loss"):
         assert verdict(cfg, data, loss) == expected[loss, model], loss
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import Affine, count
 from torch import Tensor, nn
 
 from gan_cli.config.composer import Composer, arguments
@@ -21,11 +22,6 @@ from gan_cli.networks.unet import UNet
 from gan_cli.systems.base import test_mode as evaluation
 from gan_cli.systems.pix2pix import Pix2Pix
 from gan_cli.training import build
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
 
 # networks
 
@@ -217,17 +213,6 @@ def test_initial_weights() -> None:
 # the system
 
 
-class Scale(nn.Module):
-    """x -> scale x."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(scale))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * x
-
-
 class Difference(nn.Module):
     """D(x, y) = scale (y - x), a map of scores."""
 
@@ -240,7 +225,7 @@ class Difference(nn.Module):
 
 
 def system(**options: Any) -> Pix2Pix:
-    return Pix2Pix(Scale(2.0), Difference(), Objective(NonSaturating()), **options)
+    return Pix2Pix(Affine(2.0), Difference(), Objective(NonSaturating()), **options)
 
 
 def batch() -> Pairs:

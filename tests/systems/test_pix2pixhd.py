@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import count
 from torch import Tensor, nn, tensor
 from torch.nn.functional import conv2d, max_pool2d
 
@@ -54,10 +55,6 @@ def labels_model(features: bool = False, enhanced: bool = True, **options: Any) 
         E=Encoder(16, 3, width=2, downs=1) if features else None,
         G2=LocalEnhancer(16, seen, 3, width=2, blocks=1) if enhanced else None, **options,
     )
-
-
-def count(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 # -- networks

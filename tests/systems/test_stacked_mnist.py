@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import TEST, TRAIN, write
+from helpers import TEST, TRAIN, write_mnist
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images, order
@@ -18,7 +18,7 @@ from gan_cli.networks.stacked import Discriminator, Generator, SmallDiscriminato
 @pytest.fixture
 def root(tmp_path) -> str:
     """Image i of a split is filled with i (held-out ones with 100 + i); its label is i % 10."""
-    return str(write(tmp_path))
+    return str(write_mnist(tmp_path))
 
 
 def numbers(image: Tensor) -> Tensor:

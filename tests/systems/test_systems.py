@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import run_turn
 from torch import Tensor, nn
 
 from gan_cli.data.base import Domains, Images
@@ -12,7 +13,7 @@ from gan_cli.losses.adversarial import LeastSquares, NonSaturating, Wasserstein
 from gan_cli.losses.objective import Objective, WarmUp, WeightClip
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.networks import conditional, infogan, mlp, patchgan, resnet
-from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.base import System
 from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.systems.gan import GAN
@@ -68,16 +69,6 @@ def batch_for(system: System) -> Any:
     return Images(torch.rand(4, 1, SIZE, SIZE, generator=generator), torch.tensor([0, 1, 2, 3]))
 
 
-def play(system: System, turn: Turn, batch: Any) -> Terms:
-    """Loss and gradients of a turn, with only the networks in `trains` trainable, as in the trainer."""
-    for name, network in system.named_children():
-        network.requires_grad_(name in turn.trains)
-    system.zero_grad()
-    terms = turn.loss(batch)
-    sum(terms.values()).backward()
-    return terms
-
-
 @pytest.mark.parametrize(
     "system",
     [
@@ -89,7 +80,7 @@ def play(system: System, turn: Turn, batch: Any) -> Terms:
 def test_every_loss_has_gradients_for_the_trained_networks_only(system: System) -> None:
     random.seed(0)
     for turn in system.turns():
-        terms = play(system, turn, batch_for(system))
+        terms = run_turn(system, turn, batch_for(system))
         assert all(term.shape == () and term.isfinite() for term in terms.values())
         for name, network in system.named_children():
             grads = [p.grad for p in network.parameters()]

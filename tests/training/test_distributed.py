@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import gan, state
+from helpers import checkpoint_values, run_gan
 
 SETTINGS = [
     "train",
@@ -48,19 +48,19 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
     """Without batch normalisation the mathematics is the same: the weights differ by rounding of sums only."""
     done = torchrun([*SETTINGS, "hydra.run.dir=two"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    code, output = gan([*SETTINGS, "hydra.run.dir=one"], tmp_path)
+    code, output = run_gan([*SETTINGS, "hydra.run.dir=one"], tmp_path)
     assert code == 0, output
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["one", "two"]
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    one, two = checkpoint_values(tmp_path / "one"), checkpoint_values(tmp_path / "two")
     weights = [key for key in one if key.startswith(("/system", "/ema"))]
     assert weights and max(float((one[key] - two[key]).abs().max()) for key in weights) < 1e-5
     assert float(two["/position"]) == float(one["/position"]) == 5 * 5 * 8
 
     again = torchrun(["resume", "two", "trainer.iterations=7"], tmp_path)
     assert again.returncode == 0, again.stdout + again.stderr
-    code, output = gan(["resume", "one", "trainer.iterations=7"], tmp_path)
+    code, output = run_gan(["resume", "one", "trainer.iterations=7"], tmp_path)
     assert code == 0, output
-    one, two = state(tmp_path / "one"), state(tmp_path / "two")
+    one, two = checkpoint_values(tmp_path / "one"), checkpoint_values(tmp_path / "two")
     assert max(float((one[key] - two[key]).abs().max()) for key in weights) < 1e-5
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import gan, start, state
+from helpers import checkpoint_values, run_gan, start_gan
 
 KILLS = int(os.environ.get("GAN_KILLS", 1))
 ITERATIONS = 14
@@ -122,9 +122,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[st
     states = {}
     for name, settings in SYSTEMS.items():
         folder = tmp_path_factory.mktemp(name)
-        code, output = gan(["train", *settings, *COMMON], folder)
+        code, output = run_gan(["train", *settings, *COMMON], folder)
         assert code == 0, output
-        states[name] = state(folder / "run")
+        states[name] = checkpoint_values(folder / "run")
     return states
 
 
@@ -134,14 +134,14 @@ def test_killed_and_resumed(
     name: str, number: int, tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
 ) -> None:
     at = random.Random(f"{name} {number}").randrange(1, ITERATIONS)
-    process = start(["train", *SYSTEMS[name], *COMMON], tmp_path)
+    process = start_gan(["train", *SYSTEMS[name], *COMMON], tmp_path)
     wait_for(tmp_path / "run" / "metrics.jsonl", at)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    code, output = gan(["resume", "run"], tmp_path)
+    code, output = run_gan(["resume", "run"], tmp_path)
     assert code == 0, output
-    same(state(tmp_path / "run"), uninterrupted[name])
+    same(checkpoint_values(tmp_path / "run"), uninterrupted[name])
     lines = [
         json.loads(line)["iteration"]
         for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
@@ -160,7 +160,7 @@ def test_signals_save_and_exit(
     number: signal.Signals, status: int, tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
 ) -> None:
     """The iteration is finished and saved although no checkpoint was due; the rest is as if nothing had happened."""
-    process = start(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.checkpoint_every=1000"], tmp_path)
+    process = start_gan(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.checkpoint_every=1000"], tmp_path)
     wait_for(tmp_path / "run" / "metrics.jsonl", 2)
     assert process.pid is not None
     os.kill(process.pid, number)
@@ -168,29 +168,29 @@ def test_signals_save_and_exit(
     output = (tmp_path / "output.txt").read_text()
     assert process.exitcode == status, output
     assert "gan resume" in output and "Traceback" not in output
-    code, output = gan(["resume", "run", "trainer.checkpoint_every=3"], tmp_path)
+    code, output = run_gan(["resume", "run", "trainer.checkpoint_every=3"], tmp_path)
     assert code == 0, output
-    same(state(tmp_path / "run"), uninterrupted["wgan_gp"])
+    same(checkpoint_values(tmp_path / "run"), uninterrupted["wgan_gp"])
 
 
 def test_lengthened_run_equals_a_long_one(
     tmp_path: Path, uninterrupted: dict[str, dict[str, torch.Tensor]]
 ) -> None:
-    code, output = gan(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.iterations=5"], tmp_path)
+    code, output = run_gan(["train", *SYSTEMS["wgan_gp"], *COMMON, "trainer.iterations=5"], tmp_path)
     assert code == 0, output
-    code, output = gan(["resume", "run"], tmp_path)
+    code, output = run_gan(["resume", "run"], tmp_path)
     assert code == 2 and "trainer.iterations=N" in output
-    code, output = gan(["resume", "run", f"trainer.iterations={ITERATIONS}"], tmp_path)
+    code, output = run_gan(["resume", "run", f"trainer.iterations={ITERATIONS}"], tmp_path)
     assert code == 0, output
-    same(state(tmp_path / "run"), uninterrupted["wgan_gp"])
-    code, output = gan(["resume", "run", "trainer.iterations=20", "model.latent_dim=9"], tmp_path)
+    same(checkpoint_values(tmp_path / "run"), uninterrupted["wgan_gp"])
+    code, output = run_gan(["resume", "run", "trainer.iterations=20", "model.latent_dim=9"], tmp_path)
     assert code == 2 and "keeps its model" in output
 
 
 def test_second_train_never_overwrites(tmp_path: Path) -> None:
     arguments = ["train", *SYSTEMS["dcgan"], *COMMON, "trainer.iterations=2"]
-    assert gan(arguments, tmp_path)[0] == 0
+    assert run_gan(arguments, tmp_path)[0] == 0
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")}
-    code, output = gan(arguments, tmp_path)
+    code, output = run_gan(arguments, tmp_path)
     assert code == 2 and "already holds a run" in output
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").rglob("*")} == before
