@@ -42,7 +42,7 @@ KID = """extractor=pixels metric=[kid] metric.kid.subsets=2 metric.kid.size=4 tr
 ERROR = "metric=[error] trainer.best_by=error +evaluate={metric:[error],n:8}"
 PARTNER = """metric=[partner] trainer.best_by=x2y trainer.evaluate_count=2
     +evaluate={metric:[partner],n:2,settings:['metric.partner.style=false']}"""
-SHARP = """metric=[sharpness,fid] extractor=pixels metric.fid.allow_singular=true trainer.best_by=FID
+SHARP = """metric=[sharpness,kid] extractor=pixels metric.kid.subsets=2 metric.kid.size=2 trainer.best_by=KID
     trainer.evaluate_count=4 +evaluate={metric:[sharpness],n:2}"""
 DISCO = "dataset.image_size=16 trainer.batch_size=2"
 MNIST = "dataset.root=data/mnist dataset.image_size=8"
@@ -176,7 +176,7 @@ RUNS = {
     # folders of images
     "label_maps": f"""model=pix2pixhd dataset=label_maps dataset.root=data/maps dataset.image_size=32 dataset.label_nc=7
         {widths(2, "G1", "D")} model.G2=null model.G1.blocks=1 model.G1.downs=1 model.D.n_layers=1 model.D.num_D=2
-        model.global_iterations=0 model.fixed_iterations=0 trainer.batch_size=1 {FID}""",
+        model.global_iterations=0 model.fixed_iterations=0 trainer.batch_size=1 {KID.replace("=4", "=2")}""",
     "shards": f"""model=dcgan dataset=webdataset dataset.root=data/shards dataset.num_classes=3 {GEN}
         metric=[diversity] metric.diversity.pairs=4 extractor=random trainer.best_by=diversity
         +evaluate={{metric:[diversity],n:8,extractor:random}}""",
@@ -192,10 +192,10 @@ TRANSLATE = {  # the inputs that the translation models take
     "pix2pix_folder": "photos", "pix2pix_noise": "photos", "pix2pixhd": "labels", "pix2pixhd_features": "labels",
     "pix2pixhd_pairs": "photos", "label_maps": "labels", "halves": "photos", "pix2pix_colors": "photos",
 }  # fmt: skip
-TINY = f"""{" ".join(COMMON.split())} model=sgan model.one_fake=true dataset=ring model.generator.widths=[4]"""
+TINY = f"""{" ".join(COMMON.split())} model=sgan dataset=ring model.generator.widths=[4]"""
 POINT_NETWORKS = "model.discriminator.widths=[4]"
-SWEEP = f"""train -m {TINY} {POINT_NETWORKS} metric=[modes] trainer.best_by=modes network=toy,toy_spectral seed=0,1
-    sweep.draw=3 sweep.slots=1 hydra.sweep.dir=sweep"""
+SWEEP = f"""train -m {TINY} model.one_fake=true {POINT_NETWORKS} metric=[modes] trainer.best_by=modes
+    network=toy,toy_spectral seed=0,1 sweep.draw=3 sweep.slots=1 hydra.sweep.dir=sweep"""
 # No word of the first search was renamed later; the second one searches among networks that were.
 SEARCH = f"""search {TINY} model.discriminator.units=4 network=pacgan_points metric=modes trials=4 slots=1 out=search
     space.optimizer.lr=log(1e-4,1e-2)"""
