@@ -27,7 +27,7 @@ def values(name: str, columns: Sequence[Column], scores: Sequence[Mapping[str, S
     """
     named = [c for c in columns if name == c.name or c.is_called(name)]
     value = next((base_name(c.value) for c in named), None)  # of a metric: its main value
-    named = [c for c in named if base_name(c.value) == value and (c.name == name or not c.name.endswith(" best"))]
+    named = [c for c in named if base_name(c.value) == value]
     if not named:
         names = {base_name(column.value) for column in columns}
         raise GanError(f"histogram={name}: no run has such a score{suggest(name, names)}")

@@ -15,6 +15,7 @@ from gan_cli.data.gaussians import Ring
 from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.shapes import ShapesStripes
 from gan_cli.evaluation.image_sources import from_sources
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.metrics import samples
 from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.utils import random
@@ -152,6 +153,7 @@ def test_folders_as_sources(tmp_path: Path) -> None:
         save_ramp(tmp_path / f"a/{number}.png", number, 12)
         save_ramp(tmp_path / f"b/{number}.png", number, 10)
     same = from_sources(str(tmp_path / "a"), str(tmp_path / "a"), n=4)
+    assert same.train.used == same.generated.used == 0  # comparing the shapes does not count
     image = same.generated.take().image
     assert image.shape == (4, 3, 12, 12) and image.min() == -1
     assert torch.equal(((image[:, 0, 0, 0] + 1) * 127.5).round(), torch.arange(4.0))
@@ -160,7 +162,8 @@ def test_folders_as_sources(tmp_path: Path) -> None:
     brought = from_sources(str(tmp_path / "a"), str(tmp_path / "b"), image_size=8)
     assert brought.train.take().image.shape == brought.generated.take().image.shape == (5, 3, 8, 8)
     noisy = from_sources(str(tmp_path / "a"), "noise")
-    assert noisy.generated.take().image.shape == (5, 3, 12, 12)
+    pixels = noisy.generated.take().image
+    assert pixels.shape == (5, 3, 12, 12) and -1 <= pixels.min() < -0.95 and 0.95 < pixels.max() <= 1
     assert torch.equal(noisy.generated.take().image, noisy.generated.take().image)
     save_plain(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
     with pytest.raises(ValueError, match=r"z\.png is 9 x 9 pixels, the images before it 12 x 12"):
@@ -172,6 +175,8 @@ def test_data_sets_as_sources() -> None:
     found = from_sources("shapes:train", "shapes:test", n=20, settings=small)
     assert found.train.take().image.shape == (20, 3, 16, 16) and found.data is not None
     assert not torch.equal(found.train.take().image, found.generated.take().image)
+    every = from_sources("shapes:train", "shapes:test", settings=small)
+    assert (len(every.train), len(every.generated)) == (50, every.data.test_size) and every.data.test_size != 50
     for fake, words in {
         "shape:train": "did you mean 'shapes'",
         "shapes:trian": "the split is train or test",
@@ -200,6 +205,25 @@ def test_each_score_is_recorded_with_its_protocol(
     out = capsys.readouterr().out
     assert out.startswith("kid: KID[pixels:") and "b 12" in out
     assert not Path("outputs/evaluation").exists()  # no picture was made
+
+
+def test_an_experiment_says_how_its_runs_are_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metric, number of samples and settings are the experiment's unless the command line has others."""
+    monkeypatch.chdir(tmp_path)
+    asked = "+evaluate={metric:[modes],n:30,settings:['metric.modes.radius=2.5','metric.fid.reference=test']}"
+    tiny = ["dataset=ring", "network=mlp_points", "trainer.iterations=1", "trainer.batch_size=8", "hydra.run.dir=run"]
+    assert main.main(["train", *tiny, asked]) == 0
+    seeds = []
+    test_mode = TrainedRun.test_mode
+    monkeypatch.setattr(TrainedRun, "test_mode", lambda run, seed: seeds.append(seed) or test_mode(run, seed))
+    assert main.main(["evaluate", "run"]) == 0  # metric.fid is not evaluated, so its setting does not matter
+    assert main.main(["evaluate", "run", "n=20", "seed=4", "metric.modes.radius=4"]) == 0
+    first, second = (json.loads(line) for line in Path("run/evaluation.jsonl").read_text().splitlines())
+    assert [(r["metric"], r["protocol"]["generated"], r["protocol"]["seed"]) for r in (first, second)] == [
+        ("modes", 30, 0), ("modes", 20, 4)
+    ]  # fmt: skip
+    assert [r["settings"]["radius"] for r in (first, second)] == [2.5, 4] and seeds == [0, 4]
+    assert first["protocol"]["iteration"] == 1 and first["protocol"]["checkpoint"] == "last"
 
 
 def test_options_that_pass_through() -> None:

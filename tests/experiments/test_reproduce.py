@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import ROOT
 from omegaconf import OmegaConf
 
 from gan_cli.cli.main import main
 from gan_cli.config.groups import groups
 from gan_cli.config.paths import conf_dir
-from gan_cli.experiments import report
+from gan_cli.experiments import report, result_file
 from gan_cli.experiments.experiment import diff_settings
 from gan_cli.experiments.paper_results import PaperResult, comparisons, parse_paper_results, variant_table
 from gan_cli.experiments.reproduce import reproduce
@@ -18,7 +19,6 @@ from gan_cli.experiments.result_file import load, record
 from gan_cli.training import launch
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = """\
 # @package _global_
 # A ring in two updates
@@ -328,11 +328,17 @@ def test_variant_table_by_hand() -> None:
 
 def test_a_key_of_a_later_version_at_its_default_is_no_difference() -> None:
     old = {"dataset._target_": "gan_cli.data.gaussians.Ring", "dataset.n_modes": 8, "optimizer.lr": 1}
-    new = old | {"dataset.radius": 1.0, "trainer.momentum_schedule": None}
+    new = old | {"dataset.radius": 1.0, "trainer.added_later": "neutral"}
     assert diff_settings(old, new) == diff_settings(new, old) == {}
     assert diff_settings(old, new | {"dataset.radius": 2.0}) == {"dataset.radius": (None, 2.0)}
     assert diff_settings(old, new | {"optimizer.beta": 1}) == {"optimizer.beta": (None, 1)}
     assert diff_settings(old | {"dataset.radius": 2.0}, old) == {"dataset.radius": (2.0, None)}
+
+
+def test_result_files_keep_six_digits() -> None:
+    records = [{"metric": "m", "values": {"v": 0.123456789, "w": float("inf")}, "protocol": {"iteration": 2}}] * 2
+    (kept,) = result_file._evaluations(records)
+    assert kept == {"metric": "m", "values": {"v": 0.123457, "w": None}, "protocol": {"iteration": 2}}
 
 
 def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
