@@ -1,10 +1,8 @@
 """The import contract: rooms import downward only, nothing imports in a circle, and the top of the package is small."""
 
-from pathlib import Path
 
 import code_figures
-
-ROOT = Path(__file__).resolve().parent.parent
+from helpers import ROOT
 
 
 def test_imports_point_down() -> None:

@@ -4,11 +4,9 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from helpers import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +15,7 @@ def installed(tmp_path_factory):
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -34,7 +32,7 @@ def run(installed, *words, folder):
 
 
 def test_the_wheel_holds_every_config_and_module(installed):
-    for folder, pattern, inside in ((REPOSITORY / "conf", "*.yaml", "conf"), (REPOSITORY / "gan_cli", "*.py", "")):
+    for folder, pattern, inside in ((ROOT / "conf", "*.yaml", "conf"), (ROOT / "gan_cli", "*.py", "")):
         for file in folder.rglob(pattern):
             assert (installed / "gan_cli" / inside / file.relative_to(folder)).is_file(), file
     assert not (installed / "tests").exists()

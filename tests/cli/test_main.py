@@ -9,22 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from helpers import ROOT
 from omegaconf import OmegaConf
 
 import gan_cli
 from gan_cli import training
-from gan_cli.cli import completion, main, options, parser
+from gan_cli.cli import completion, main, parser
+from gan_cli.cli.options import PARAMETERS
+from gan_cli.cli.verbs import VERBS
 from gan_cli.config.groups import groups
 from gan_cli.training import checkpoint
 from gan_cli.utils import errors
 from gan_cli.utils.errors import Diverged, Interrupted
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 class FakeRunner(SimpleNamespace):
@@ -99,10 +100,10 @@ def test_module_starts_like_the_command():
 
 
 def test_every_verb_has_help(capsys):
-    for verb in options.VERBS:
+    for verb in VERBS:
         status, out, _ = gan(capsys, verb, "--help")
         assert status == 0 and out.startswith(f"usage: gan {verb}")
-        assert all(f"  {option} " in out for option in options.VERBS[verb].options)
+        assert all(f"  {option} " in out for option in VERBS[verb].options)
 
 
 def test_lists_are_shown_as_they_are_written(capsys):
@@ -416,7 +417,7 @@ def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatc
 
 def test_options_are_read_from_the_functions_that_do_the_work():
     """From their source, as Python itself reads it: names, defaults, and which ones are required."""
-    for name, verb in options.VERBS.items():
+    for name, verb in VERBS.items():
         parameters = {}
         for call in filter(None, (verb.other, verb.call)):
             module, _, function = call.rpartition(".")
@@ -424,7 +425,7 @@ def test_options_are_read_from_the_functions_that_do_the_work():
             parameters |= inspect.signature(work).parameters
         assert set(verb.helps) == set(verb.options), name
         for key, option in verb.options.items():
-            parameter = parameters[options.PARAMETERS.get(key, key)]
+            parameter = parameters[PARAMETERS.get(key, key)]
             required = parameter.default is inspect.Parameter.empty
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
             assert required or parameter.default == option.default, (name, key)

@@ -71,11 +71,11 @@ def test_length_of_a_warm_up_in_batches() -> None:
         assert abs(taken / batches - 1) < 2e-3, experiment
 
 
-@pytest.mark.parametrize(("experiment", "pictures"), [("drit_cat2dog", 1264), ("drit_yosemite", 1231)])
-def test_length_of_drit(experiment: str, pictures: int) -> None:
-    """train.py: a batch of one picture is left out; every third of an epoch's, and from the last but one on all."""
-    batches = -(-pictures // 2)
-    full = sum(1 for at in range(pictures // 2) if (at + 1) % 3 == 0 or at >= batches - 2)
+@pytest.mark.parametrize(("experiment", "images"), [("drit_cat2dog", 1264), ("drit_yosemite", 1231)])
+def test_length_of_drit(experiment: str, images: int) -> None:
+    """train.py: a batch of one image is dropped; every third of an epoch's, and from the last but one on all."""
+    batches = -(-images // 2)
+    full = sum(1 for at in range(images // 2) if (at + 1) % 3 == 0 or at >= batches - 2)
     assert composed(f"experiment={experiment}").trainer.iterations == 1200 * full
 
 
@@ -103,7 +103,7 @@ def test_toy_of_discogan() -> None:
         cfg = variant("discogan_toy", name)
         assert (cfg.optimizer.lr, cfg.optimizer.weight_decay, cfg.trainer.iterations) == (1e-3, 1e-4, 4000)
     found = claim("discogan_toy", "shared", "discogan")
-    assert found.met(0) and not found.met(1)
+    assert found.is_met(0) and not found.is_met(1)
 
 
 def test_angles_match_layers_3_and_4() -> None:
@@ -113,7 +113,7 @@ def test_angles_match_layers_3_and_4() -> None:
 
 
 def test_drit_on_stripes_is_given_the_style() -> None:
-    """Of a batch of four, two pictures are translated: the summed KL weighs twice that of one."""
+    """Of a batch of four, two images are translated: the summed KL weighs twice that of one."""
     cfg = composed("experiment=drit_stripes")
     assert cfg.trainer.batch_size // 2 * cfg.model.lambda_attribute == composed("model=drit").model.lambda_attribute
     assert cfg.optimizer.lr / cfg.optimizer.networks.D_content.lr == pytest.approx(2.5)
@@ -131,11 +131,11 @@ def test_networks_of_msgan() -> None:
 def test_claims_say_which_way_is_better() -> None:
     assert GaussianFit.better["bound"] == "higher"
     bound = claim("fgan_gaussian", "bound", "kl")  # F <= D_f: .2831 would be the best there is
-    assert bound.met(0.2831) and not bound.met(0.27)
+    assert bound.is_met(0.2831) and not bound.is_met(0.27)
     assert claim("fgan_mnist", "kde", "hellinger") is None and claim("fgan_mnist", "kde", "jeffrey") is None
     assert claim("fgan_mnist", "kde", "pearson").paper == 429
     for experiment, paper in (("msgan_facades", 0.0003), ("msgan_maps", 0.0016)):
         none = claim(experiment, "lpips_AtoB", "no_ms")
-        assert none.met(paper) and not none.met(paper + 0.01) and not none.met(0.0)
+        assert none.is_met(paper) and not none.is_met(paper + 0.01) and not none.is_met(0.0)
     for experiment in ("discogan_stripes", "dualgan_stripes"):
-        assert claim(experiment, "AtoB") is None and claim(experiment, "outline_AtoB").met(0.0731)
+        assert claim(experiment, "AtoB") is None and claim(experiment, "outline_AtoB").is_met(0.0731)

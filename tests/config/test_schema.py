@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from helpers import composed
+from helpers import checked, composed
 from omegaconf import OmegaConf
 
 from gan_cli.config.composer import slug
@@ -51,28 +51,21 @@ def test_every_model_passes(model, loss):
     assert loss is None or cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.Wasserstein"
 
 
-def with_root(*overrides):
-    """The overrides, and a folder for a data set that only its owner can locate."""
-    missing = OmegaConf.is_missing(composed(*overrides).dataset, "root")
-    return [*overrides, "dataset.root=FOLDER"] if missing else list(overrides)
-
-
 @pytest.mark.parametrize(
     ("group", "name"),
     [(group, name) for group in ("loss", "dataset", "optimizer", "trainer/schedule") for name in names(group)],
 )
 def test_every_part_passes_and_another_key_in_it_does_not(group, name):
-    overrides = with_root(f"{group}={name}")
-    check(composed(*overrides))
+    cfg = checked(f"{group}={name}")
     node = group.replace("trainer/", "trainer.")
-    if composed(*overrides)[group.partition("/")[0]] and name != "constant":
+    if cfg[group.partition("/")[0]] and name != "constant":
         with pytest.raises(GanError, match=rf"^no key '{node}.imagesize'"):
-            check(composed(*overrides, f"+{node}.imagesize=3"))
+            checked(f"{group}={name}", f"+{node}.imagesize=3")
 
 
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_passes(name):
-    check(composed(*with_root(f"experiment={name}")))
+    checked(f"experiment={name}")
 
 
 def test_the_contract_of_names():

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import in_bytes, save_plain, save_ramp, unpaired_folder
+from helpers import checked, in_bytes, save_plain, save_ramp, unpaired_folder
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.config.paths import conf_dir
-from gan_cli.config.schema import check
 from gan_cli.data.folders import ImageFolder, UnpairedFolder
 
 
@@ -150,6 +148,5 @@ def test_configs_fit_their_constructors(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("GAN_DATA", "/sets")
     for file in (conf_dir() / "dataset").glob("*.yaml"):
         if "unpaired_folder" in file.read_text():
-            cfg = Composer(arguments([])).compose([f"dataset={file.stem}", "model=cyclegan"])
-            check(without_hydra(cfg))
+            cfg = checked(f"dataset={file.stem}", "model=cyclegan")
             assert cfg.dataset.root == f"/sets/{file.stem}" and cfg.dataset.url.endswith(f"/{file.stem}.zip")

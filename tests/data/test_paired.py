@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import in_bytes, save_plain, save_ramp
+from helpers import checked, in_bytes, save_plain, save_ramp
 from PIL import Image
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.config.paths import conf_dir
-from gan_cli.config.schema import check
 from gan_cli.data.base import Pairs
 from gan_cli.data.derived_pairs import Colorization, Inpainting
 from gan_cli.data.download import fetch
@@ -345,9 +343,7 @@ def test_derived_fingerprints_differ(tmp_path: Path) -> None:
 )
 def test_configs(name: str, archive: str | None, direction: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAN_DATA", "/sets")
-    args = arguments([f"dataset={name}", "model=pix2pix", *([] if archive else ["dataset.root=/sets/mine"])])
-    cfg = Composer(args).compose(args.overrides)
-    check(without_hydra(cfg))
+    cfg = checked(f"dataset={name}", "model=pix2pix", *([] if archive else ["dataset.root=/sets/mine"]))
     assert cfg.dataset.direction == direction and (conf_dir() / "dataset" / f"{name}.yaml").exists()
     if archive:
         assert cfg.dataset.root == f"/sets/{name}"

@@ -164,8 +164,8 @@ def test_stripes_start_at_the_center_with_the_shapes_color():
         assert torch.allclose(y[n, :, ink, column], torch.tensor(0.05), atol=0.01)
 
 
-def test_stripes_are_a_bijection_that_can_be_undone_from_the_picture():
-    """Colour and ground are read off y, and painted back over y's stripes; and x gives y by way of its center."""
+def test_stripes_are_a_bijection_that_can_be_undone_from_the_image():
+    """Color and ground are read off y, and drawn back over y's stripes; and x gives y by way of its center."""
     data = ShapesStripes(image_size=SIDE, value_range=[0, 1])
     x, y = data.test_batch(0, 100)
     scene = factors(data.test_index(0, 100))

@@ -19,9 +19,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from imagefiles import in_bytes
+from helpers import checkpoint_values, in_bytes, run_gan, start_gan
 from PIL import Image
-from processes import gan, start, state
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.data import image_files, tar_shards, url_cache
@@ -36,10 +35,8 @@ LIMIT = 10**12
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "store"))
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    return tmp_path / "store"
 
 
 def png(number: int, size: tuple[int, int] = (20, 14)) -> bytes:
@@ -215,7 +212,7 @@ def test_files_without_images_are_ignored(tmp_path: Path) -> None:
 # -- the index
 
 
-def test_an_index_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+def test_an_index_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
     fill(tmp_path / "set")
     first = small(tmp_path / "set").test_batch(0, 20).image
     made: list[str] = []
@@ -227,7 +224,7 @@ def test_an_index_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     os.utime(tmp_path / "set/s-003.tar", ns=(1, 1))  # as many bytes, but written at another time
     made.clear()
     assert small(tmp_path / "set").size == 16 and made == [str(tmp_path / "set/s-003.tar")]
-    broken = next(file for file in (store / "shards").iterdir())
+    broken = next(file for file in (cache_folder / "shards").iterdir())
     broken.write_bytes(broken.read_bytes()[:-1])
     made.clear()
     assert small(tmp_path / "set").size == 16 and len(made) <= 1
@@ -277,12 +274,12 @@ def announced(folder: Path) -> None:
     """A data set that tells which archives it indexes."""
     rows = tar_shards._rows
 
-    def told(handle: int, source: str, label: str | None) -> list[tuple[int, int, int]]:
+    def recorded(handle: int, source: str, label: str | None) -> list[tuple[int, int, int]]:
         os.write(1, f"indexed {Path(source).name}\n".encode())
         return rows(handle, source, label)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tar_shards, "_rows", told)
+        patch.setattr(tar_shards, "_rows", recorded)
         assert small(folder).size == 20
 
 
@@ -316,14 +313,14 @@ def server(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_urls_come_through_a_bounded_folder(server: str, tmp_path: Path, store: Path) -> None:
+def test_urls_come_through_a_bounded_folder(server: str, tmp_path: Path, cache_folder: Path) -> None:
     archive = (tmp_path / "far/s-000.tar").stat().st_size
     near = small(tmp_path / "far", shuffle_shards=1)
     far = small(f"{server}/s-{{000..005}}.tar", shuffle_shards=1, cache_gb=3.5 * archive / 1e9)
     assert far.fingerprint() == near.fingerprint()
     for first in range(0, 54, 2):
         assert torch.equal(far.train_batch(1, first, 2).image, near.train_batch(1, first, 2).image)
-        assert len(list((store / "shards/files").glob("*.tar"))) <= 3
+        assert len(list((cache_folder / "shards/files").glob("*.tar"))) <= 3
     assert set(Handler.asked.values()) - {1, 2, 3, 4} == set() and len(Handler.asked) == 6
     with pytest.raises(ValueError, match=r"twice shuffle_shards take up to .* GB; set dataset.cache_gb"):
         small(f"{server}/s-{{000..005}}.tar", shuffle_shards=2, cache_gb=3.5 * archive / 1e9)
@@ -431,7 +428,7 @@ def test_a_truncated_image_is_named_when_it_is_decoded(tmp_path: Path) -> None:
         trainer._batch(0)
 
 
-def test_broken_settings(tmp_path: Path, store: Path) -> None:
+def test_broken_settings(tmp_path: Path, cache_folder: Path) -> None:
     fill(tmp_path / "set")
     for root, words in (
         (tmp_path / "sett", r"there is no folder .*sett; did you mean .*set\?"),
@@ -447,8 +444,8 @@ def test_broken_settings(tmp_path: Path, store: Path) -> None:
         small(tmp_path / "set", test_shards=str(tmp_path / "empty"))
     with pytest.raises(ValueError, match="shuffle_shards 0: it must be at least 1"):
         small(tmp_path / "set", shuffle_shards=0)
-    store.joinpath("shards").rename(tmp_path / "away")
-    store.joinpath("shards").write_text("a file where the folder should be")
+    cache_folder.joinpath("shards").rename(tmp_path / "away")
+    cache_folder.joinpath("shards").write_text("a file where the folder should be")
     with pytest.raises(ValueError, match="the index of the shards is stored there, see GAN_CACHE"):
         small(tmp_path / "set")
 
@@ -481,14 +478,14 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
         fill(tmp_path / place / "set")
         (tmp_path / place / "deadly.py").write_text(DEADLY)
     (tmp_path / "killed/armed").touch()
-    process = start(RUN, tmp_path / "killed")
-    code, output = gan(RUN, tmp_path / "whole")
+    process = start_gan(RUN, tmp_path / "killed")
+    code, output = run_gan(RUN, tmp_path / "whole")
     assert code == 0, output
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert float(state(tmp_path / "killed/run")["/position"]) == 18
-    code, output = gan(["resume", "run", "modules=[deadly]"], tmp_path / "killed")
+    assert float(checkpoint_values(tmp_path / "killed/run")["/position"]) == 18
+    code, output = run_gan(["resume", "run", "modules=[deadly]"], tmp_path / "killed")
     assert code == 0 and "will differ" not in output, output
-    whole, killed = state(tmp_path / "whole/run"), state(tmp_path / "killed/run")
+    whole, killed = checkpoint_values(tmp_path / "whole/run"), checkpoint_values(tmp_path / "killed/run")
     assert whole.keys() == killed.keys() and float(whole["/position"]) == 72
     assert [key for key in whole if not torch.equal(whole[key], killed[key])] == []

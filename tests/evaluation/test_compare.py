@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import FID, make_run
+from helpers import FID, TINY, make_run
 from PIL import Image
 
 from gan_cli.cli.main import main
@@ -162,10 +162,9 @@ def test_runs_that_were_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = ["trainer.iterations=2", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.log_every=1"]
     for loss in ("non_saturating", "wgan_gp"):
         words = ["dataset=ring", "network=mlp_points", f"loss={loss}", f"hydra.run.dir=runs/{loss}"]
-        assert main(["train", *words, *tiny]) == 0
+        assert main(["train", *words, *TINY, "trainer.batch_size=8"]) == 0
     assert main(["evaluate", "runs/wgan_gp", "metric=modes", "n=50"]) == 0
     capsys.readouterr()
     assert main(["compare", "runs"]) == 0

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from helpers import composed
+from helpers import TINY_RING, composed
 from hydra.types import RunMode
 from omegaconf import OmegaConf
-from sweeping import TINY
 
 from gan_cli.cli import main
 from gan_cli.config.composer import Composer, arguments
@@ -59,7 +58,7 @@ def test_a_trial_of_the_gan_grid_has_the_settings_in_its_label():
 
 def test_a_network_may_have_an_optimizer_of_another_class():
     cfg = composed(
-        *TINY, "optimizer.lr=0.3", "optimizer.betas=[0.2,0.7]",
+        *TINY_RING, "optimizer.lr=0.3", "optimizer.betas=[0.2,0.7]",
         "optimizer.networks.discriminator._target_=torch.optim.SGD", "optimizer.networks.generator.lr=0.1",
     )  # fmt: skip
     check(cfg)

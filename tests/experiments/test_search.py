@@ -8,8 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-import sweeping
-from sweeping import TINY, waited
+from helpers import TINY_RING, run_gan, start_gan, wait_until
 
 from gan_cli.cli import main
 from gan_cli.experiments import search
@@ -121,7 +120,7 @@ def unclaimed(folder):
 def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
-    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "out=here"]
+    words = ["search", *TINY_RING, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "out=here"]
     with locks.claimed(tmp_path / "here", "search", "out"):
         assert main.main(words) == 2
     error = capsys.readouterr().err.strip()
@@ -135,12 +134,12 @@ def test_a_search_has_a_folder_of_its_own(capsys, tmp_path, monkeypatch):
 def test_a_signal_to_the_whole_group_fails_no_trial(tmp_path):
     """As Ctrl-C in a terminal sends it."""
     pytest.importorskip("optuna")
-    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=1000000",
+    words = ["search", *TINY_RING, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=1000000",
              "trainer.checkpoint_every=5", "trainer.evaluate_count=50", "out=found", "trials=2"]  # fmt: skip
     with open(tmp_path / "printed.txt", "w") as printed:
         gan = subprocess.Popen([sys.executable, "-m", "gan_cli", *words], cwd=tmp_path, start_new_session=True,
                                stdout=printed, stderr=subprocess.STDOUT)  # fmt: skip
-    waited(lambda: checkpoint.iteration(tmp_path / "found/0/checkpoints/last.pt") > 0)
+    wait_until(lambda: checkpoint.iteration(tmp_path / "found/0/checkpoints/last.pt") > 0)
     os.killpg(gan.pid, signal.SIGINT)
     assert gan.wait(100) == 130
     assert (tmp_path / "printed.txt").read_text() == "gan: search stopped; the same command continues it in found\n"
@@ -204,16 +203,16 @@ def test_trials_are_pruned_by_the_median_and_counted(tmp_path):
 
 def test_a_stopped_search_continues(tmp_path):
     pytest.importorskip("optuna")
-    words = ["search", *TINY, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=60",
+    words = ["search", *TINY_RING, "metric=modes", "space.optimizer.lr=log(1e-4,1e-2)", "trainer.iterations=60",
              "trainer.checkpoint_every=3", "trainer.evaluate_every=30", "trainer.evaluate_count=50",
              "out=found", "trials=2"]  # fmt: skip
-    process = sweeping.start(words, tmp_path)
+    process = start_gan(words, tmp_path, fork_trials=True)
     first = tmp_path / "found/0/checkpoints/last.pt"
-    waited(first.exists)
+    wait_until(first.exists)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    waited(lambda: unclaimed(tmp_path / "found"))  # the trial was forked from it
-    status, output = sweeping.gan(words, tmp_path)
+    wait_until(lambda: unclaimed(tmp_path / "found"))  # the trial was forked from it
+    status, output = run_gan(words, tmp_path, fork_trials=True)
     assert status == 0 and "2 trials: 2 completed, 0 pruned, 0 failed" in output, output
     resumes = json.loads((tmp_path / "found/0/provenance.json").read_text()).get("resumes", [])
     assert len(resumes) <= 1 and all(resumed["iteration"] > 0 for resumed in resumes)
@@ -221,7 +220,7 @@ def test_a_stopped_search_continues(tmp_path):
     assert first.params != second.params  # the second process does not repeat the suggestions of the first
     for number in "01":
         assert [at for at, _ in curve(tmp_path / "found" / number, "modes")] == [30, 60]
-    status, output = sweeping.gan([*words, "seed=5"], tmp_path)
+    status, output = run_gan([*words, "seed=5"], tmp_path, fork_trials=True)
     assert status == 2 and "found holds another search (overrides differ)" in output
 
 

@@ -10,11 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-import processes
 import pytest
-import sweeping
 import torch
-from sweeping import TINY, waited
+from helpers import TINY_RING, checkpoint_values, run_gan, start_gan, wait_until
 
 from gan_cli.cli import main
 from gan_cli.config import migrations
@@ -69,41 +67,43 @@ def unlocked(run):
 
 def test_a_killed_sweep_continues_where_it_stopped_even_moved(tmp_path):
     """Trials of 3 and 100 iterations; the second is killed with its sweep, and resumes to the same bits."""
-    trial = [*TINY, "trainer.checkpoint_every=3"]
-    process = sweeping.start(
-        ["train", "-m", *trial, "trainer.iterations=3,100", "hydra.sweep.dir=here/sweep", "sweep.workers=2"], tmp_path
+    trial = [*TINY_RING, "trainer.checkpoint_every=3"]
+    process = start_gan(
+        ["train", "-m", *trial, "trainer.iterations=3,100", "hydra.sweep.dir=here/sweep", "sweep.workers=2"],
+        tmp_path, fork_trials=True,
     )
     here = tmp_path / "here/sweep"
     short, long = here / "0-iterations_3", here / "1-iterations_100"
-    waited(lambda: checkpoint.iteration(short / "checkpoints/last.pt") == 3)
-    waited(lambda: checkpoint.iteration(long / "checkpoints/last.pt") > 0)
+    wait_until(lambda: checkpoint.iteration(short / "checkpoints/last.pt") == 3)
+    wait_until(lambda: checkpoint.iteration(long / "checkpoints/last.pt") > 0)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    waited(lambda: unlocked(long))
+    wait_until(lambda: unlocked(long))
     stopped = checkpoint.iteration(long / "checkpoints/last.pt")
     assert 0 < stopped < 100 and not (long / "failure.json").exists()
     moved = tmp_path / "elsewhere"
     shutil.move(here, moved)
     before = {file: file.stat().st_mtime_ns for file in (moved / short.name).rglob("*") if file.is_file()}
-    status, output = sweeping.gan(["resume", "elsewhere"], tmp_path)
+    status, output = run_gan(["resume", "elsewhere"], tmp_path, fork_trials=True)
     assert status == 0 and "0-iterations_3: done before" in output and "elsewhere: 2 of 2 ok" in output
     assert {file: file.stat().st_mtime_ns for file in (moved / short.name).rglob("*") if file.is_file()} == before
     facts = json.loads((moved / long.name / "provenance.json").read_text())
     assert [resumed["iteration"] for resumed in facts["resumes"]] == [stopped]
     assert not (tmp_path / "here/sweep").exists()
-    assert processes.gan(["train", *trial, "trainer.iterations=100", "hydra.run.dir=whole"], tmp_path)[0] == 0
-    whole, resumed = processes.state(tmp_path / "whole"), processes.state(moved / long.name)
+    assert run_gan(["train", *trial, "trainer.iterations=100", "hydra.run.dir=whole"], tmp_path)[0] == 0
+    whole, resumed = checkpoint_values(tmp_path / "whole"), checkpoint_values(moved / long.name)
     assert whole.keys() == resumed.keys() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 def test_a_signal_stops_all_trials_and_keeps_their_state(tmp_path):
-    process = sweeping.start(
-        ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
-         "hydra.sweep.dir=s", "sweep.workers=2"], tmp_path
+    process = start_gan(
+        ["train", "-m", *TINY_RING, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
+         "hydra.sweep.dir=s", "sweep.workers=2"],
+        tmp_path, fork_trials=True,
     )  # fmt: skip
     runs = [tmp_path / "s/0-seed_0", tmp_path / "s/1-seed_1"]
     for run in runs:
-        waited(lambda run=run: checkpoint.iteration(run / "checkpoints/last.pt") > 0)
+        wait_until(lambda run=run: checkpoint.iteration(run / "checkpoints/last.pt") > 0)
     os.kill(process.pid, signal.SIGINT)
     process.join(60)
     assert process.exitcode == 130
@@ -116,19 +116,19 @@ def test_a_signal_stops_all_trials_and_keeps_their_state(tmp_path):
 
 
 def test_a_failed_trial_is_reported_and_run_again_only_on_request(tmp_path):
-    words = ["train", "-m", *TINY, "optimizer.lr=1e30,1e-3", "trainer.iterations=6", "trainer.log_every=1",
+    words = ["train", "-m", *TINY_RING, "optimizer.lr=1e30,1e-3", "trainer.iterations=6", "trainer.log_every=1",
              "hydra.sweep.dir=s"]  # fmt: skip
-    status, output = sweeping.gan(words, tmp_path)
+    status, output = run_gan(words, tmp_path, fork_trials=True)
     bad, good = tmp_path / "s/0-lr_1e+30", tmp_path / "s/1-lr_0.001"
     note = json.loads((bad / "failure.json").read_text())
     assert status == 1 and "s: 1 of 2 ok" in output and not (good / "failure.json").exists()
     assert note["status"] == 3 and " is nan at iteration 1;" in note["error"]
     assert "optimizer.lr=1e+30" in note["overrides"]
     born = (bad / "failure.json").stat().st_mtime_ns, (good / "checkpoints/last.pt").stat().st_mtime_ns
-    status, output = sweeping.gan(["resume", "s"], tmp_path)
+    status, output = run_gan(["resume", "s"], tmp_path, fork_trials=True)
     assert status == 1 and "0-lr_1e+30: failed before: " in output and "sweep.retry=true tries again" in output
     assert born == ((bad / "failure.json").stat().st_mtime_ns, (good / "checkpoints/last.pt").stat().st_mtime_ns)
-    assert sweeping.gan(["resume", "s", "sweep.retry=true"], tmp_path)[0] == 1
+    assert run_gan(["resume", "s", "sweep.retry=true"], tmp_path, fork_trials=True)[0] == 1
     assert (bad / "failure.json").stat().st_mtime_ns > born[0]
     assert (good / "checkpoints/last.pt").stat().st_mtime_ns == born[1]
     assert "resuming s/0-lr_1e+30" in (bad / "output.txt").read_text()
@@ -143,7 +143,7 @@ def test_only_one_process_runs_a_sweep(tmp_path, monkeypatch, capsys):
 def test_the_folder_of_a_run_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "run/checkpoints").mkdir(parents=True)
-    line = ["train", "-m", *TINY, "seed=0,1", "hydra.sweep.dir=run"]
+    line = ["train", "-m", *TINY_RING, "seed=0,1", "hydra.sweep.dir=run"]
     assert mistake(capsys, *line).strip() == "gan: run holds a run: name another folder by hydra.sweep.dir="
     assert [file.name for file in (tmp_path / "run").iterdir()] == ["checkpoints"]
 
@@ -151,7 +151,7 @@ def test_the_folder_of_a_run_is_refused(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("value", ["", "''"])
 def test_an_empty_folder_name_is_refused(value, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    line = ["train", "-m", *TINY, "seed=0,1", f"hydra.sweep.dir={value}"]
+    line = ["train", "-m", *TINY_RING, "seed=0,1", f"hydra.sweep.dir={value}"]
     assert "hydra.sweep.dir has no value" in mistake(capsys, *line) and list(tmp_path.iterdir()) == []
 
 
@@ -159,7 +159,7 @@ def test_an_empty_folder_name_is_refused(value, tmp_path, monkeypatch, capsys):
 def test_a_launcher_that_is_not_installed(name, source, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep.importlib.util, "find_spec", lambda package: None)
-    error = mistake(capsys, "train", "-m", *TINY, "seed=0,1", f"hydra/launcher={name}")
+    error = mistake(capsys, "train", "-m", *TINY_RING, "seed=0,1", f"hydra/launcher={name}")
     assert error.strip() == f"gan: hydra/launcher={name} needs: pip install {source}" and list(tmp_path.iterdir()) == []
 
 
@@ -168,19 +168,19 @@ def test_a_launcher_that_is_not_installed(name, source, tmp_path, monkeypatch, c
 )
 def test_a_signal_to_the_whole_group_fails_no_trial(number, moment, tmp_path):
     """As Ctrl-C in a terminal sends it, while the fork server imports or a trial trains."""
-    words = ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
+    words = ["train", "-m", *TINY_RING, "seed=0,1", "trainer.iterations=1000000", "trainer.checkpoint_every=5",
              "hydra.sweep.dir=s"]  # fmt: skip
     with open(tmp_path / "printed.txt", "w") as printed:
         gan = subprocess.Popen([sys.executable, "-m", "gan_cli", *words], cwd=tmp_path, start_new_session=True,
                                stdout=printed, stderr=subprocess.STDOUT)  # fmt: skip
     first = tmp_path / "s/0-seed_0"
     if moment == "later":
-        waited(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
+        wait_until(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
     else:
         children = Path(f"/proc/{gan.pid}/task/{gan.pid}/children")
-        waited(lambda: any("forkserver" in Path(f"/proc/{child}/cmdline").read_text()
+        wait_until(lambda: any("forkserver" in Path(f"/proc/{child}/cmdline").read_text()
                            for child in children.read_text().split()))  # fmt: skip
-        waited(lambda: "in parallel" in (tmp_path / "printed.txt").read_text())
+        wait_until(lambda: "in parallel" in (tmp_path / "printed.txt").read_text())
         time.sleep(0.5)
     os.killpg(gan.pid, number)
     assert gan.wait(100) == 128 + number
@@ -193,18 +193,18 @@ def test_a_signal_to_the_whole_group_fails_no_trial(number, moment, tmp_path):
 
 
 def test_a_trial_that_somebody_stops_stops_the_sweep_and_resumes(tmp_path):
-    words = ["train", "-m", *TINY, "seed=0,1", "trainer.iterations=300", "trainer.checkpoint_every=5",
+    words = ["train", "-m", *TINY_RING, "seed=0,1", "trainer.iterations=300", "trainer.checkpoint_every=5",
              "hydra.sweep.dir=s"]  # fmt: skip
-    process = sweeping.start(words, tmp_path)
+    process = start_gan(words, tmp_path, fork_trials=True)
     first = tmp_path / "s/0-seed_0"
-    waited(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
+    wait_until(lambda: checkpoint.iteration(first / "checkpoints/last.pt") > 0)
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(child), signal.SIGTERM)
     process.join(60)
     output = (tmp_path / "output.txt").read_text()
     assert process.exitcode == 143 and "0-seed_0: stopped (" in output and "`gan resume s` continues it" in output
     assert not (first / "failure.json").exists() and not (tmp_path / "s/1-seed_1").exists()
-    status, output = sweeping.gan(["resume", "s"], tmp_path)
+    status, output = run_gan(["resume", "s"], tmp_path, fork_trials=True)
     assert status == 0 and "s: 2 of 2 ok" in output
     assert len(json.loads((first / "provenance.json").read_text())["resumes"]) == 1
 
@@ -218,7 +218,7 @@ def test_a_stopped_launcher_of_hydras_names_the_command_that_continues(error, tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweep.Composer, "launch", stop)
     with pytest.raises(Interrupted, match=r"^sweep stopped; `gan resume s` continues it$") as caught:
-        sweep.run(arguments(["-m", *TINY, "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=s"]))
+        sweep.run(arguments(["-m", *TINY_RING, "seed=0,1", "hydra/launcher=basic", "hydra.sweep.dir=s"]))
     assert caught.value.status == (130 if isinstance(error, KeyboardInterrupt) else 143)
 
 

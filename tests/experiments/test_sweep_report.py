@@ -3,9 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from helpers import composed
+from helpers import TINY_RING, composed
 from omegaconf import OmegaConf
-from sweeping import TINY
 
 from gan_cli.experiments.sweep_report import SweepProgress, report
 from gan_cli.experiments.trial_run import TrialJob, write_failure
@@ -39,7 +38,7 @@ def test_a_line_for_each_trial(tmp_path, monkeypatch, capsys):
 
 def make_trial(folder, done):
     (folder / "checkpoints").mkdir(parents=True)
-    OmegaConf.save(composed(*TINY, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
+    OmegaConf.save(composed(*TINY_RING, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
     checkpoint.save(folder / "checkpoints" / "last.pt", {"iteration": done})
 
 

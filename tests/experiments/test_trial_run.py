@@ -3,9 +3,8 @@
 import json
 
 import pytest
-from helpers import composed
+from helpers import TINY_RING, composed
 from omegaconf import OmegaConf
-from sweeping import TINY
 
 from gan_cli.experiments.trial_run import TrialJob, record_failure, resume_or_skip, train_or_resume
 from gan_cli.training import checkpoint, launch, run
@@ -15,7 +14,7 @@ from gan_cli.utils.errors import Diverged, GanError, Interrupted
 def stopped_trial(folder, done):
     """A trial of 10 iterations of which `done` are done."""
     (folder / "checkpoints").mkdir(parents=True)
-    OmegaConf.save(composed(*TINY, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
+    OmegaConf.save(composed(*TINY_RING, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
     (folder / "provenance.json").write_text("{}")
     checkpoint.save(folder / "checkpoints" / "last.pt", {"iteration": done})
     return folder

@@ -2,9 +2,8 @@
 
 import json
 
-from helpers import composed
+from helpers import TINY_RING, composed
 from omegaconf import OmegaConf
-from sweeping import TINY
 
 from gan_cli.experiments import trial_run
 from gan_cli.experiments.trials import ExistingTrials, settings_hash
@@ -12,10 +11,10 @@ from gan_cli.training import checkpoint
 
 
 def test_the_hash_depends_on_what_a_trial_learns_and_not_on_how_it_is_monitored():
-    cfg = composed(*TINY)
+    cfg = composed(*TINY_RING)
     same = ["trainer.log_every=7", "trainer.sample_every=9", "trainer.checkpoint_every=3", "trainer.device=cuda",
             "metric=[modes]", "trainer.evaluate_every=5", "extractor=random"]  # fmt: skip
-    assert settings_hash(composed(*TINY, *same)) == settings_hash(cfg) and len(settings_hash(cfg)) == 16
+    assert settings_hash(composed(*TINY_RING, *same)) == settings_hash(cfg) and len(settings_hash(cfg)) == 16
     OmegaConf.set_struct(cfg, False)
 
     def changed(*texts):
@@ -42,7 +41,7 @@ def make_trial(folder, cfg, done, failure=None):
 
 
 def test_trials_are_recognized_by_their_config_whatever_their_folders_are_called(tmp_path):
-    cfg = composed(*TINY, "trainer.iterations=10")
+    cfg = composed(*TINY_RING, "trainer.iterations=10")
     ask = {seed: OmegaConf.merge(cfg, {"seed": seed}) for seed in range(5)}
     make_trial(tmp_path / "0-seed_0", ask[1], 10)
     make_trial(tmp_path / "7-other", ask[2], 4)

@@ -6,7 +6,7 @@ import signal
 from typing import ClassVar
 
 import torch
-from sweeping import TINY, waited
+from helpers import TINY_RING, wait_until
 
 from gan_cli.experiments import workers
 from gan_cli.experiments.trial_run import TrialJob
@@ -52,10 +52,10 @@ def test_workers_share_gpus_and_threads(monkeypatch, tmp_path):
 
 
 def test_a_killed_process_is_recorded(tmp_path):
-    job = TrialJob(tmp_path / "run", (*TINY, "trainer.iterations=1000000"))
+    job = TrialJob(tmp_path / "run", (*TINY_RING, "trainer.iterations=1000000"))
     with WorkerPool(1) as one:
         one.start(job)
-        waited(lambda: (job.folder / "provenance.json").exists())
+        wait_until(lambda: (job.folder / "provenance.json").exists())
         next(iter(one.running.values())).process.kill()
         (ended,) = one.finished(60)
     assert (ended.status, ended.stopped) == (-signal.SIGKILL, False)

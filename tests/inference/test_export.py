@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import TINY, TINY_CYCLEGAN
 from torch import Tensor, nn
 
 from gan_cli.cli import main
@@ -14,19 +15,13 @@ from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.utils.random import normal
 
-TINY = "trainer.iterations=1 trainer.batch_size=2 trainer.sample_count=2 trainer.log_every=1 trainer.device=cpu"
-CYCLE = (
-    "model=cyclegan dataset.size=8 dataset.image_size=8 model.G.width=2 model.G.blocks=1 model.F.width=2 "
-    "model.F.blocks=1 model.D_X.width=2 model.D_X.n_layers=1 model.D_Y.width=2 model.D_Y.n_layers=1"
-)
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    assert main.main(["train", *f"{TINY} {CYCLE} hydra.run.dir={folder}/cycle".split()]) == 0
-    toy = "network=mlp_points dataset=ring model.generator.widths=[8] model.discriminator.widths=[8]"
-    assert main.main(["train", *f"{TINY} {toy} hydra.run.dir={folder}/points".split()]) == 0
+    assert main.main(["train", *TINY, *TINY_CYCLEGAN, "dataset.image_size=8", f"hydra.run.dir={folder}/cycle"]) == 0
+    points = ["network=mlp_points", "dataset=ring", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
+    assert main.main(["train", *TINY, *points, f"hydra.run.dir={folder}/points"]) == 0
     return folder
 
 
@@ -95,7 +90,7 @@ def test_a_file_that_differs_is_not_written(
 
 
 class Fixed(nn.Module):
-    """Pictures of 8 pixels alone."""
+    """Accepts only 8 pixels."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-1] != 8:
@@ -103,7 +98,7 @@ class Fixed(nn.Module):
         return 2 * x
 
 
-def test_which_pictures_a_network_takes() -> None:
+def test_which_image_sizes_a_network_accepts() -> None:
     x = torch.rand(2, 3, 8, 8)
     for network, step in ((Fixed(), None), (nn.Conv2d(3, 3, 3, padding=1), 1), (nn.PixelUnshuffle(2), None)):
         call = RecordedCall({"x" if step is None and isinstance(network, Fixed) else "input": x}, {}, x)

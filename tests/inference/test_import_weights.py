@@ -80,7 +80,7 @@ def test_both_translators_of_cyclegan(here: Path) -> None:
 
 
 def test_older_files(here: Path) -> None:
-    """nn.DataParallel's prefix, statistics of instance normalisation (before torch 0.4), dropout in the blocks."""
+    """nn.DataParallel's prefix, statistics of instance normalization (before torch 0.4), dropout in the blocks."""
     network = randomised(ResNetGenerator(16, 3, width=4, blocks=1))
     old = {}
     for key, value in resnet_names(network.state_dict()).items():

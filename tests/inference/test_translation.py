@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import TINY, TINY_CYCLEGAN
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
@@ -17,24 +18,15 @@ from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.training import build
 from gan_cli.utils.errors import GanError
 
-TINY = (
-    "trainer.iterations=1 trainer.batch_size=2 trainer.sample_count=2 trainer.log_every=1 trainer.device=cpu"
-    " dataset.size=8 "
-)
-PATCH = "model.discriminator.width=2 model.discriminator.n_layers=1"
-CYCLE = (
-    "model=cyclegan dataset.image_size=16 model.G.width=2 model.G.blocks=1 model.F.width=2 model.F.blocks=1 "
-    "model.D_X.width=2 model.D_X.n_layers=1 model.D_Y.width=2 model.D_Y.n_layers=1"
-)
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CycleGAN `cycle` of 16 pixels (takes multiples of 4) and a pix2pix `pairs` of 32 (draws noise)."""
     folder = tmp_path_factory.mktemp("runs")
-    assert main.main(["train", *f"{TINY}{CYCLE} hydra.run.dir={folder}/cycle".split()]) == 0
-    pix2pix = f"model=pix2pix dataset.image_size=32 model.generator.width=2 {PATCH}"
-    assert main.main(["train", *f"{TINY}{pix2pix} hydra.run.dir={folder}/pairs".split()]) == 0
+    assert main.main(["train", *TINY, *TINY_CYCLEGAN, "dataset.image_size=16", f"hydra.run.dir={folder}/cycle"]) == 0
+    pix2pix = ["model=pix2pix", "dataset.size=8", "dataset.image_size=32", "model.generator.width=2"]
+    pix2pix += ["model.discriminator.width=2", "model.discriminator.n_layers=1"]
+    assert main.main(["train", *TINY, *pix2pix, f"hydra.run.dir={folder}/pairs"]) == 0
     return folder
 
 
@@ -58,7 +50,7 @@ def pixels(path: str | Path) -> np.ndarray:
 
 
 class Multiples(nn.Module):
-    """Brighter by one; pictures of multiples of 8 alone. Notes the sizes that it is given."""
+    """Brighter by one; accepts only multiples of 8 pixels. Notes the sizes that it is given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +63,7 @@ class Multiples(nn.Module):
         return x + 1
 
 
-def test_a_picture_is_padded_to_the_next_multiple_and_cropped_back() -> None:
+def test_an_image_is_padded_to_the_next_multiple_and_cropped_back() -> None:
     network, image = Multiples(), torch.rand(1, 3, 13, 16)
     result, adaptation = pad_or_resize(network, image, native_size=32)
     assert adaptation == PADDED and network.seen[-1] == (16, 16)
@@ -79,7 +71,7 @@ def test_a_picture_is_padded_to_the_next_multiple_and_cropped_back() -> None:
     assert pad_or_resize(network, torch.rand(1, 3, 8, 24), native_size=32)[1] is None and network.seen[-1] == (8, 24)
 
 
-def test_a_network_that_returns_another_size_gets_the_picture_padded() -> None:
+def test_a_network_that_returns_another_size_gets_the_image_padded() -> None:
     """Some networks do not refuse a size but lose the rows and columns beyond a multiple of 8."""
     image = torch.rand(1, 3, 13, 16)
     result, adaptation = pad_or_resize(lambda x: x[..., : x.shape[2] // 8 * 8, : x.shape[3] // 8 * 8], image, 32)
@@ -99,7 +91,7 @@ def test_the_padding_reflects() -> None:
     assert seen[0][0, 0, 0].tolist() == [1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 4.0]  # one more on each side
 
 
-def test_a_network_of_one_size_gets_the_picture_resized_and_back() -> None:
+def test_a_network_of_one_size_gets_the_image_resized_and_back() -> None:
     def call(x: Tensor) -> Tensor:
         if x.shape[-2:] != (32, 32):
             raise ValueError("32 pixels alone")
@@ -114,9 +106,9 @@ def test_a_network_of_one_size_gets_the_picture_resized_and_back() -> None:
 
 def test_what_the_network_refuses_at_its_own_size_is_said() -> None:
     def call(x: Tensor) -> Tensor:
-        raise ValueError("no picture will do")
+        raise ValueError("no image will do")
 
-    with pytest.raises(ValueError, match="no picture will do"):
+    with pytest.raises(ValueError, match="no image will do"):
         pad_or_resize(call, torch.rand(1, 3, 16, 16), native_size=16)
 
 
@@ -170,7 +162,7 @@ def test_two_tiles_blend_linearly() -> None:
     torch.testing.assert_close(result[0, 0, 3], torch.tensor([0.0] * 6 + [1.0, 2.0] + [3.0] * 6))
 
 
-def test_tiled_equals_untiled_in_the_interior_without_instance_normalisation() -> None:
+def test_tiled_equals_untiled_in_the_interior_without_instance_normalization() -> None:
     """A network that sees 7 pixels (3 to each side): away from the seams by 3, and where a single tile counts."""
     torch.manual_seed(0)
     network = nn.Sequential(*[nn.Conv2d(3 if i == 0 else 4, 4, 3, padding=1) for i in range(3)]).double()
@@ -214,7 +206,7 @@ def test_sizes_and_names_are_kept(runs: Path, photos: Path, capsys: pytest.Captu
     assert np.array_equal(pixels("one/b.png"), whole_folder)
 
 
-def test_a_game_with_noise_gives_several_outputs(runs: Path, photos: Path) -> None:
+def test_a_model_with_noise_gives_several_outputs(runs: Path, photos: Path) -> None:
     run = f"{runs}/pairs"
     assert main.main(["translate", run, "input=photos", "output=out"]) == 0
     assert len(list(Path("out").iterdir())) == 2 * translation.DEFAULT_OUTPUTS
@@ -227,11 +219,11 @@ def test_a_game_with_noise_gives_several_outputs(runs: Path, photos: Path) -> No
 
 
 def test_tiles_share_their_noise(runs: Path, photos: Path) -> None:
-    """A grey picture of four tiles without overlap: each is translated alike."""
-    Image.new("RGB", (64, 64), "grey").save("grey.png")
-    options = ["input=grey.png", "output=out", "n=1", "tile=32", "overlap=0"]
+    """A gray image of four tiles without overlap: each is translated alike."""
+    Image.new("RGB", (64, 64), "gray").save("gray.png")
+    options = ["input=gray.png", "output=out", "n=1", "tile=32", "overlap=0"]
     assert main.main(["translate", f"{runs}/pairs", *options]) == 0
-    found = pixels("out/grey.png")
+    found = pixels("out/gray.png")
     assert np.array_equal(found[:32, :32], found[32:, 32:]) and np.array_equal(found[:32, :32], found[:32, 32:])
 
 
@@ -260,7 +252,7 @@ class Dyed(CycleGAN):
         return style.mean((2, 3), keepdim=True).expand_as(image)
 
 
-def test_a_style_from_each_picture(runs: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_style_from_each_image(runs: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_system = build.system
 
     def dyed(cfg: DictConfig) -> CycleGAN:
@@ -310,8 +302,8 @@ def test_a_sheet_overwrites_no_output(runs: Path, photos: Path, capsys: pytest.C
 def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two things of one class that touch: only the instance map tells them apart, by a boundary."""
     monkeypatch.chdir(tmp_path)
-    small = "model=pix2pixhd model.G1.width=8 model.G2.width=4 model.D.width=4 hydra.run.dir=run"
-    assert main.main(["train", *f"{TINY}{small}".split()]) == 0
+    small = ["model=pix2pixhd", "dataset.size=8", "model.G1.width=8", "model.G2.width=4", "model.D.width=4"]
+    assert main.main(["train", *TINY, *small, "hydra.run.dir=run"]) == 0
     for name in ("labels", "instances"):
         Path(name).mkdir()
     ids = np.zeros((32, 32), np.uint8)

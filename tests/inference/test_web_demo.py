@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import TINY, TINY_CYCLEGAN
 from PIL import Image
 from torch import Tensor
 
@@ -21,20 +22,12 @@ from gan_cli.inference.web_demo import MAX_BYTES, Page
 from gan_cli.utils.errors import Terminated
 
 testing = pytest.importorskip("werkzeug.test")
-TINY = (
-    "trainer.iterations=1 trainer.batch_size=2 trainer.sample_count=2 trainer.log_every=1 trainer.device=cpu "
-    "dataset.size=8 "
-)
-CYCLE = (
-    "model=cyclegan dataset.image_size=16 model.G.width=2 model.G.blocks=1 model.F.width=2 model.F.blocks=1 "
-    "model.D_X.width=2 model.D_X.n_layers=1 model.D_Y.width=2 model.D_Y.n_layers=1"
-)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "cycle"
-    assert main.main(["train", *f"{TINY}{CYCLE} hydra.run.dir={folder}".split()]) == 0
+    assert main.main(["train", *TINY, *TINY_CYCLEGAN, "dataset.image_size=16", f"hydra.run.dir={folder}"]) == 0
     return folder
 
 
@@ -48,9 +41,9 @@ def client(page: Page) -> Any:
     return testing.Client(page)
 
 
-def png(colour: str = "red", size: tuple[int, int] = (16, 16)) -> tuple[io.BytesIO, str]:
+def png(color: str = "red", size: tuple[int, int] = (16, 16)) -> tuple[io.BytesIO, str]:
     file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, format="PNG")
+    Image.new("RGB", size, color).save(file, format="PNG")
     file.seek(0)
     return file, "canvas.png"
 
@@ -77,7 +70,7 @@ def test_about(client: Any) -> None:
     assert about["outputs"] == 1 and about["colors"] is None and about["style"] is False
 
 
-def test_a_picture_is_translated_as_the_run_does(client: Any, run: Path) -> None:
+def test_an_image_is_translated_as_the_run_does(client: Any, run: Path) -> None:
     found = client.post("/translate", data={"image": png("teal"), "direction": "BtoA"}).get_json()
     (output,) = (decoded(url) for url in found["outputs"])
     x = torch.tensor([0.0, 128.0, 128.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16) / 127.5 - 1
@@ -99,7 +92,7 @@ def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
     ("data", "words"),
     [
         ({}, "the request has no image"),
-        ({"image": (io.BytesIO(b"no picture"), "a.png")}, "image: not an image"),
+        ({"image": (io.BytesIO(b"no image"), "a.png")}, "image: not an image"),
         ({"image": (io.BytesIO(b""), "a.png")}, "image: empty file"),
         ({"image": png(size=(2049, 1))}, "at most 2048 pixels per side"),
         ({"image": png(), "direction": "AtoC"}, "choose one of AtoB, BtoA"),
@@ -131,8 +124,8 @@ def test_pages_of_other_sites_get_nothing(client: Any, headers: dict[str, str], 
     assert client.get("/elsewhere").status_code == 404
 
 
-def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A game on label maps sees the class of the nearest colour, each class as one instance."""
+def test_colors_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model on label maps sees the class of the nearest color, each class as one instance."""
     seen: list[Tensor] = []
 
     def translate(self: Any, maps: Tensor, direction: str) -> Tensor:
@@ -144,14 +137,14 @@ def test_colours_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(kind, "translate", translate)
     monkeypatch.setattr(translation, "Pix2PixHDLabels", kind)  # whose models translate label maps
     monkeypatch.setattr(kind, "label_nc", 5, raising=False)
-    colours = palette(5)
-    picture = colours[torch.arange(256).view(16, 16) % 5]
-    picture[0, 0] += 2  # an anti-aliased edge
+    colors = palette(5)
+    image = colors[torch.arange(256).view(16, 16) % 5]
+    image[0, 0] += 2  # an anti-aliased edge
     file = io.BytesIO()
-    Image.fromarray(picture.numpy()).save(file, format="PNG")
+    Image.fromarray(image.numpy()).save(file, format="PNG")
     file.seek(0)
     client = testing.Client(Page(trained))
-    assert client.get("/about").get_json()["colors"] == [f"#{bytes(c).hex()}" for c in colours.tolist()]
+    assert client.get("/about").get_json()["colors"] == [f"#{bytes(c).hex()}" for c in colors.tolist()]
     assert client.post("/translate", data={"image": (file, "a.png")}).status_code == 200
     (maps,) = seen
     assert maps.dtype == torch.int64 and torch.equal(maps[0, 0], torch.arange(256).view(16, 16) % 5)
@@ -175,7 +168,7 @@ def test_a_signal_ends_the_page(kind: type[BaseException], run: Path, monkeypatc
     assert main.main(["web", str(run), "port=0", "device=cpu"]) == (143 if kind is Terminated else 130)
 
 
-def test_a_taken_port_and_a_game_of_noise(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_taken_port_and_a_model_of_noise(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -61,10 +61,10 @@ def test_generator_gradients(score: float) -> None:
     assert gradient(LeastSquares().g_loss, score) == pytest.approx(score - 1)
 
 
-GAMES = [Minimax(), NonSaturating(), MaximumLikelihood(), LeastSquares(), LeastSquares(-1, 1, 0), Wasserstein()]
+LOSSES = [Minimax(), NonSaturating(), MaximumLikelihood(), LeastSquares(), LeastSquares(-1, 1, 0), Wasserstein()]
 
 
-@pytest.mark.parametrize("system", GAMES)
+@pytest.mark.parametrize("system", LOSSES)
 def test_d_raises_reals_and_lowers_fakes(system: AdversarialLoss) -> None:
     zero = torch.zeros(1, dtype=torch.float64)
     assert gradient(lambda real: system.d_loss(real, zero), 0.25) < 0

@@ -98,7 +98,7 @@ def test_lists_of_maps_are_split() -> None:
 
 
 def test_objective_joins_the_critics_batches() -> None:
-    """E (D(x) - 1)^2 + E D(G(z))^2, halved, from one pass; with batch normalisation from two, as its statistics ask."""
+    """E (D(x) - 1)^2 + E D(G(z))^2, halved, from one pass; with batch normalization from two, as its statistics ask."""
     torch.manual_seed(0)
     real, fake = torch.randn(4, 3, 32, 32), torch.randn(4, 3, 32, 32)
     for layers, passes in ((Discriminator(32, 3, width=4, n_layers=2), [8]), (BatchNormed(32, 3, width=4), [4, 4])):

@@ -80,7 +80,7 @@ def test_clip_every_parameter() -> None:
         network[0].weight.copy_(tensor([[1.0, -1.0, 0.005]] * 3))
     Objective(Wasserstein(), constraint=WeightClip(0.01)).constrain(network)
     torch.testing.assert_close(network[0].weight, nn.Parameter(tensor([[0.01, -0.01, 0.005]] * 3)))
-    assert all(p.abs().max() <= 0.01 for p in network.parameters())        # batch normalisation's too
+    assert all(p.abs().max() <= 0.01 for p in network.parameters())        # batch normalization's too
 
 
 def test_no_constraint() -> None:

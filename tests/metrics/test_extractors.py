@@ -303,7 +303,7 @@ def fidelity(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "hub" / "checkpoints"
 
 
-def test_inception_sees_the_levels_of_a_picture_file(fidelity: Path, tmp_path: Path) -> None:
+def test_inception_sees_the_levels_of_an_image_file(fidelity: Path, tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2)}, tmp_path / "w.pth")
     network = Inception(str(tmp_path / "w.pth"))
     before = torch.get_rng_state()
@@ -313,8 +313,8 @@ def test_inception_sees_the_levels_of_a_picture_file(fidelity: Path, tmp_path: P
     seen = network(levels * (2 / 255) - 1)
     assert seen.values.tolist() == [[float(level)] * 3 for level in range(256)]
     assert network(torch.tensor([-1.2, 1.2]).view(2, 1, 1, 1)).values[:, 0].tolist() == [0, 255]
-    colour = network(torch.tensor([-1.0, 0.2, 1.0]).view(1, 3, 1, 1))
-    assert colour.logits is not None and colour.logits.tolist() == [[0, 153, 255]]
+    color = network(torch.tensor([-1.0, 0.2, 1.0]).view(1, 3, 1, 1))
+    assert color.logits is not None and color.logits.tolist() == [[0, 153, 255]]
 
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pth")
     other = Inception(str(tmp_path / "other.pth"))
@@ -452,11 +452,11 @@ def test_random_features_are_fixed() -> None:
     assert first.hash == second.hash != other.hash
     for network in (first, second):
         network.prepare(None, CPU)
-    grey = torch.rand(3, 1, 28, 28) * 2 - 1
-    seen = first(grey)
+    gray = torch.rand(3, 1, 28, 28) * 2 - 1
+    seen = first(gray)
     assert seen.values.shape == (3, 256) and seen.logits is None and (seen.values.std(0) > 0).all()
     assert 0.2 < seen.values.square().mean().sqrt() < 2  # of the order of the pixels
-    torch.testing.assert_close(second(grey.expand(-1, 3, -1, -1)).values, seen.values)
+    torch.testing.assert_close(second(gray.expand(-1, 3, -1, -1)).values, seen.values)
     assert first(torch.rand(2, 3, 1, 1)).values.shape == (2, 256)
     left, right = torch.full((2, 1, 1, 28, 28), -1.0)
     left[..., :14], right[..., 14:] = 1, 1

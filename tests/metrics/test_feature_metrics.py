@@ -244,7 +244,7 @@ def test_prdc_in_loops(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
 
 def test_prdc_of_copies_and_of_sets_apart() -> None:
     x = normal(40, 3)
-    copies = prdc(x, x)  # each of the 40 balls holds its centre and k = 5 neighbours
+    copies = prdc(x, x)  # each of the 40 balls holds its centre and k = 5 neighbors
     assert copies == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
     assert prdc(x, x + 100) == dict.fromkeys(copies, 0)
 

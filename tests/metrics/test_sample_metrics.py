@@ -54,7 +54,7 @@ def evaluation(generated: Tensor, train: Tensor, test: Tensor | None = None, **m
 
 
 POINTS = SimpleNamespace(value_range=None, num_classes=None, image_size=1)
-PICTURES = SimpleNamespace(value_range=(-1.0, 1.0), num_classes=3, image_size=32)
+IMAGES = SimpleNamespace(value_range=(-1.0, 1.0), num_classes=3, image_size=32)
 
 
 # distances
@@ -375,7 +375,7 @@ def test_pairs_within_classes() -> None:
 
 def test_ms_ssim_sees_collapse_and_pairs_by_class() -> None:
     train = 2 * torch.rand(100, 1, 24, 24) - 1
-    collapsed = MultiScaleSimilarity(50)(evaluation(train[:1].repeat(40, 1, 1, 1), train, data=PICTURES))
+    collapsed = MultiScaleSimilarity(50)(evaluation(train[:1].repeat(40, 1, 1, 1), train, data=IMAGES))
     assert collapsed["MS-SSIM[2 scales]"] == pytest.approx(1) and collapsed["MS-SSIM_real[2 scales]"] < 0.3
     by_class = MultiScaleSimilarity(50)(conditional(Bars()))
     assert by_class["MS-SSIM[2 scales]"] == pytest.approx(1)  # classes differ, images of a class do not
@@ -451,8 +451,8 @@ def test_lpips_is_its_formula(tmp_path, monkeypatch) -> None:
     assert level == 5
     torch.testing.assert_close(network(a, b), total)
     assert network(a, a).tolist() == [0, 0] and (total > 0.01).all()
-    grey = a[:, :1]
-    torch.testing.assert_close(network(grey, b), network(grey.expand(-1, 3, -1, -1), b))
+    gray = a[:, :1]
+    torch.testing.assert_close(network(gray, b), network(gray.expand(-1, 3, -1, -1), b))
     images = 2 * torch.rand(6, 3, 64, 64) - 1
     values = PerceptualDiversity(weights, pairs=8)(evaluation(images[:1].repeat(3, 1, 1, 1), images))
     assert values["LPIPS"] == 0 and values["LPIPS_real"] > 0.01
@@ -479,7 +479,7 @@ def test_lpips_says_what_it_lacks(tmp_path, monkeypatch) -> None:
     with pytest.raises(ValueError, match="not there"):
         PerceptualDiversity("nowhere.pth").check(None, None)
     with pytest.raises(ValueError, match="64 pixels, not 32"):
-        PerceptualDiversity(weights).check(None, PICTURES)
+        PerceptualDiversity(weights).check(None, IMAGES)
     for content in (b"text", b""):
         (tmp_path / "broken.pth").write_bytes(content)
         with pytest.raises(ValueError, match="not a file of weights"):
@@ -521,10 +521,10 @@ def test_one_nn_classifier_tells_wrong_classes() -> None:
     assert 0.2 < values["one_nn_error"] <= 1 and values["one_nn_error_real"] == 0
     for metric in (OneNearestNeighborError(), ConditionalAccuracy()):
         with pytest.raises(ValueError, match="model=cgan"):
-            metric.check(SimpleNamespace(needs_labels=False), PICTURES)
+            metric.check(SimpleNamespace(needs_labels=False), IMAGES)
         with pytest.raises(ValueError, match="labeled data set"):
             metric.check(Bars(), POINTS)
-        metric.check(Bars(), PICTURES)
+        metric.check(Bars(), IMAGES)
 
 
 def test_class_accuracy_by_hand() -> None:
@@ -667,13 +667,13 @@ def test_neighbours_tells_copies_from_fresh_images(tmp_path) -> None:
     assert memorised["nearest_generated"] < 1e-6 and memorised["nearest_ratio"] < 1e-6
     assert (tmp_path / "memorization.png").read_bytes() != before
     assert [path.name for path in tmp_path.iterdir()] == ["memorization.png"]
-    picture = torch.tensor(list(Image.open(tmp_path / "memorization.png").convert("L").getdata()))
-    picture = picture.view(10 * 8 + 2, 4 * 8 + 2)  # 10 rows of a sample and 3 neighbours, 6 pixels and a rim of 2
-    tiles = picture[2:].unfold(0, 6, 8).unfold(1, 6, 8)[:, 0:0]  # only the layout
+    grid = torch.tensor(list(Image.open(tmp_path / "memorization.png").convert("L").getdata()))
+    grid = grid.view(10 * 8 + 2, 4 * 8 + 2)  # 10 rows of a sample and 3 neighbors, 6 pixels and a rim of 2
+    tiles = grid[2:].unfold(0, 6, 8).unfold(1, 6, 8)[:, 0:0]  # only the layout
     assert tiles.shape[0] == 10
     for row in range(10):
         top = 2 + 8 * row
-        sample, first, second = (picture[top : top + 6, 2 + 8 * c : 8 + 8 * c] for c in range(3))
+        sample, first, second = (grid[top : top + 6, 2 + 8 * c : 8 + 8 * c] for c in range(3))
         assert torch.equal(sample, first) and not torch.equal(sample, second)
         expected = ((copies[row, 0] + 1) / 2 * 255).round()
         assert (sample - expected).abs().max() <= 1

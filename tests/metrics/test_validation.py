@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from helpers import checkpoint_values, run_gan, start_gan
+from helpers import checkpoint_values, composed, run_gan, start_gan
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from gan_cli.cli.main import main
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Domains, Images
 from gan_cli.losses.adversarial import LeastSquares, Minimax, NonSaturating, Wasserstein
 from gan_cli.losses.objective import Objective
@@ -77,7 +76,7 @@ def best_of(values: dict[int, float]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scored run that was left alone."""
+    """A scored run that was not interrupted."""
     run = tmp_path_factory.mktemp("whole") / "run"
     assert main(["train", *RUN, *SCORED, f"hydra.run.dir={run}"]) == 0
     return run
@@ -176,10 +175,6 @@ def test_a_resumed_run_remembers_its_best(here: Path) -> None:
 # -- in one process
 
 
-def compose(*overrides: str) -> Any:
-    return without_hydra(Composer(arguments([])).compose(list(overrides)))
-
-
 @pytest.fixture
 def loop(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """overrides -> the loop of a new run that they describe."""
@@ -188,7 +183,7 @@ def loop(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def make(*overrides: str) -> Loop:
         caught: list[Loop] = []
         monkeypatch.setattr(Loop, "train", lambda self, received: caught.append(self))
-        runner.train(runner.prepare(compose(*POINTS[:-1], *overrides)), here / "run")
+        runner.train(runner.prepare(composed(*POINTS[:-1], *overrides)), here / "run")
         monkeypatch.undo()
         monkeypatch.chdir(here)
         made.extend(caught)
@@ -272,7 +267,7 @@ def test_refused_before_a_run_exists(
 
 
 class Fixed(Metric):
-    """Gives what it is told to, or raises it."""
+    """Returns the given answers one by one, or raises them."""
 
     better: ClassVar = {"FID": "lower", "n": None}
 
@@ -306,19 +301,19 @@ class Extractor:
 def test_a_failing_metric_warns_once_and_the_others_count() -> None:
     bad, good = Fixed(*[ValueError("too few")] * 2, OSError("no room")), Upwards(0.1, 0.2, 0.3)
     scoring = Validator({"bad": bad, "good": good}, Extractor(), 10)
-    prepared = runner.prepare(compose(*POINTS[:-1]))
+    prepared = runner.prepare(composed(*POINTS[:-1]))
     assert scoring.score(prepared.system, prepared.data) == ({"share": 0.1}, ["warning: metric bad: too few"])
     assert scoring.score(prepared.system, prepared.data) == ({"share": 0.2}, [])
     assert scoring.score(prepared.system, prepared.data) == ({"share": 0.3}, ["warning: metric bad: no room"])
 
 
-def test_the_game_is_scored_in_test_mode_and_left_as_it_was() -> None:
+def test_scoring_in_test_mode_changes_nothing_in_the_model() -> None:
     class Looks(Fixed):
         def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
             assert not evaluation.system.training and not torch.is_grad_enabled()
             return {"FID": float(evaluation.generated.take().image.sum() + torch.rand(1))}
 
-    prepared = runner.prepare(compose(*POINTS[:-1]))
+    prepared = runner.prepare(composed(*POINTS[:-1]))
     scoring = Validator({"a": Looks()}, Extractor(), 10)
     before = torch.get_rng_state()
     first, _ = scoring.score(prepared.system, prepared.data)
@@ -328,7 +323,7 @@ def test_the_game_is_scored_in_test_mode_and_left_as_it_was() -> None:
 
 def test_best_metric_lower_and_ties_and_what_is_not_finite() -> None:
     scoring = Validator({"fid": Fixed(float("nan"))}, Extractor(), 10)
-    prepared = runner.prepare(compose(*POINTS[:-1]))
+    prepared = runner.prepare(composed(*POINTS[:-1]))
     assert scoring.score(prepared.system, prepared.data)[0] == {"n": 10.0}
     assert not scoring.is_best(1, {"n": 10.0}) and scoring.best is None
     name = "FID[toy:abcd]"
@@ -347,7 +342,7 @@ def test_best_metric_is_the_first_value_that_has_a_good_way() -> None:
 
 def test_a_name_that_two_metrics_give() -> None:
     scoring = Validator({"a": Fixed(1.0), "b": Fixed(2.0)}, Extractor(), 7, "b/FID")
-    prepared = runner.prepare(compose(*POINTS[:-1]))
+    prepared = runner.prepare(composed(*POINTS[:-1]))
     values, _ = scoring.score(prepared.system, prepared.data)
     assert values == {"a/FID": 1.0, "a/n": 7.0, "b/FID": 2.0, "b/n": 7.0}
     assert scoring.is_best(1, values) and scoring.best and scoring.best["value"] == 2.0
@@ -360,7 +355,7 @@ def test_the_extractor_is_prepared_once() -> None:
 
     extractor = Extractor()
     scoring = Validator({"a": Sees()}, extractor, 10)
-    prepared = runner.prepare(compose(*POINTS[:-1]))
+    prepared = runner.prepare(composed(*POINTS[:-1]))
     for _ in range(3):
         assert scoring.score(prepared.system, prepared.data)[0] == {"FID[toy:abcd]": 10.0}
     assert extractor.prepared == 1
@@ -369,8 +364,8 @@ def test_the_extractor_is_prepared_once() -> None:
 # -- warnings
 
 
-class Game(torch.nn.Module):
-    """What a monitor wants to know of a game."""
+class MonitoredSystem(torch.nn.Module):
+    """The part of a system that a monitor reads."""
 
     sampling_networks = ("generator",)
 
@@ -392,7 +387,7 @@ def test_mean_distance_by_hand() -> None:
 
 
 def test_alike_samples_are_named_and_then_not_for_ten_times() -> None:
-    monitor, real = Monitor(Game()), points((0, 0), (3, 4))  # type: ignore[arg-type]
+    monitor, real = Monitor(MonitoredSystem()), points((0, 0), (3, 4))  # type: ignore[arg-type]
     good = monitor.diversity(Images(real), {"generated": points((0, 0), (0, 4))})
     assert good == {"monitor/diversity": pytest.approx(0.8)} and monitor.alike(1, good) == []
     poor = monitor.diversity(Images(real), {"generated": points((1, 0), (1, 0.04))})
@@ -406,14 +401,14 @@ def test_alike_samples_are_named_and_then_not_for_ten_times() -> None:
 
 
 def test_samples_that_cannot_be_compared_say_nothing() -> None:
-    monitor = Monitor(Game())  # type: ignore[arg-type]
+    monitor = Monitor(MonitoredSystem())  # type: ignore[arg-type]
     assert monitor.diversity(Images(points((0, 0))), {"generated": points((0, 0))}) == {}  # a single one
-    monitor = Monitor(Game())  # type: ignore[arg-type]
+    monitor = Monitor(MonitoredSystem())  # type: ignore[arg-type]
     assert monitor.diversity(Images(points((1, 1), (1, 1))), {"generated": points((0, 0), (1, 0))}) == {}
 
 
 def test_translations_are_compared_with_the_other_domain() -> None:
-    monitor = Monitor(Game(directions=("AtoB", "BtoA")))  # type: ignore[arg-type]
+    monitor = Monitor(MonitoredSystem(directions=("AtoB", "BtoA")))  # type: ignore[arg-type]
     batch = Domains(x=points((0, 0), (1, 0)), y=points((0, 0), (0, 5)))
     found = monitor.diversity(batch, {"x": batch.x})
     assert found == {"monitor/diversity/AtoB": pytest.approx(10 / 5), "monitor/diversity/BtoA": pytest.approx(0.05 / 1)}
@@ -431,7 +426,7 @@ def logged(d_loss: float, norm: float) -> dict[str, float]:
 )
 def test_a_discriminator_without_loss(loss: Any, warned: bool) -> None:
     """Three logs in a row; not for losses whose zero means nothing; g/adversarial is not D's."""
-    monitor = Monitor(Game(loss))  # type: ignore[arg-type]
+    monitor = Monitor(MonitoredSystem(loss))  # type: ignore[arg-type]
     losses = [5e-4, 5e-4, 2e-3, 5e-4, 5e-4, 4e-4]
     said = [monitor.saturated(i, logged(d, 1.0)) for i, d in enumerate(losses)]
     assert said[:5] == [[]] * 5 and bool(said[5]) is warned
@@ -445,7 +440,7 @@ def test_a_discriminator_without_loss(loss: Any, warned: bool) -> None:
 
 def test_a_gradient_that_vanishes() -> None:
     """Against the median, which one explosion does not move."""
-    monitor = Monitor(Game(Wasserstein()))  # type: ignore[arg-type]
+    monitor = Monitor(MonitoredSystem(Wasserstein()))  # type: ignore[arg-type]
     norms = [2.0, 2.0, 1e6, 2.0, 2.0, 1e-3, 1e-3, 2.0, 1e-3, 1e-3, 1e-3]
     said = [monitor.saturated(i, logged(-1.0, norm)) for i, norm in enumerate(norms)]
     assert said[:-1] == [[]] * (len(norms) - 1)
@@ -453,7 +448,7 @@ def test_a_gradient_that_vanishes() -> None:
         "warning: iteration 10: is the discriminator saturated? the gradient norm of network 'generator' was below "
         "1/1000 of its median 2 in 3 logs in a row (0.001 now)"
     ]
-    early = Monitor(Game(Wasserstein()))  # type: ignore[arg-type]
+    early = Monitor(MonitoredSystem(Wasserstein()))  # type: ignore[arg-type]
     assert not any(early.saturated(i, logged(-1.0, norm)) for i, norm in enumerate([2.0, 1e-9, 1e-9, 1e-9, 1e-9]))
 
 

@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers import count_on_meta
+from helpers import composed, count_on_meta
 from torch import Tensor, nn
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.networks import wgan_gp_resnet as resnet
 from gan_cli.networks import wgan_gp_resnet64 as resnet64
 from gan_cli.networks.conditional_norm import ConditionalBatchNorm2d
@@ -209,7 +208,7 @@ def test_cadence_and_decay_of_the_experiment() -> None:
     """Five critic steps on `batch_size` fakes, one of G on twice as many; the rate falls by its 100,000th each time."""
     small = ["dataset.image_size=8", "model.generator.width=2", "model.discriminator.width=2", "trainer.batch_size=2"]
     overrides = ["experiment=wgan_gp_cifar10_resnet", "dataset=shapes", "~dataset.dequantize", *small]
-    cfg = without_hydra(Composer(arguments([])).compose(overrides))
+    cfg = composed(*overrides)
     system, data = build.system(cfg), build.dataset(cfg)
     trainer = build.trainer(cfg, system, data)
     fakes: list[int] = []

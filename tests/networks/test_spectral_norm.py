@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import composed
 from torch import Tensor, nn
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.losses.penalties import GradientPenalty
 from gan_cli.networks import dcgan, sngan, wgan_gp, wgan_gp_resnet
 from gan_cli.networks.norm import SpectralNorm, normalize_weights_
@@ -179,7 +179,7 @@ def test_standard_cnn_counts() -> None:
 
 def trainer() -> Any:
     small = ["model.generator.width=2", "model.discriminator.width=2", "model.latent_dim=4", "trainer.batch_size=4"]
-    cfg = without_hydra(Composer(arguments([])).compose(["model=sngan", "dataset.image_size=8", *small]))
+    cfg = composed("model=sngan", "dataset.image_size=8", *small)
     return build.trainer(cfg, build.system(cfg), build.dataset(cfg))
 
 

@@ -1,4 +1,4 @@
-"""Critics that know the class: projection and CLS-GAN by hand; batch normalisation by class."""
+"""Critics that know the class: projection and CLS-GAN by hand; batch normalization by class."""
 
 import math
 from types import SimpleNamespace
@@ -169,7 +169,7 @@ def test_cls_gan_names_the_class_of_the_largest_logit() -> None:
     assert system.classify(x).tolist() == network.layers(x).argmax(1).tolist()
 
 
-# conditional batch normalisation
+# conditional batch normalization
 
 
 def test_conditional_batch_norm_by_hand() -> None:

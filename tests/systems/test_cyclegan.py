@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Affine
+from helpers import Affine, composed, config_names
 
-from gan_cli.config.composer import Composer, arguments
-from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Domains
 from gan_cli.losses.adversarial import LeastSquares
 from gan_cli.losses.objective import Objective
@@ -112,13 +110,12 @@ def test_weights_that_are_none(wrong: dict[str, Any]) -> None:
 
 
 def test_experiments_are_two_hundred_epochs_with_identity_on_paintings_only() -> None:
-    names = sorted(path.stem for path in (conf_dir() / "experiment").glob("cyclegan_*.yaml"))
+    names = [name for name in config_names("experiment") if name.startswith("cyclegan_")]
     names.remove("cyclegan_stripes")
     paintings = {f"cyclegan_{name}2photo" for name in ("monet", "cezanne", "ukiyoe", "vangogh")}
     assert len(names) == 12 and paintings <= set(names)
-    composer = Composer(arguments([f"experiment={names[0]}"]))
     for name in names:
-        cfg = composer.compose([f"experiment={name}"])
+        cfg = composed(f"experiment={name}")
         assert cfg.trainer.iterations % 200 == 0 and cfg.trainer.batch_size == 1
         assert cfg.model.lambda_identity == (0.5 if name in paintings else 0.0)
         assert cfg.model.G.blocks == cfg.model.F.blocks == (9 if cfg.dataset.image_size == 256 else 6)

@@ -124,14 +124,15 @@ def test_one_iteration_of_the_discriminators_two_of_the_generators() -> None:
     data = MixtureDomains()
     optimizers = {name: torch.optim.SGD(network.parameters(), 0.1) for name, network in system.named_children()}
     trainer = Trainer(system, data, optimizers, batch_size=4, iterations=7, seed=0)
-    moved = []
+    changed = []
     for _ in range(7):
         before = {name: weight.clone() for name, weight in system.named_parameters()}
         trainer.iterate()
-        moved.append({name[:3] for name, weight in system.named_parameters() if not torch.equal(weight, before[name])})
+        after = system.named_parameters()
+        changed.append({name[:3] for name, weight in after if not torch.equal(weight, before[name])})
         assert trainer.position == 4 * trainer.iteration                                # one batch an iteration
     d, g = {"D_A", "D_B"}, {"G_A", "G_B"}
-    assert moved == [d, g, g, d, g, g, d]
+    assert changed == [d, g, g, d, g, g, d]
     turns: list[Turn] = system.turns()
     assert [turn.trains for turn in turns] == [("D_A", "D_B"), ("G_AB", "G_BA")]
     with pytest.raises(ValueError, match="update_interval 1"):
@@ -196,8 +197,8 @@ def test_counts_of_modes_by_hand() -> None:
     assert sharing(torch.eye(3)) == 0 and sharing(torch.tensor([[1, 0], [1, 0], [1, 0]])) == 3
 
 
-class Game:
-    """x -> the point of the circle at which mode k of x is to land; y -> x + (0.3, 0.4)."""
+class Translator:
+    """x -> the point of the circle to which mode k of x is translated; y -> x + (0.3, 0.4)."""
 
     directions, device = ("AtoB", "BtoA"), torch.device("cpu")
 
@@ -214,23 +215,26 @@ class Game:
 
 def test_domain_modes() -> None:
     data = MixtureDomains(std=0.01)
-    evidence = lambda targets: SimpleNamespace(system=Game(data, targets), data=data, test=SimpleNamespace(size=600))  # noqa: E731
-    assert DomainModes()(evidence([0, 2, 4, 6, 8])) == pytest.approx(
-        {"shared": 0, "hit": 5, "high_quality": 1, "back": 0.5}, rel=1e-5
-    )
-    assert DomainModes()(evidence([0, 2, 0, 6, 2]))["shared"] == 4
+
+    def scores(targets: list[int]) -> dict[str, float]:
+        test = SimpleNamespace(size=600)
+        return DomainModes()(SimpleNamespace(system=Translator(data, targets), data=data, test=test))
+
+    expected = {"shared": 0, "hit": 5, "high_quality": 1, "back": 0.5}
+    assert scores([0, 2, 4, 6, 8]) == pytest.approx(expected, rel=1e-5)
+    assert scores([0, 2, 0, 6, 2])["shared"] == 4
     with pytest.raises(ValueError, match="domain_modes metric needs"):
-        DomainModes().check(Game(data, [0]), object())
+        DomainModes().check(Translator(data, [0]), object())
 
 
-def halves(folder: Path, colours: list[tuple[int, int, int]]) -> None:
-    """Pictures A|B of 8 x 8 each: A white with a dark pixel at (3, 3), B in these colours."""
+def halves(folder: Path, colors: list[tuple[int, int, int]]) -> None:
+    """Images A|B of 8 x 8 each: A white with a dark pixel at (3, 3), B in these colors."""
     folder.mkdir(parents=True)
-    for i, colour in enumerate(colours):
-        picture = Image.new("RGB", (16, 8), "white")
-        picture.putpixel((3, 3), (0, 0, 0))
-        picture.paste(colour, (8, 0, 16, 8))
-        picture.save(folder / f"{i}.png")
+    for i, color in enumerate(colors):
+        image = Image.new("RGB", (16, 8), "white")
+        image.putpixel((3, 3), (0, 0, 0))
+        image.paste(color, (8, 0, 16, 8))
+        image.save(folder / f"{i}.png")
 
 
 def test_halves_of_one_archive_and_of_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,22 +261,22 @@ def test_faces_by_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("gan_cli.data.discogan_domains.HELD_OUT", 1)
     (tmp_path / "img_align_celeba").mkdir()
-    rows = {10: (1, 1), 20: (1, -1), 30: (-1, -1), 40: (-1, 1), 50: (1, -1), 60: (-1, -1)}  # grey: Male, Young
-    for grey in rows:
-        Image.new("RGB", (6, 8), (grey,) * 3).save(tmp_path / f"img_align_celeba/{grey}.png")
-    text = "".join(f"{grey}.png  {a} {b}\n" for grey, (a, b) in rows.items())
+    rows = {10: (1, 1), 20: (1, -1), 30: (-1, -1), 40: (-1, 1), 50: (1, -1), 60: (-1, -1)}  # gray: Male, Young
+    for gray in rows:
+        Image.new("RGB", (6, 8), (gray,) * 3).save(tmp_path / f"img_align_celeba/{gray}.png")
+    text = "".join(f"{gray}.png  {a} {b}\n" for gray, (a, b) in rows.items())
     (tmp_path / "list_attr_celeba.txt").write_text(f"6\nMale Young\n{text}")
 
-    def greys(images: Tensor) -> list[int]:
+    def grays(images: Tensor) -> list[int]:
         return sorted({round(255 * v) for v in images[:, 0, 0, 0].tolist()})
 
     root = str(tmp_path)
     data = AttributeFolder(root, "Male", image_size=4)
-    assert [greys(part) for part in data.train_batch(0, 0, 4)] == [[10, 20], [30, 40]]
-    assert [greys(part) for part in data.test_batch(0, 4)] == [[50], [60]]
+    assert [grays(part) for part in data.train_batch(0, 0, 4)] == [[10, 20], [30, 40]]
+    assert [grays(part) for part in data.test_batch(0, 4)] == [[50], [60]]
     data = AttributeFolder(root, "Male", keep={"Young": -1}, image_size=4)
-    assert [greys(part) for part in data.train_batch(0, 0, 4)] == [[20], [30]]
-    assert greys(AttributeFolder(root, "Male", other="Young", image_size=4).train_batch(0, 0, 4).y) == [10]
+    assert [grays(part) for part in data.train_batch(0, 0, 4)] == [[20], [30]]
+    assert grays(AttributeFolder(root, "Male", other="Young", image_size=4).train_batch(0, 0, 4).y) == [10]
     with pytest.raises(ValueError, match=r"no attribute Old in .*listed are Male, Young"):
         AttributeFolder(root, "Old", image_size=4)
     with pytest.raises(ValueError, match="1 faces with Young 1: 1 are held out"):

@@ -402,7 +402,7 @@ def test_sizes_that_do_not_fit() -> None:
             attribute(12, 3)
 
 
-def test_other_losses_play() -> None:
+def test_other_losses_by_hand() -> None:
     system = ideal(Objective(LeastSquares(scale=1.0)))
     expected = sum((0.3 * k - 1) ** 2 for k in (1, 2, 3))
     assert system.eg_loss(batch())["X_adversarial"].item() == pytest.approx(expected, rel=1e-4)

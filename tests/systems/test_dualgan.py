@@ -69,14 +69,14 @@ class Fives:
 
 def test_three_clipped_steps_of_the_critics_then_one_of_the_generators() -> None:
     system = dual(Objective(Wasserstein(), constraint=WeightClip(0.01), critic_steps=3))
-    played: list[str] = []
+    calls: list[str] = []
     for name in ("d_loss", "g_loss"):
         loss = getattr(system, name)
-        setattr(system, name, lambda batch, loss=loss, name=name: (played.append(name), loss(batch))[1])
+        setattr(system, name, lambda batch, loss=loss, name=name: (calls.append(name), loss(batch))[1])
     optimizers = {name: torch.optim.RMSprop(network.parameters(), 5e-5) for name, network in system.named_children()}
     trainer = Trainer(system, Fives(), optimizers, batch_size=2, iterations=1, seed=0)  # type: ignore[arg-type]
     trainer.iterate()
-    assert played == ["d_loss"] * 3 + ["g_loss"] and trainer.position == 3 * 2
+    assert calls == ["d_loss"] * 3 + ["g_loss"] and trainer.position == 3 * 2
     for critic in (system.D_A, system.D_B):
         assert all(w.abs().max() <= 0.01 for w in critic.parameters())
     assert system.G_A.scale.item() != 2.0 and system.G_B.scale.item() != 1.0

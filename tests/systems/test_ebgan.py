@@ -227,7 +227,7 @@ def test_the_pulling_away_term_reaches_g_through_its_codes() -> None:
 
 
 def test_codes_are_made_once() -> None:
-    """Of an encoder with batch normalisation the running means move once a turn, with and without the term."""
+    """Of an encoder with batch normalization the running means are updated once per turn, with and without the term."""
     for lambda_pt in (0.0, 0.1):
         torch.manual_seed(0)
         D = ebgan.GridAutoEncoder(2, 1, layers=3, size=4)
@@ -246,12 +246,12 @@ def test_a_scheduled_margin_follows_the_iteration() -> None:
     assert losses == approx([3 + 12 / 3, 3 + 6 / 3, 3 + 2 / 3, 3, 3])  # fakes' energies: 4, 8, 12
 
 
-def test_turns_and_pictures() -> None:
+def test_turns_and_samples() -> None:
     system = ebgan_system()
     assert [(turn.trains, turn.steps) for turn in system.turns()] == [(("discriminator",), 1), (("generator",), 1)]
-    pictures = system.sample(BATCH)
-    assert list(pictures) == ["generated", "generated_reconstructed", "real", "real_reconstructed"]
-    assert pictures["real"] is BATCH.image and pictures["real_reconstructed"].abs().sum() == 0
+    samples = system.sample(BATCH)
+    assert list(samples) == ["generated", "generated_reconstructed", "real", "real_reconstructed"]
+    assert samples["real"] is BATCH.image and samples["real_reconstructed"].abs().sum() == 0
     assert system.histograms(BATCH)["energy/real"].tolist() == [3, 3, 3]
     assert system.histograms(BATCH)["energy/generated"].tolist() == [4, 8, 12]
     assert GAN(Sheet(), nn.Flatten(0), Objective(Wasserstein())).histograms(BATCH) == {}
@@ -347,7 +347,7 @@ def test_imagenet_s_generators() -> None:
     assert G(torch.randn(2, 64612)).shape == (2, 3, 256, 256)
 
 
-def test_every_noise_plane_reaches_the_picture() -> None:
+def test_every_noise_plane_reaches_the_image() -> None:
     torch.manual_seed(0)
     G, z = ebgan.NoisyGenerator(16, 1, latent_dim=3 + 2 * 16 + 64, width=4, planes=[3, 2, 1]), torch.randn(4, 99)
     z.requires_grad_()
@@ -394,14 +394,14 @@ def test_zero_padding() -> None:
     ("energies", "says"),
     [([11.0, 12.0], "never opens"), ([1.0, 9.0], "never closes"), ([1.0, 11.0], None), ([11.0, 9.9], None)],
 )
-def test_a_hinge_that_never_moves_is_told_once(energies: list[float], says: str | None) -> None:
+def test_a_hinge_that_never_opens_or_never_closes_gives_one_warning(energies: list[float], says: str | None) -> None:
     monitor = Monitor(ebgan_system())
-    told = [monitor.hinge(i, {"energy/generated": tensor(energies)}, {"energy/margin": 10.0}) for i in range(8)]
-    assert [len(lines) for lines in told] == ([0, 0, 0, 0, 1, 0, 0, 0] if says else [0] * 8)
-    assert not says or (says in told[4][0] and "margin 10" in told[4][0] and "\n" not in told[4][0])
+    warnings = [monitor.hinge(i, {"energy/generated": tensor(energies)}, {"energy/margin": 10.0}) for i in range(8)]
+    assert [len(lines) for lines in warnings] == ([0, 0, 0, 0, 1, 0, 0, 0] if says else [0] * 8)
+    assert not says or (says in warnings[4][0] and "margin 10" in warnings[4][0] and "\n" not in warnings[4][0])
 
 
-def test_a_hinge_that_moved_once_is_no_news() -> None:
+def test_a_hinge_that_opened_and_closed_is_no_warning() -> None:
     monitor = Monitor(ebgan_system())
     for i, energy in enumerate([11.0, 1.0, *[2.0] * 8]):
         assert not monitor.hinge(i, {"energy/generated": tensor([energy])}, {"energy/margin": 10.0})
@@ -449,6 +449,7 @@ def test_the_margin_loss_on_a_plain_discriminator(tmp_path: Path, monkeypatch) -
     small = [f"model.{name}.width=4" for name in ("generator", "discriminator")]
     options = [*small, *TINY, "dataset.image_size=16", "hydra.run.dir=run"]
     assert main(["train", "model=dcgan", "loss=ebgan", *options]) == 0
+    print(open("run/metrics.jsonl").read())
 
 
 def test_the_experiments_say_what_the_paper_says() -> None:

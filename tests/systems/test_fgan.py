@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import count
+from helpers import TINY, count
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -57,7 +57,7 @@ class Double(Mixture1d):
         return Images(super().train_batch(seed, start, count).image.double())
 
 
-def play(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
+def small_model(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
     """A small model in float64."""
     torch.manual_seed(3)
     generator = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1), nn.Unflatten(1, (1, 1, 1))).double()
@@ -72,7 +72,7 @@ def play(adversarial: AdversarialLoss, **parts: object) -> SingleStepGAN:
 )  # fmt: skip
 def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLoss) -> None:
     """w + eta grad_w F and theta - eta grad_theta F, each worked out by itself; the old weights in both."""
-    system, eta = play(adversarial), 0.3
+    system, eta = small_model(adversarial), 0.3
     data = Double([0.33, 0.67], [-1.0, 2.0], STDS)
     optimizers = {name: torch.optim.SGD(net.parameters(), eta) for name, net in system.named_children()}
     trainer = Trainer(system, data, optimizers, batch_size=16, iterations=1, seed=5)
@@ -93,7 +93,7 @@ def test_one_step_is_both_gradients_at_the_same_point(adversarial: AdversarialLo
 
 
 def test_one_forward_of_each_network() -> None:
-    system, seen = play(FGAN(d.KL())), {"G": [], "D": []}
+    system, seen = small_model(FGAN(d.KL())), {"G": [], "D": []}
     system.generator.register_forward_hook(lambda module, x, y: seen["G"].append(y.detach()))
     system.discriminator.register_forward_hook(lambda module, x, y: seen["D"].append(x[0].detach()))
     batch = Double([0.33, 0.67], [-1.0, 2.0], STDS).train_batch(0, 0, 8)
@@ -109,7 +109,7 @@ def test_the_penalty_is_the_discriminators_alone_and_the_constraint_holds() -> N
     batch = Double([0.33, 0.67], [-1.0, 2.0], STDS).train_batch(0, 0, 8)
     gradients = []
     for penalty in (None, GradientPenalty(weight=1000.0)):
-        system = play(Wasserstein(), penalty=penalty, constraint=WeightClip(0.01))
+        system = small_model(Wasserstein(), penalty=penalty, constraint=WeightClip(0.01))
         random.seed(0)
         sum(system.dg_loss(batch).values()).backward()
         gradients.append(system.generator[0].weight.grad)
@@ -121,7 +121,7 @@ def test_the_penalty_is_the_discriminators_alone_and_the_constraint_holds() -> N
 
 def test_steps_of_the_critic_are_refused() -> None:
     with pytest.raises(ValueError, match="critic_steps=1"):
-        play(Wasserstein(), critic_steps=5).turns()
+        small_model(Wasserstein(), critic_steps=5).turns()
 
 
 def test_reverse() -> None:
@@ -328,10 +328,9 @@ def test_a_short_run_learns_the_gaussian_and_its_bound() -> None:
 
 def test_the_experiment_trains_and_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    small = ["trainer.iterations=3", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
-    scores = ["metric=[gaussian_fit,discriminator_accuracy]", "trainer.evaluate_every=3", "trainer.evaluate_count=50"]
-    overrides = ["experiment=fgan_gaussian", "loss=fgan_pearson", *small, *scores, "hydra.run.dir=run"]
-    assert main(["train", *overrides]) == 0
+    scores = ["metric=[gaussian_fit,discriminator_accuracy]", "trainer.evaluate_every=2", "trainer.evaluate_count=50"]
+    words = ["experiment=fgan_gaussian", "loss=fgan_pearson", *TINY, "trainer.batch_size=8", *scores]
+    assert main(["train", *words, "hydra.run.dir=run"]) == 0
     logged = {}
     for line in Path("run/metrics.jsonl").read_text().splitlines():
         logged |= json.loads(line)

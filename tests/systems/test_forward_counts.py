@@ -4,11 +4,10 @@ from collections import Counter
 
 import pytest
 import torch
+from helpers import composed, config_names
 from omegaconf import DictConfig
 from torch import nn
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
-from gan_cli.config.paths import conf_dir
 from gan_cli.training import build
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -66,7 +65,7 @@ FORWARD_PASSES = {  # per iteration, of the layer of each network that is evalua
 def narrow(model: str) -> DictConfig:
     """The model's config with batches of four and narrow networks."""
     words = [f"model={model}", "trainer.batch_size=4", "trainer.device=cpu", *SETTINGS.get(model, [])]
-    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    cfg = composed(*words)
     for name, node in cfg.model.items():
         if isinstance(node, DictConfig) and "width" in node:
             node.width = 8 if name == "G1" else 4
@@ -93,7 +92,7 @@ def forward_passes(model: str) -> list[dict[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("model", sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml")))
+@pytest.mark.parametrize("model", config_names("model"))
 def test_no_network_is_evaluated_more_often_than_in_version_0_1(model: str) -> None:
     torch.manual_seed(0)
     for found, limit in zip(forward_passes(model), FORWARD_PASSES[model], strict=True):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import TEST, TRAIN, write_mnist
+from helpers import TEST, TINY, TRAIN, write_mnist
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -34,8 +34,8 @@ X = torch.tensor([1.0, 3.0], dtype=torch.float64).view(2, 1, 1, 1)
 def by_hand() -> Ladder:
     """Of a pixel and two classes, a2 = a7 = 1 as ever, and so simple that X's passes can be done in the head.
 
-    a = W x = (2 x, -x): means (4, -2), standard deviations (2, 1), z = (-1, 1), (1, -1); P(y|x) normalised is the same.
-    z^1 = z / 2, from a10 = 1/2; u^0 = V z^1 = (-.5, .5), normalised (-1, 1); z^0 = u / 2 + 2 = 1.5, 2.5 from a4 and a5.
+    a = W x = (2 x, -x): means (4, -2), standard deviations (2, 1), z = (-1, 1), (1, -1); P(y|x) normalized is the same.
+    z^1 = z / 2, from a10 = 1/2; u^0 = V z^1 = (-.5, .5), normalized (-1, 1); z^0 = u / 2 + 2 = 1.5, 2.5 from a4 and a5.
     """
     net = Ladder(1, 1, 2, widths=(), noise=0.0, weights=(1000.0, 10.0)).double()
     with torch.no_grad():
@@ -236,7 +236,7 @@ BATCH = SemiSupervised(X, X, torch.tensor([1, 0]))
 CLASS = math.log1p(math.exp(-2))  # logits (-1, 1) for class 1, (1, -1) for class 0
 
 
-def test_the_ladder_game_by_hand() -> None:
+def test_the_losses_of_the_ladder_by_hand() -> None:
     system = LadderClassifier(by_hand(), ENERGIES)
     (turn,) = system.turns()
     assert turn.name == "d" and turn.trains == ("discriminator",) and turn.steps == 1
@@ -298,22 +298,22 @@ def trainer(decay: int = 4) -> Trainer:
 
 
 def test_the_margin_falls_and_the_generator_stops_at_its_iteration() -> None:
-    played = trainer()
-    system = played.system
+    training = trainer()
+    system = training.system
     for iteration, margin in enumerate([2000, 1500, 1000, 500, 0, 0]):
         before = {name: value.clone() for name, value in system.state_dict().items()}
-        terms = played.iterate()
+        terms = training.iterate()
         after = system.state_dict().items()
-        moved = {name.split(".")[0] for name, value in after if not torch.equal(value, before[name])}
+        changed = {name.split(".")[0] for name, value in after if not torch.equal(value, before[name])}
         assert system.scalars() == {"energy/margin": margin}  # type: ignore[attr-defined]
-        assert moved == ({"generator", "discriminator"} if iteration < 4 else {"discriminator"})
+        assert changed == ({"generator", "discriminator"} if iteration < 4 else {"discriminator"})
         assert ("g/adversarial" in terms) == ("d/adversarial" in terms) == (iteration < 4)
         assert ("d/reconstruction" in terms) == (iteration >= 4)
     assert int(system.discriminator.tracked) == 6  # by D's turn alone
-    assert played.position == 6 * 6
+    assert training.position == 6 * 6
 
 
-def test_a_resumed_game_goes_on_to_the_bit() -> None:
+def test_a_resumed_training_is_the_same_to_the_bit() -> None:
     whole = trainer()
     for _ in range(6):
         last = whole.iterate()
@@ -331,17 +331,17 @@ def test_a_resumed_game_goes_on_to_the_bit() -> None:
 
 
 class Patterns(Dataset):
-    """Four random pictures of 4 x 4 pixels under noise: the class is the picture."""
+    """Four random images of 4 x 4 pixels under noise: the class is the pattern."""
 
     image_size, channels, num_classes, value_range, size, test_size = 4, 1, 4, (0.0, 1.0), 400, 200
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
-        return self.pictures(order(seed, start, count, self.size))
+        return self.images(order(seed, start, count, self.size))
 
     def test_batch(self, start: int, count: int) -> Images:
-        return self.pictures(torch.arange(1000 + start, 1000 + start + count))
+        return self.images(torch.arange(1000 + start, 1000 + start + count))
 
-    def pictures(self, number: Tensor) -> Images:
+    def images(self, number: Tensor) -> Images:
         patterns = torch.rand(4, 16, generator=torch.Generator().manual_seed(0))
         noise = torch.stack([normal(0, number, 2 * pixel) for pixel in range(16)], dim=1)
         return Images((patterns[number % 4] + 0.2 * noise).view(-1, 1, 4, 4), number % 4)
@@ -356,10 +356,10 @@ def test_it_learns_from_four_labels() -> None:
     few = FewLabels(Patterns(), 4)
     system = LadderClassifier(Ladder(4, 1, 4, widths=(20,), noise=0.1), ENERGIES)
     optimizers = {"discriminator": torch.optim.Adam(system.discriminator.parameters(), lr=5e-3, betas=(0.5, 0.999))}
-    played = Trainer(system, few, optimizers, batch_size=20, iterations=120, seed=0)
-    first = played.iterate()["d/reconstruction"]
+    training = Trainer(system, few, optimizers, batch_size=20, iterations=120, seed=0)
+    first = training.iterate()["d/reconstruction"]
     for _ in range(119):
-        last = played.iterate()["d/reconstruction"]
+        last = training.iterate()["d/reconstruction"]
     assert last < first / 3
     system.eval()
     test = few.test_batch(0, 200)
@@ -462,22 +462,22 @@ def test_a_ladder_network_alone_has_no_samples_to_score() -> None:
     few = FewLabels(Patterns(), 4)
     found = from_model(LadderClassifier(Ladder(4, 1, 4, widths=(5,)), ENERGIES), few, 20)
     assert 0 <= ClassificationError()(found)["error"] <= 1 and found.test.used == 20
-    assert found.train.take().label is None  # what is not told is not scored
+    assert found.train.take().label is None  # samples without a label are not scored
     with pytest.raises(ValueError, match="generates no samples"):
         found.generated.take()
 
 
 def test_a_run_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = ["dataset.image_size=8", "dataset.num_labels=6", "trainer.batch_size=6", "trainer.iterations=3",
-            "trainer.sample_count=4", "trainer.device=cpu", "trainer.log_every=1", "hydra.run.dir=run"]  # fmt: skip
+    tiny = [*TINY, "trainer.batch_size=6", "trainer.iterations=3"]
+    labels = ["dataset.image_size=8", "dataset.num_labels=6"]
     short = ["loss.adversarial.margin.length=2", "model.discriminator.widths=[9]", "model.generator.size=8"]
-    assert main(["train", "model=ebgan_ladder", *tiny, *short]) == 0
+    assert main(["train", "model=ebgan_ladder", *tiny, *labels, *short, "hydra.run.dir=run"]) == 0
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     assert ["g/adversarial" in line for line in lines] == [True, True, False]
     assert main(["evaluate", "run", "metric=classification_error", "n=40"]) == 0
     (record,) = map(json.loads, Path("run/evaluation.jsonl").read_text().splitlines())
     wrong = record["values"]["error"] * 40
     assert wrong == pytest.approx(round(wrong)) and 0 <= wrong <= 40 and record["protocol"]["test"] == 40
-    assert main(["train", "model=ebgan_ladder", "dataset=shapes", *tiny[2:-1], "hydra.run.dir=other"]) == 2
+    assert main(["train", "model=ebgan_ladder", "dataset=shapes", *tiny, "hydra.run.dir=other"]) == 2
     assert "SemiSupervised" in capsys.readouterr().err

@@ -277,7 +277,7 @@ def test_activation_penalty_by_hand() -> None:
         ActivationPenalty()(lambda x: critic(x), x, zero)
 
 
-# Games
+# Systems
 
 
 def step(system: System, turn: Turn, batch: Images) -> Terms:
@@ -296,7 +296,7 @@ def weights(system: System) -> dict[str, Tensor]:
     return {name: torch.cat([p.detach().flatten() for p in net.parameters()]) for name, net in system.named_children()}
 
 
-def moved(before: dict[str, Tensor], system: System) -> set[str]:
+def changed(before: dict[str, Tensor], system: System) -> set[str]:
     return {name for name, value in weights(system).items() if not torch.equal(value, before[name])}
 
 
@@ -361,7 +361,7 @@ def test_two_phases_of_the_autoencoder() -> None:
         (turn,) = system.turns()
         before = weights(system)
         terms = step(system, turn, batch)
-        seen.append((list(terms), moved(before, system)))
+        seen.append((list(terms), changed(before, system)))
     ae, g = (["reconstruction"], {"encoder", "decoder"}), (["adversarial"], {"generator"})
     assert seen == [ae, ae, g, g]
     assert system.generate(3).shape == (3, 1, 4, 4) and system.sample(batch)["generated"].shape == (6, 1, 4, 4)
@@ -434,15 +434,15 @@ def test_mmd_gan_cadence_movers_and_clipping_of_the_encoder_only() -> None:
     batch, (d, g) = Images(torch.rand(4, 1, 8, 8)), system.turns()
     before = weights(system)
     step(system, d, batch)
-    assert moved(before, system) == {"discriminator", "decoder"}
+    assert changed(before, system) == {"discriminator", "decoder"}
     sizes = {name: value.abs().max().item() for name, value in weights(system).items()}
     assert sizes["discriminator"] <= 0.01 < min(sizes["decoder"], sizes["generator"])
     before = weights(system)
     step(system, g, batch)
-    assert moved(before, system) == {"generator"}
+    assert changed(before, system) == {"generator"}
 
 
-def test_features_and_a_penalty_in_the_plain_game() -> None:
+def test_features_and_a_penalty_in_the_plain_gan() -> None:
     """Binkowski's MMD-GAN is the plain GAN with another loss: G descends MMD^2 of h(x), h(G(z)) for fixed h."""
     torch.manual_seed(0)
     random.seed(0)
@@ -472,6 +472,7 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
     assert "g/adversarial" in lines[1] and "ae/reconstruction" not in lines[1]
     ring = ["dataset=ring", "network=mlp_points_features"]
     assert main(["train", *ring, "loss=mmd_rq", *tiny, "hydra.run.dir=rq"]) == 0
+    print(open("rq/metrics.jsonl").read())
     capsys.readouterr()
     assert main(["train", "model=gmmn", "loss=wgan_gp", *tiny, "hydra.run.dir=refused"]) == 2
     assert "loss=gmmn" in capsys.readouterr().err
@@ -497,7 +498,7 @@ def test_gmmn_s_networks() -> None:
 
 
 def test_mmd_gan_s_networks() -> None:
-    """32 pixels: 3-64-128-256 of 4x4 kernels, two batch normalisations, and a 4x4 convolution to the code."""
+    """32 pixels: 3-64-128-256 of 4x4 kernels, two batch normalizations, and a 4x4 convolution to the code."""
     kernels_of_4 = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 128)
     assert count(mmd_gan.Encoder(32, 3, code_dim=128)) == kernels_of_4 + 2 * (128 + 256)
     kernels_of_5 = 25 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512)
@@ -508,7 +509,7 @@ def test_mmd_gan_s_networks() -> None:
 
 def test_binkowskis_initial_weights() -> None:
     """core/ops.py: linear N(0, .01), convolutions N(0, .02) cut at two deviations (.880 of the std), transposed ones
-    not cut; biases 0, batch normalisation at 1 and 0."""
+    not cut; biases 0, batch normalization at 1 and 0."""
     torch.manual_seed(0)
     layers = [*mmd_gan.Generator(32, 3).modules(), *mmd_gan.Critic(32, 3).modules()]
     deviations = {nn.Linear: 0.01, nn.ConvTranspose2d: 0.02, nn.Conv2d: 0.880 * 0.02}
@@ -534,7 +535,7 @@ def test_spectral_features() -> None:
     assert network(x).shape == (3, 5) and torch.linalg.matrix_norm(last.weight, 2).item() == pytest.approx(1, rel=0.05)
 
 
-def test_toy_features_under_spectral_normalisation() -> None:
+def test_toy_features_under_spectral_normalization() -> None:
     """The slope is at most the gain of each hidden layer; by default the weights are plain."""
     torch.manual_seed(0)
     network = features.PointFeatures(1, 2, features=5, widths=[8, 8], norm="spectral", gain=3.0).eval()
@@ -546,10 +547,20 @@ def test_toy_features_under_spectral_normalisation() -> None:
     assert len(weights) == 3 and all(name.endswith(("weight", "bias")) for name, _ in drawn.named_parameters())
 
 
-@pytest.mark.parametrize("size", [28, 32, 64])
-def test_convolutions_at_three_sizes(size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "widths", "start", "smallest"),
+    [(28, [1, 2, 4], 7, 2), (32, [1, 2, 4, 8], 4, 2), (64, [1, 2, 4, 8, 16], 4, 4)],
+)
+def test_convolutions_at_three_sizes(size: int, widths: list[int], start: int, smallest: int) -> None:
+    """Width 2. The encoder: kernels of 4 down to `start` pixels; the critic and the generator: 4 kernels of 5."""
+    encoder, critic = mmd_gan.Encoder(size, 1, code_dim=7, width=2), mmd_gan.Critic(size, 1, features=3, width=2)
+    generator = mmd_gan.Generator(size, 1, latent_dim=7, width=2)
+    kernels_of_4 = sum(16 * a * b for a, b in pairwise(widths)) + 7 * start**2 * widths[-1]
+    assert count(encoder) == kernels_of_4 + 2 * sum(widths[2:])  # two numbers per normalized channel
+    corner = 16 * smallest**2
+    kernels_of_5 = 25 * (2 + 8 + 32 + 128)
+    assert count(critic) == kernels_of_5 + 2 + 4 + 8 + 16 + dense(corner, 3)
+    assert count(generator) == dense(7, corner) + kernels_of_5 + 8 + 4 + 2 + 1 + 2 * (16 + 8 + 4 + 2)
     x, z = torch.rand(2, 1, size, size), torch.rand(2, 7)
-    assert mmd_gan.Encoder(size, 1, code_dim=7, width=2)(x).shape == (2, 7)
-    assert mmd_gan.Critic(size, 1, features=16, width=2)(x).shape == (2, 16)
-    assert mmd_gan.Generator(size, 1, latent_dim=7, width=2)(z).shape == x.shape
-    assert dcgan.Generator(size, 1, latent_dim=7, width=2)(mmd_gan.Encoder(size, 1, 7, 2)(x)).shape == x.shape
+    assert encoder(x).shape == (2, 7) and critic(x).shape == (2, 3)
+    assert generator(z).shape == dcgan.Generator(size, 1, latent_dim=7, width=2)(encoder(x)).shape == x.shape

@@ -248,15 +248,15 @@ def test_unet_sees_the_noise_at_every_layer() -> None:
 
 
 def test_unet_256_parameters() -> None:
-    """pix2pix's count, 54,413,955, without the two weights a channel of its batch normalisations, with the biases that
+    """pix2pix's count, 54,413,955, without the two weights a channel of its batch normalizations, with the biases that
     come in their place and those that its first and innermost halvings lack, and 16 weights for each of 8 planes of
     noise and each output of the eight halvings.
     """
     with torch.device("meta"):
         network = unet_noise.NoiseUNet(256, 3)
-    normalised = (128 + 256 + 4 * 512) + (4 * 512 + 256 + 128 + 64)
+    normalized = (128 + 256 + 4 * 512) + (4 * 512 + 256 + 128 + 64)
     noise = 16 * 8 * (64 + 128 + 256 + 5 * 512)
-    assert sum(p.numel() for p in network.parameters()) == 54_413_955 - 2 * normalised + normalised + 64 + 512 + noise
+    assert sum(p.numel() for p in network.parameters()) == 54_413_955 - 2 * normalized + normalized + 64 + 512 + noise
     assert network(torch.empty(1, 3, 256, 256, device="meta"), torch.empty(1, 8, device="meta")).shape[2] == 256
 
 
@@ -304,15 +304,15 @@ def test_every_loss_reaches_its_networks_and_no_others() -> None:
 # The data and the metric
 
 
-def test_freedom_of_colour() -> None:
-    """0: a colour for each of the six kinds. 1: any. The default is as it was, in name too."""
+def test_freedom_of_color() -> None:
+    """0: a color for each of the six kinds. 1: any. The default is as it was, in name too."""
 
-    def colours(freedom: float) -> int:
-        picture = ShapesEdges(image_size=16, size=200, freedom=freedom).test_batch(0, 200).target
-        brightest = (picture.amax(1) - picture.amin(1)).flatten(1).argmax(1)  # the most colourful pixel
-        return len({tuple((10 * c).round().tolist()) for c in picture.flatten(2)[torch.arange(200), :, brightest]})
+    def colors(freedom: float) -> int:
+        image = ShapesEdges(image_size=16, size=200, freedom=freedom).test_batch(0, 200).target
+        brightest = (image.amax(1) - image.amin(1)).flatten(1).argmax(1)  # the most colorful pixel
+        return len({tuple((10 * c).round().tolist()) for c in image.flatten(2)[torch.arange(200), :, brightest]})
 
-    assert colours(0.0) == 6 and 12 < colours(0.08) < 60 < colours(1.0)
+    assert colors(0.0) == 6 and 12 < colors(0.08) < 60 < colors(1.0)
     names = [ShapesEdges(freedom=freedom).fingerprint() for freedom in (0.08, 0.3, 1.0)]
     assert ShapesEdges().fingerprint() == names[0] and len(set(names)) == 3
     with pytest.raises(ValueError, match="freedom=2"):

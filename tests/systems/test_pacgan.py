@@ -1,7 +1,12 @@
 """Packs: what the discriminator of PacGAN sees."""
 
+import json
+import math
+from pathlib import Path
+
 import pytest
 import torch
+from helpers import TINY
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -34,8 +39,8 @@ def pacgan(packing: int = 3, share_fakes: bool = False, **parts: object) -> PacG
 def test_a_pack_holds_samples_that_follow_one_another_channel_on_channel() -> None:
     x = torch.arange(12.0).view(6, 2, 1, 1)
     assert pacgan(3).pack(x).flatten(1).tolist() == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]]
-    pictures = torch.arange(16.0).view(2, 2, 2, 2)
-    assert torch.equal(pacgan(2).pack(pictures)[0, 2:], pictures[1])
+    images = torch.arange(16.0).view(2, 2, 2, 2)
+    assert torch.equal(pacgan(2).pack(images)[0, 2:], images[1])
 
 
 def test_a_pack_is_all_real_or_all_generated() -> None:
@@ -83,19 +88,19 @@ def test_a_penalty_sees_packs() -> None:
     assert seen == [((2, 4, 1, 1), (2, 4, 1, 1))]
 
 
-def test_packs_of_one_are_the_plain_game() -> None:
+def test_packs_of_one_are_the_plain_gan() -> None:
     x = torch.randn(5, 2, 3, 3)
     assert torch.equal(pacgan(1).pack(x), x)
 
 
 def test_what_does_not_divide(
-    capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ValueError, match="packs of 3"):
         pacgan(3).pack(torch.zeros(4, 2, 1, 1))
     with pytest.raises(ValueError, match="at least 1"):
         pacgan(0)
-    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
     words = ["train", "dataset=ring", "model=pacgan", "network=mlp_points", "model.packing=3", "hydra.run.dir=run"]
     assert main([*words, "trainer.batch_size=64"]) == 2
     assert "takes samples in groups of 3; choose a multiple of 3" in capsys.readouterr().err
@@ -111,14 +116,27 @@ def test_networks_for_points_of_the_authors_code() -> None:
     z = torch.randn(64, 2)
     assert G(z).shape == (64, 2, 1, 1)
     hidden = G.layers[:3](z)
-    assert hidden.min() == 0 and 0.2 < (hidden > 0).float().mean() < 0.8  # normalised, then cut at 0
+    assert hidden.min() == 0 and 0.2 < (hidden > 0).float().mean() < 0.8  # normalized, then cut at 0
     assert D(torch.randn(3, 6, 1, 1)).shape == (3,)
 
 
-def test_trains_from_the_command_line(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
-    for network, data in (("mlp_points", "ring"), ("dcgan", "shapes")):
-        words = [f"network={network}", f"dataset={data}", "trainer.iterations=2", "trainer.batch_size=6"]
-        if network == "dcgan":
-            words += ["model.generator.width=4", "model.discriminator.width=4"]
-        assert main(["train", "model=pacgan", "model.packing=3", *words, f"hydra.run.dir={data}"]) == 0
+@pytest.mark.parametrize(
+    ("words", "channels"),
+    [
+        (["network=mlp_points", "dataset=ring"], 2),
+        (["network=dcgan", "dataset=shapes", "model.generator.width=4", "model.discriminator.width=4"], 3),
+    ],
+)
+def test_trains_from_the_command_line(
+    words: list[str], channels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The discriminator has three times the channels, and its loss starts near 2 ln 2, since it cannot tell yet."""
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "model=pacgan", "model.packing=3", *words, *TINY, "trainer.batch_size=6", "hydra.run.dir=run"]
+    assert main(words) == 0
+    state = torch.load("run/checkpoints/last.pt", weights_only=True)["system"]
+    first = next(weight for name, weight in state.items() if name.startswith("discriminator"))
+    assert first.shape[1] == 3 * channels
+    line = json.loads(Path("run/metrics.jsonl").read_text().splitlines()[0])
+    print(line, first.shape)
+    assert line["d/adversarial"] == pytest.approx(2 * math.log(2), abs=0.2)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Affine, count
+from helpers import Affine, composed, count
 from torch import Tensor, nn
 
-from gan_cli.config.composer import Composer, arguments
 from gan_cli.data.base import Pairs
 from gan_cli.losses.adversarial import NonSaturating
 from gan_cli.losses.objective import Objective
@@ -144,7 +143,7 @@ def test_batch_norm_by_hand(training: bool) -> None:
     assert not list(norm.buffers())
 
 
-def unnormalised(n_layers: int, image_size: int) -> nn.Module:
+def unnormalized(n_layers: int, image_size: int) -> nn.Module:
     """The PatchGAN without the norms, which see the whole image, its weights positive."""
     network = Discriminator(image_size, 1, width=1, n_layers=n_layers, norm="none").double()
     for layer in network.modules():
@@ -158,9 +157,9 @@ def unnormalised(n_layers: int, image_size: int) -> nn.Module:
 )
 def test_receptive_fields(n_layers: int, field: int) -> None:
     """Both ways: the pixels that reach one score, and the scores that one pixel reaches."""
-    stride = 2**n_layers  # pixels between neighbouring scores
+    stride = 2**n_layers  # pixels between neighboring scores
     size = 64 * -(-(2 * field + 4 * stride) // 64)
-    network = unnormalised(n_layers, size)
+    network = unnormalized(n_layers, size)
     x = torch.ones(1, 1, size, size, dtype=torch.float64, requires_grad=True)
     scores = network(x)
     middle = scores.shape[-1] // 2
@@ -278,17 +277,16 @@ def test_turns_and_ablations() -> None:
 
 
 def test_l1_alone_leaves_the_discriminator() -> None:
-    for words, moved in ((["model.lambda_GAN=0"], {"generator"}), ([], {"generator", "discriminator"})):
-        args = arguments(
-            ["model=pix2pix", "dataset.image_size=16", "dataset.size=8", "model.generator.width=2",
-             "model.discriminator.width=2", "model.discriminator.n_layers=1", *words]
+    for words, trained in ((["model.lambda_GAN=0"], {"generator"}), ([], {"generator", "discriminator"})):
+        cfg = composed(
+            "model=pix2pix", "dataset.image_size=16", "dataset.size=8", "model.generator.width=2",
+            "model.discriminator.width=2", "model.discriminator.n_layers=1", *words,
         )  # fmt: skip
-        cfg = Composer(args).compose(args.overrides)
-        played = build.system(cfg)
-        before = copy.deepcopy(played.state_dict())
-        build.trainer(cfg, played, build.dataset(cfg)).iterate()
-        changed = {n.split(".")[0] for n, v in played.named_parameters() if not before[n].equal(v)}
-        assert changed == moved
+        model = build.system(cfg)
+        before = copy.deepcopy(model.state_dict())
+        build.trainer(cfg, model, build.dataset(cfg)).iterate()
+        changed = {n.split(".")[0] for n, v in model.named_parameters() if not before[n].equal(v)}
+        assert changed == trained
 
 
 def test_translation_and_sample() -> None:

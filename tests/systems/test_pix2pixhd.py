@@ -99,7 +99,7 @@ def test_enhancer_adds_the_features_of_g1() -> None:
 
 def test_half_averages_what_exists() -> None:
     x = torch.arange(16.0).view(1, 1, 4, 4)
-    # the corner has 4 neighbours in the image, the borders 6, the middle 9
+    # the corner has 4 neighbors in the image, the borders 6, the middle 9
     expected = tensor([[(0 + 1 + 4 + 5) / 4, (1 + 2 + 3 + 5 + 6 + 7) / 6],
                        [(4 + 5 + 8 + 9 + 12 + 13) / 6, (5 + 6 + 7 + 9 + 10 + 11 + 13 + 14 + 15) / 9]])
     torch.testing.assert_close(half(x)[0, 0], expected)
@@ -126,7 +126,7 @@ def test_discriminator_shows_every_layer_of_every_scale() -> None:
 @pytest.mark.parametrize("n_layers, field", [(1, 16), (2, 34), (3, 70)])
 def test_receptive_field(n_layers: int, field: int) -> None:
     D = PatchFeatures(1, width=2, n_layers=n_layers).double()
-    for layer in D.modules():  # no normalisation, whose receptive field is the image; every path counts
+    for layer in D.modules():  # no normalization, whose receptive field is the image; every path counts
         if isinstance(layer, nn.InstanceNorm2d):
             layer.forward = lambda x: x  # type: ignore[method-assign]
         if isinstance(layer, nn.Conv2d):
@@ -145,7 +145,7 @@ def test_receptive_field(n_layers: int, field: int) -> None:
 def test_boundaries_by_hand() -> None:
     ids = tensor([[[7, 7, 7, 7], [7, 7, 2, 7], [7, 7, 7, 7], [7, 7, 7, 7]]])
     expected = tensor([[0, 0, 1, 0], [0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0]]).float()
-    assert torch.equal(boundaries(ids)[0, 0], expected)  # both sides; no diagonal neighbours
+    assert torch.equal(boundaries(ids)[0, 0], expected)  # both sides; no diagonal neighbors
     assert boundaries(torch.full((2, 3, 5), -4)).sum() == 0
 
 
@@ -162,7 +162,7 @@ def test_instance_means_against_a_loop() -> None:
             inside = ids[n] == i
             expected[n][:, inside] = values[n][:, inside].mean(1, keepdim=True).expand(-1, int(inside.sum()))
     torch.testing.assert_close(painted, expected)
-    assert total == sum(len(picture.unique()) for picture in ids) and pixels.sum() == ids.numel()
+    assert total == sum(len(image_ids.unique()) for image_ids in ids) and pixels.sum() == ids.numel()
     weight = torch.randn_like(values)
     ours, theirs = (torch.autograd.grad((p * weight).sum(), values)[0] for p in (painted, expected))
     torch.testing.assert_close(ours, theirs)
@@ -316,11 +316,11 @@ def trainer(system: Any) -> Trainer:
     return Trainer(system, ShapesScene(16), optimizers, batch_size=2, iterations=7, seed=0)
 
 
-def changed_by_iteration(played: Trainer) -> set[str]:
+def changed_by_iteration(training: Trainer) -> set[str]:
     """The parameters that an iteration changes; the layers of G1 and the scales of D by themselves."""
-    before = {name: value.clone() for name, value in played.system.named_parameters()}
-    played.iterate()
-    changed = [name for name, value in played.system.named_parameters() if not torch.equal(value, before[name])]
+    before = {name: value.clone() for name, value in training.system.named_parameters()}
+    training.iterate()
+    changed = [name for name, value in training.system.named_parameters() if not torch.equal(value, before[name])]
     parts = {".".join(name.split(".")[:2]) if name[0] == "G" else name.split(".")[0] for name in changed}
     return {part for part in parts if part != "D"} | {
         f"D{name.split('.')[2]}" for name in changed if name.startswith("D.")
@@ -328,8 +328,8 @@ def changed_by_iteration(played: Trainer) -> set[str]:
 
 
 def test_what_each_phase_trains() -> None:
-    played = trainer(labels_model(features=True))
-    seen = [changed_by_iteration(played) for _ in range(7)]
+    training = trainer(labels_model(features=True))
+    seen = [changed_by_iteration(training) for _ in range(7)]
     alone, enhancer = {"G1.trunk", "G1.head", "E", "D1", "D2"}, {"G2.front", "G2.tail", "G2.head"}
     assert seen[:2] == [alone] * 2  # global_iterations: at half size, without the finest discriminator
     assert seen[2:5] == [enhancer | {"D0", "D1", "D2"}] * 3  # fixed_iterations
@@ -337,8 +337,8 @@ def test_what_each_phase_trains() -> None:
 
 
 def test_without_an_enhancer_there_is_one_phase() -> None:
-    played = trainer(labels_model(features=True, enhanced=False))
-    assert [changed_by_iteration(played) for _ in range(2)] == [{"G1.trunk", "G1.head", "E", "D0", "D1", "D2"}] * 2
+    training = trainer(labels_model(features=True, enhanced=False))
+    assert [changed_by_iteration(training) for _ in range(2)] == [{"G1.trunk", "G1.head", "E", "D0", "D1", "D2"}] * 2
 
 
 def test_g1_alone_sees_half_the_size_and_images_are_generated_at_full_size() -> None:

@@ -1,4 +1,4 @@
-"""Stacked MNIST: pictures of three digits, and the modes of samples by a classifier of single digits."""
+"""Stacked MNIST: images of three digits, and the modes of samples by a classifier of single digits."""
 
 import math
 from types import SimpleNamespace
@@ -52,7 +52,7 @@ def test_digits_are_drawn_evenly_and_independently(root) -> None:
         assert 300 < chi2 < 520  # 399 degrees of freedom: mean 399, standard deviation 28
 
 
-def test_held_out_pictures_are_drawn_anew(root) -> None:
+def test_held_out_images_are_drawn_anew(root) -> None:
     """Both splits have evenly many digits, so that the same random numbers would show in their parity."""
     data = StackedMNIST(root, size=2000)
     train = torch.empty(2000, 3, dtype=torch.int64)
@@ -61,7 +61,7 @@ def test_held_out_pictures_are_drawn_anew(root) -> None:
     assert abs(agree - 0.5) < 0.03
 
 
-def test_the_stream_is_pure_splits_and_passes_through_the_same_pictures(root) -> None:
+def test_the_stream_is_pure_splits_and_passes_through_the_same_images(root) -> None:
     data = StackedMNIST(root, num_classes=1000, size=40)
     whole = data.train_batch(4, 5, 90)
     parts = [data.train_batch(4, start, count) for start, count in ((5, 1), (6, 50), (56, 39))]
@@ -74,7 +74,7 @@ def test_the_stream_is_pure_splits_and_passes_through_the_same_pictures(root) ->
     assert torch.equal(data.test_batch(26_000, 3).image, data.test_batch(0, 3).image)
 
 
-def test_fresh_pictures_never_come_again(root) -> None:
+def test_fresh_images_never_come_again(root) -> None:
     data = StackedMNIST(root, size=50, fresh=True)
     whole = data.train_batch(3, 10, 200).image
     parts = [data.train_batch(3, start, count).image for start, count in ((10, 60), (70, 140))]
@@ -114,7 +114,7 @@ def test_wrong_values_are_one_clear_line(wrong, root) -> None:
 @pytest.mark.parametrize(
     ("generator", "discriminator", "latent", "parameters"),
     [
-        # linear, normalisation, three transposed convolutions with theirs, one to the image; by hand from model.py
+        # linear, normalization, three transposed convolutions with theirs, one to the image; by hand from model.py
         (
             SmallGenerator, SmallDiscriminator, 256,
             (257 * 1024 + 128 + 9 * (2048 + 512 + 128) + 3 * 56 + 9 * 24 + 3,
@@ -170,7 +170,7 @@ class Reader:
 
 
 def evidence(digits: Tensor, extractor: Reader) -> EvaluationData:
-    """digits (N, 3) as pictures."""
+    """digits (N, 3) as images."""
     image = (digits.float() / 127.5 - 1)[:, :, None, None].expand(-1, -1, 2, 2)
     generated = Samples("generated", len(image), lambda: (Images(part) for part in image.split(7)))
     return EvaluationData(generated, generated, generated, extractor=extractor, data=SimpleNamespace(digits="mnist"))

@@ -147,7 +147,7 @@ def test_other_optimizers_are_refused(build: Callable[..., Optimizer], message: 
         next_steps(build(network.parameters()), network)
 
 
-def test_the_game_looks_at_d_s_own_steps() -> None:
+def test_the_unrolled_loss_takes_the_steps_of_d_s_optimizer() -> None:
     """unroll_lr unset: the steps are those of the optimizer that the trainer gave the system."""
     system = UnrolledGAN(*networks(), Objective(NonSaturating()), latent_dim=3, unroll_steps=3)
     system.optimizers = {"discriminator": torch.optim.SGD(system.discriminator.parameters(), lr=0.1)}
@@ -166,7 +166,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return generator, discriminator
 
 
-def test_k_0_is_the_plain_game() -> None:
+def test_k_0_is_the_plain_gan() -> None:
     values = []
     for kind, options in ((GAN, {}), (UnrolledGAN, {"unroll_steps": 0})):
         system = kind(*networks(), Objective(NonSaturating()), latent_dim=3, **options)

@@ -60,7 +60,7 @@ def gradients(network: nn.Module, x: Tensor, direction: Tensor) -> list[Tensor]:
 
 
 def errors(got: Sequence[Tensor], exact: Sequence[Tensor]) -> list[float]:
-    """Relative ones; of those alone that are not zero but for rounding, as of a bias before a normalisation."""
+    """Relative ones; of those alone that are not zero but for rounding, as of a bias before a normalization."""
     largest = max(float(e.norm()) for e in exact)
     return [float((g.double() - e).norm() / e.norm()) for g, e in zip(got, exact) if e.norm() > 1e-6 * largest]
 
@@ -72,7 +72,7 @@ def of_a_product(terms: int) -> float:
 
 
 def test_columns_take_few_pixels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps of 260 pixels, 600 at a time: two pictures and one; output and gradients are those of all at once."""
+    """Maps of 260 pixels, 600 at a time: two images and one; output and gradients are those of all at once."""
     torch.manual_seed(0)
     layer = install(convolution(16, 3, 7)).double()
     x = torch.randn(3, 16, 20, 13, dtype=torch.float64)
@@ -162,7 +162,7 @@ def smooth(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("name, count", [("translator", 1), ("translator", 2), ("unet", 1), ("unet", 2)])
 def test_whole_network_keeps_the_gradient_rule(name: str, count: int) -> None:
     """Against float64: error at most 3 times plain eager's, for the image, its gradient and each weight's. In training
-    mode, and for a batch of one too: torch 2.15's normalisations of one sample are wrong in channels-last order."""
+    mode, and for a batch of one too: torch 2.15's normalizations of one sample are wrong in channels-last order."""
     torch.manual_seed(0)
     size = 64
     make = {"translator": lambda: ResNetGenerator(size, 3, width=32, blocks=2), "unet": lambda: UNet(size, 3, width=32)}

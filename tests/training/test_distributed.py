@@ -45,7 +45,7 @@ def torchrun(arguments: list[str], folder: Path, processes: int = 2) -> subproce
 
 
 def test_two_processes_agree_with_one(tmp_path: Path) -> None:
-    """Without batch normalisation the mathematics is the same: the weights differ by rounding of sums only."""
+    """Without batch normalization the mathematics is the same: the weights differ by rounding of sums only."""
     done = torchrun([*SETTINGS, "hydra.run.dir=two"], tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     code, output = run_gan([*SETTINGS, "hydra.run.dir=one"], tmp_path)

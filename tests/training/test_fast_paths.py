@@ -53,7 +53,7 @@ def test_resumed_to_the_bit_with_every_fast_path(monkeypatch: pytest.MonkeyPatch
 
 
 def test_with_and_without_them_the_same_training() -> None:
-    """Two iterations. In float64 the weights agree to 1e-6 of what they moved; in float32 the fast ones are at most 3
+    """Two iterations. In float64 the weights agree to 1e-6 of their change; in float32 the fast ones are at most 3
     times as far from those in float64 as plain eager's, network by network. Without biases: before an instance norm
     their gradient is zero but for rounding, of which Adam makes whole steps."""
     system = Workload(WORDS)
@@ -75,10 +75,10 @@ def test_with_and_without_them_the_same_training() -> None:
         return sum(float((a[name].double() - b[name].double()).square().sum()) for name in mine) ** 0.5
 
     for network in ("G", "F", "D_X", "D_Y"):
-        moved = distance(ends["exact"], start, network)
-        assert distance(ends["fast, exact"], ends["exact"], network) < 1e-6 * moved
+        change = distance(ends["exact"], start, network)
+        assert distance(ends["fast, exact"], ends["exact"], network) < 1e-6 * change
         plain, fast = (distance(ends[name], ends["exact"], network) for name in ("plain", "fast"))
-        assert 0 < fast <= 3 * plain < moved, (network, fast, plain, moved)
+        assert 0 < fast <= 3 * plain < change, (network, fast, plain, change)
 
 
 def test_what_would_be_wrong_is_refused() -> None:

@@ -5,8 +5,8 @@ import time
 
 import pytest
 import torch
+from helpers import composed
 
-from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
 from gan_cli.training import build
@@ -56,13 +56,13 @@ def test_quick_batches_get_no_thread() -> None:
     assert len({name for _, name in maker.made}) == 1
 
 
-def game_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = False) -> dict[str, torch.Tensor]:
-    """The weights of a small game after six iterations; `halfway`: with a new trainer that goes on after three."""
+def weights_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = False) -> dict[str, torch.Tensor]:
+    """The weights of a small model after six iterations; `halfway`: with a new trainer that goes on after three."""
     monkeypatch.setattr(Prefetcher.__init__, "__defaults__", (False, 0.0))
     words = ["dataset=ring", "network=mlp_points", "model=wgan_gp", "trainer.batch_size=8", "trainer.device=cpu"]
     words += [f"trainer.prefetch={str(prefetch).lower()}"]
     words += ["model.generator.widths=[8]", "model.discriminator.widths=[8]"]
-    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    cfg = composed(*words)
     trainer = build.trainer(cfg, build.system(cfg), Ring())
     for _ in range(3):
         trainer.iterate()
@@ -76,8 +76,8 @@ def game_after(prefetch: bool, monkeypatch: pytest.MonkeyPatch, halfway: bool = 
 
 
 def test_the_same_run_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = game_after(False, monkeypatch)
-    for states in (game_after(True, monkeypatch), game_after(True, monkeypatch, halfway=True)):
+    plain = weights_after(False, monkeypatch)
+    for states in (weights_after(True, monkeypatch), weights_after(True, monkeypatch, halfway=True)):
         assert all(torch.equal(states[name], value) for name, value in plain.items())
 
 
@@ -93,7 +93,7 @@ def test_a_trainer_asks_ahead_for_the_position_that_comes(monkeypatch: pytest.Mo
     monkeypatch.setattr(Prefetcher.__init__, "__defaults__", (False, 0.0))
     words = ["dataset=ring", "network=mlp_points", "model=wgan_gp", "loss.critic_steps=3", "trainer.batch_size=8"]
     words += ["trainer.device=cpu", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
-    cfg = without_hydra(Composer(arguments(words)).compose(words))
+    cfg = composed(*words)
     trainer: Trainer = build.trainer(cfg, build.system(cfg), Recorded())
     for _ in range(2):
         trainer.iterate()

@@ -1,4 +1,4 @@
-"""A run that is killed and resumed ends with the bits of one that was left alone.
+"""A run that is killed and resumed ends with the bits of one that was not interrupted.
 
 GAN_KILLS sets how many times each system is killed, each time at another iteration (default 1).
 """

@@ -60,7 +60,7 @@ class Recorded(Ring):
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_cadence(steps: int) -> None:
-    """Each critic step draws a batch of its own; the generator's turn takes none, and moves once."""
+    """Each critic step draws a batch of its own; the generator's turn draws none, and has one step."""
     system = gan(Objective(Wasserstein(), critic_steps=steps))
     calls: list[str] = []
     for name in ("d_loss", "g_loss"):
@@ -90,16 +90,16 @@ def test_warm_up_cadence_of_wgan() -> None:
         assert (train.position - before) // 2 == steps, iteration
 
 
-def test_only_moves_move() -> None:
-    """After each turn the networks outside its `moves` have the same bits, gradients included."""
+def test_a_turn_changes_only_the_networks_that_it_trains() -> None:
+    """After each turn the networks outside its `trains` have the same bits, gradients included."""
     system = gan()
     train = trainer(system)
     for turn in system.turns():
         before = copy.deepcopy(system.state_dict())
         train._step(turn, train._next_batch())
         state = system.state_dict()
-        moved = {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])}
-        assert moved == set(turn.trains)
+        changed = {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])}
+        assert changed == set(turn.trains)
         for name, network in system.named_children():
             if name not in turn.trains:
                 assert all(not p.requires_grad for p in network.parameters())
@@ -148,7 +148,7 @@ def test_constraint_after_each_step() -> None:
 
 
 def test_zero_steps_skip_the_turn() -> None:
-    """A schedule may pause D; a D that never moves is refused."""
+    """A schedule may pause D; critic_steps=0 is refused."""
     system = gan(Objective(Wasserstein(), critic_steps=lambda iteration: 0))
     before = copy.deepcopy(system.discriminator.state_dict())
     values = trainer(system).iterate()
