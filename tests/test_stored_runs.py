@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sweeping
 import torch
+from helpers import run_gan
 from stored_runs.measure import measure
 
 from gan_cli.cli.main import main
@@ -104,7 +104,7 @@ def test_a_sweep_goes_on(unpacked: Path, place: Path) -> None:
     done, half = sorted(path for path in (place / "sweep").iterdir() if path.is_dir())
     before = modified(done)
     assert iterations(done) == 2 and iterations(half) == 1
-    status, output = sweeping.gan(["resume", "sweep"], place)
+    status, output = run_gan(["resume", "sweep"], place, fork_trials=True)
     assert status == 0, output
     trials = sorted(path for path in (place / "sweep").iterdir() if path.is_dir())
     assert trials[:2] == [done, half] and len(trials) == 3
@@ -118,7 +118,8 @@ def continue_search(name: str, words: list[str], unpacked: Path, place: Path) ->
     shutil.copytree(unpacked / name, place / name)
     before = [modified(place / name / str(number)) for number in (0, 1)]
     assert iterations(place / name / "2") == 1
-    status, output = sweeping.gan(["search", *TINY, *words, "metric=modes", "trials=4", f"out={name}"], place)
+    words = ["search", *TINY, *words, "metric=modes", "trials=4", f"out={name}"]
+    status, output = run_gan(words, place, fork_trials=True)
     assert status == 0, output
     assert [modified(place / name / str(number)) for number in (0, 1)] == before
     assert [iterations(place / name / str(number)) for number in range(4)] == [2, 2, 2, 2]

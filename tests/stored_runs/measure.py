@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def measure(run: Path, inputs: Path | None, gan: Gan) -> dict[str, Any]:
     succeed("resume", str(run), f"trainer.iterations={ITERATIONS}")
     results = trained(run)
     succeed("sample", str(run), "n=2", "seed=0", "out=sampled")
+    assert Path("sampled", "grid.png").exists()
     results["sample"] = images(Path("sampled"))
     if inputs is not None:
         succeed("translate", str(run), f"input={inputs}", "output=translated", "n=1", "seed=0")
@@ -86,13 +88,15 @@ def networks(state: dict[str, torch.Tensor], separator: str = ".") -> list[tuple
 
 
 def images(folder: Path) -> list[tuple[float, float]]:
-    """Mean and standard deviation (0 to 255) of every image in `folder`, by file name; the images are deleted."""
-    found = []
-    for file in sorted(folder.rglob("*.png")):
-        pixels = np.asarray(Image.open(file).convert("RGB"), dtype=np.float64)
-        found.append((float(pixels.mean()), float(pixels.std())))
-        file.unlink()
-    return found
+    """Mean and standard deviation (0 to 255) of every image in `folder`, by file name; the folder is deleted.
+
+    Grids and traversals are skipped, because a later version may lay them out or label them differently; points and
+    `gan sample` of a translation model make nothing else.
+    """
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith(("grid", "traverse")))
+    found = [np.asarray(Image.open(file).convert("RGB"), dtype=np.float64) for file in files]
+    shutil.rmtree(folder)
+    return [(float(pixels.mean()), float(pixels.std())) for pixels in found]
 
 
 def finite(value: float) -> float | None:
