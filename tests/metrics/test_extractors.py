@@ -463,6 +463,10 @@ def test_random_features_are_fixed() -> None:
     assert (first(left).values - first(right).values).norm() > 0.3 * first(left).values.norm()  # the layout is seen
     with pytest.raises(ValueError, match="extractor=pixels"):
         first(torch.zeros(2, 2, 1, 1))
+    ramp = torch.linspace(-1, 1, 3 * 64).view(1, 3, 8, 8)  # recorded scores depend on these numbers
+    expected = torch.tensor([-0.13790980, -0.19992596, -0.06471460, 0.47361422])
+    assert first.hash == "8369517e2ad1f12b"
+    torch.testing.assert_close(first(ramp).values[0, :4], expected, atol=1e-6, rtol=0)
 
 
 def test_pixels_flatten() -> None:
