@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli import __version__
-from gan_cli.cli.options import VERBS
 from gan_cli.cli.parser import parse
+from gan_cli.cli.verbs import VERBS
 from gan_cli.utils.errors import GanError
 
 UNSUPPORTED = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gan_cli.cli.options import VERBS
+from gan_cli.cli.verbs import VERBS
 from gan_cli.config.groups import groups
 from gan_cli.tools import demos
 from gan_cli.training.find_runs import find_runs

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from gan_cli import __version__
-from gan_cli.cli.options import VERBS
 from gan_cli.cli.parser import general_help, verb_help
+from gan_cli.cli.verbs import VERBS
 from gan_cli.config import renamed
 from gan_cli.utils.errors import GanError, Terminated, one_line, suggest
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from gan_cli.cli.options import PARAMETERS, VERBS, Option
+from gan_cli.cli.options import PARAMETERS, Option
+from gan_cli.cli.verbs import VERBS
 from gan_cli.utils.errors import GanError, suggest
 
 

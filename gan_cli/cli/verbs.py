@@ -1,0 +1,206 @@
+"""The verbs: their usage, the function that does their work, and the help of their options."""
+
+from gan_cli.cli.options import Verb
+
+WEIGHTS = {
+    "checkpoint": "last, best, an iteration, or a file",
+    "weights": "ema, raw, or auto: the moving average if the run keeps one",
+    "device": "auto, cpu, cuda or cuda:N",
+    "modules": "your own modules whose classes the run may use, separated by commas",
+}
+TRAIN_HELP = """\
+Overrides choose from the groups that `gan list` shows and set single values:
+  gan train model=wgan_gp dataset=mnist
+  gan train model=dcgan loss=least_squares trainer.iterations=5000 seed=1
+  gan train experiment=NAME                  the settings of a paper
+  gan train -m model=dcgan,wgan_gp seed=0,1  a sweep; sweep.workers=4 runs four trials in parallel
+  gan train -m sweep=NAME sweep.sample=48    48 random trials of a grid that `gan list sweep` shows
+
+The most common keys: trainer.iterations trainer.batch_size trainer.device trainer.precision
+  trainer.sample_every trainer.checkpoint_every seed dataset.root optimizer.lr hydra.run.dir
+
+  -m                  sweep over values with commas, range(a,b), glob(*)
+  --cfg job           print the composed configuration and exit
+  --config-dir DIR    also look for your own configs in DIR
+  --hydra-help        show the other options of Hydra, which composes the configuration"""
+VERBS = {
+    "train": Verb("[group=name] [key=value] ... [-m]", "train a GAN in a new run directory", TRAIN_HELP),
+    "resume": Verb(
+        "RUN_DIR [key=value] ...",
+        "resume an interrupted run or sweep, bit-identical to an uninterrupted one",
+        "Overrides change the run's own configuration:\n"
+        "  gan resume outputs/DAY/RUN trainer.iterations=20000   train for longer\n"
+        "  gan resume outputs/sweeps/SWEEP                       run the unfinished trials of a sweep",
+    ),
+    "sample": Verb(
+        "RUN_DIR [key=value] ...",
+        "generate images with a trained model",
+        call="inference.sampling.sample",
+        helps={
+            "n": "number of images",
+            "seed": "random seed of the latent noise",
+            "label": "class to generate, for a conditional model; all classes if omitted",
+            "out": "output folder; a folder in RUN_DIR if omitted",
+            **WEIGHTS,
+        },
+    ),
+    "translate": Verb(
+        "RUN_DIR input=DIR output=DIR [key=value] ...",
+        "translate images with a trained image-to-image model",
+        "Outputs keep the names and sizes of the inputs. An image whose size the network does not accept is padded by\n"
+        "reflection and cropped afterwards; if the network accepts one size only, it is resized and resized back. The\n"
+        "last line reports this. Transparency becomes white; 16-bit, color and grayscale images are converted.\n"
+        "Random output number i uses the same noise for every image.",
+        "inference.translation.translate",
+        {
+            "input": "image, or folder of images",
+            "output": "output folder; files keep their names",
+            "direction": "AtoB or BtoA; the first direction of the model if omitted",
+            "n": "outputs per image for a model with noise: NAME_0.png, ...; 5 if omitted",
+            "seed": "random seed of the noise",
+            "style": "image, or folder of images, whose style the outputs take, if the model supports it",
+            "instances": "for label maps: folder of the instance maps, with the same file names",
+            "contact_sheet": "true: also write sheet.png with inputs beside outputs",
+            "resize": "length in pixels of the shorter side inside the network",
+            "tile": "split larger images into tiles of this many pixels, which needs less memory",
+            "overlap": "overlap of adjacent tiles in pixels; a quarter of the tile if omitted",
+            **WEIGHTS,
+        },
+    ),
+    "export": Verb(
+        "RUN_DIR [format=onnx|torch|safetensors] [key=value] ...",
+        "export a network of a run for other programs",
+        "preprocessing.json beside it describes inputs and outputs. The exported file is loaded again and must give\n"
+        "the same outputs as the run.",
+        "inference.export.export",
+        {
+            "format": "onnx, torch (a torch.export program) or safetensors (weights only)",
+            "network": "such as generator, G or F; the one that samples or translates if omitted",
+            "direction": "AtoB or BtoA, for a translation model",
+            "seed": "random seed of the inputs on which the outputs are compared",
+            "out": "output folder; RUN_DIR/export/NETWORK if omitted",
+            **{key: text for key, text in WEIGHTS.items() if key != "device"},
+        },
+    ),
+    "import": Verb(
+        "FILE.pth [key=value] ...",
+        "import original CycleGAN or pix2pix checkpoints as a run",
+        "Reads the .pth files of pytorch-CycleGAN-and-pix2pix: gan import latest_net_G.pth model=pix2pix, or\n"
+        "gan import G=latest_net_G_A.pth F=latest_net_G_B.pth; one of the two is enough for one direction.",
+        "inference.import_weights.import_",
+        {
+            "model": "cyclegan or pix2pix",
+            "G": "weights of the generator A -> B, the same as FILE.pth",
+            "F": "cyclegan: weights of the generator B -> A",
+            "size": "side in pixels of the images on which the network was trained",
+            "out": "the new run directory; outputs/imported/NAME if omitted",
+        },
+    ),
+    "web": Verb(
+        "RUN_DIR [key=value] ...",
+        "serve a local web page on which you draw or load an image and see it translated",
+        "Only this machine can open the page. Ctrl+C stops the server.",
+        "inference.web_demo.serve",
+        {
+            "port": "port of http://127.0.0.1:PORT",
+            "direction": "AtoB or BtoA; the first direction of the model if omitted",
+            **WEIGHTS,
+        },
+    ),
+    "evaluate": Verb(
+        "RUN_DIR [metric=NAME,NAME] [key=value] ...\n       gan evaluate real=SOURCE fake=SOURCE [key=value] ...",
+        "compute metrics of a run, or of one set of images against another",
+        "`gan list metric` and `gan list extractor` show the choices. A SOURCE is a folder of images, DATASET:train,\n"
+        "DATASET:test or, for fake= only, noise. Settings of metrics and extractors: metric.NAME.FIELD=VALUE,\n"
+        "extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE.",
+        "evaluation.evaluate.evaluate",
+        {
+            "metric": "names, separated by commas; if omitted, those of the run's experiment",
+            "n": "number of samples; if omitted, that of the run's experiment, or 10,000",
+            "seed": "random seed of the latent noise",
+            "extractor": "the network that computes image features; if omitted, that of the run's experiment, or auto",
+            "direction": "AtoB or BtoA, for a translation model",
+            "real": "without a run: the real images",
+            "fake": "without a run: the images to score",
+            "image_size": "without a run: crop and resize the images of folders to this size",
+            "out": "without a run: file to which the records are appended",
+            **WEIGHTS,
+        },
+        "evaluation.evaluate.evaluate_sources",
+        ("metric.", "extractor.", "dataset."),
+    ),
+    "compare": Verb(
+        "RUN_DIR|FOLDER ... [key=value] ...",
+        "compare runs: one table, learning curves and samples side by side",
+        "A FOLDER stands for all runs in it, such as those of a sweep. Writes compare.csv and compare.png.",
+        "evaluation.compare.compare",
+        {
+            "metric": "show only these",
+            "sort": "the value by which rows are sorted; the main value of the first metric if omitted",
+            "filter": "show only runs with lr=0.001, layers<=4, ... (every setting whose key ends with that name)",
+            "histogram": "a value, such as I_prime, whose distribution over the runs of each FOLDER is plotted",
+            "bin_width": "width of the histogram's bins; a twentieth of the range if omitted",
+            "out": "output folder; if omitted, FOLDER, or the current folder for several",
+        },
+    ),
+    "reproduce": Verb(
+        "EXPERIMENT [seeds=0,1,2] [key=value] ...",
+        "train an experiment with several seeds and compare its results with the paper's",
+        "Other overrides are passed to `gan train`. Runs are in outputs/reproduce/EXPERIMENT; finished ones are not\n"
+        "repeated, and interrupted ones are resumed.",
+        "experiments.reproduce.reproduce",
+        {
+            "seeds": "random seeds, separated by commas",
+            "variant": "only these variants of the experiment, separated by commas",
+            "out": "folder of the result file; if omitted, docs/results if it exists, or the folder of the runs",
+        },
+    ),
+    "search": Verb(
+        "metric=NAME space.KEY=log(A,B) ... [key=value] ...",
+        "search for settings that optimize a metric with Optuna; bad trials are stopped early",
+        "  gan search experiment=ring metric=modes 'space.optimizer.lr=log(1e-5,1e-2)' trials=20\n"
+        "A space is log(a,b), uniform(a,b), int(a,b) or [one,two,...]. Other overrides are passed to `gan train`; the\n"
+        "metric is computed every trainer.evaluate_every iterations. The same command continues a stopped search.",
+        "experiments.search.search",
+        {
+            "metric": "one of `gan list metric`; the metric's main value is optimized",
+            "trials": "total number of trials, including those of an earlier start",
+            "workers": "trials that run in parallel; one per GPU, or one without GPUs, if omitted",
+            "prune": "stop a trial whose value is worse than the median of the others at the same iteration",
+            "out": "output folder; outputs/search/SETTINGS if omitted",
+        },
+        open=("space.",),
+    ),
+    "bench": Verb(
+        "step|data|start|flops|scaling [key=value] ...",
+        "measure speed: training steps, data loading, start-up, several processes",
+        "  gan bench step model=cyclegan dataset.image_size=128 baseline=../pytorch-CycleGAN-and-pix2pix\n"
+        "Other overrides are those of `gan train`. Gradients are first compared with float64; variants with too large\n"
+        "an error are not reported. docs/SPEED.md describes the baselines.",
+        "tools.bench.bench",
+        {
+            "baseline": "step: a checkout of another implementation, or bare: a hand-written training loop",
+            "repeats": "number of measurements of each variant, alternating",
+            "variants": "step: only these, such as default,no_fast_paths,plain,baseline,default+malloc",
+            "gradient_checks": "step: number of random initial weights with which the gradients are checked",
+            "threads": "step: threads per variant; one per core if omitted",
+            "versus": "start: another command, which is timed until it prints the text of ready_text=",
+            "ready_text": "start: the text that shows that the first iteration of versus= is done",
+            "root": "data: a folder of images; generated ones if omitted",
+            "out": "folder of the table and the raw times",
+        },
+    ),
+    "demo": Verb(
+        "[NAME] [key=value] ...",
+        "plot a result of GAN theory: a table and a figure, in seconds on a CPU",
+        "Without NAME, the available demos are listed.",
+        "tools.demos.show",
+        {"out": "output folder; outputs/demo/NAME if omitted"},
+    ),
+    "list": Verb("[GROUP]", "list the models, losses, data sets, ... with one line each"),
+    "completion": Verb(
+        "bash|zsh|fish",
+        "print a script that completes gan commands in your shell",
+        'bash, zsh: eval "$(gan completion bash)"    fish: gan completion fish | source',
+    ),
+}
