@@ -98,6 +98,21 @@ def modified(run: Path) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for file in run.rglob("*") if file.is_file()}
 
 
+def test_only_training_brings_a_run_up_to_date_on_disk(unpacked: Path, place: Path) -> None:
+    run = place / "sgan"
+    shutil.copytree(unpacked / "sgan", run)
+    config, facts = (run / "config.yaml").read_text(), json.loads((run / "provenance.json").read_text())
+    assert "schema_version" not in facts and "gan_cli.objective.Objective" in config
+    before = modified(run)
+    assert main(["sample", "sgan", "n=1", "out=sampled"]) == 0 and main(["compare", "sgan", "out=compared"]) == 0
+    assert modified(run) == before
+    assert main(["resume", "sgan", "trainer.iterations=3"]) == 0
+    config, facts = (run / "config.yaml").read_text(), json.loads((run / "provenance.json").read_text())
+    assert facts["schema_version"] == 2 and "gan_cli.losses.objective.Objective" in config
+    assert torch.load(run / "checkpoints" / "last.pt", weights_only=True)["format"] == 2
+    assert main(["resume", "sgan", "trainer.iterations=4"]) == 0
+
+
 def test_a_sweep_goes_on(unpacked: Path, place: Path) -> None:
     """One trial is done and stays as it is, one has half of its iterations, one has not begun."""
     shutil.copytree(unpacked / "sweep", place / "sweep")

@@ -35,7 +35,7 @@ def test_the_wheel_holds_every_config_and_module(installed):
     for folder, pattern, inside in ((ROOT / "conf", "*.yaml", "conf"), (ROOT / "gan_cli", "*.py", "")):
         for file in folder.rglob(pattern):
             assert (installed / "gan_cli" / inside / file.relative_to(folder)).is_file(), file
-    assert not (installed / "tests").exists()
+    assert (installed / "gan_cli/py.typed").is_file() and not (installed / "tests").exists()
     entry = next(installed.glob("*.dist-info/entry_points.txt")).read_text()
     assert "gan = gan_cli.cli.main:main" in entry
     assert next(installed.glob("*.dist-info/licenses/LICENSE")).read_text().lstrip().startswith("Apache License")

@@ -61,6 +61,7 @@ def runner(monkeypatch, tmp_path):
     fake = FakeRunner()
     monkeypatch.setitem(sys.modules, "gan_cli.training.run", fake)
     monkeypatch.setattr(training, "run", fake, raising=False)
+    monkeypatch.setattr("gan_cli.experiments.trial_run.run", fake)
     monkeypatch.chdir(tmp_path)
     for name in ("RANK", "WORLD_SIZE", "GAN_DEBUG"):
         monkeypatch.delenv(name, raising=False)
