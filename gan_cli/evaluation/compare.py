@@ -52,7 +52,7 @@ def compare(
     print("\n".join([*_lines(rows, columns, shown), *_notes(runs, columns)]))
     with _reported(folder / TABLE):
         write_text(folder / TABLE, _csv(rows, columns, list(settings[0]), shown))
-    from gan_cli.evaluation import charts  # imports matplotlib, which takes a second
+    from gan_cli.evaluation import charts  # after the table is printed: matplotlib takes a second to import
 
     with _reported(folder / FIGURE):
         charts.plot(rows, columns, folder / FIGURE)

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.targets import target
+from gan_cli.metrics.base import Metric
 from gan_cli.training import run_history
 from gan_cli.training.run_history import Run, base_name
 from gan_cli.utils.errors import GanError, suggest
@@ -112,8 +113,6 @@ def directions_of_file(path: Path) -> dict[str, Direction]:
 
 
 def _directions_of_class(path: str) -> dict[str, Direction]:
-    from gan_cli.metrics.base import Metric  # which imports torch: most runs record the directions themselves
-
     try:
         metric = target(path)
     except GanError:  # a metric of another version, or of a module of the user's own

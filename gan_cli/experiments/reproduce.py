@@ -9,6 +9,7 @@ from typing import Any
 
 from gan_cli.config import composer
 from gan_cli.config.composer import quoted
+from gan_cli.evaluation.evaluate import SAMPLES, evaluate
 from gan_cli.experiments import report, result_file
 from gan_cli.experiments.experiment import (
     Experiment,
@@ -20,8 +21,9 @@ from gan_cli.experiments.experiment import (
 )
 from gan_cli.experiments.paper_results import comparisons, parse_paper_results, variant_table
 from gan_cli.experiments.trial_run import write_failure
-from gan_cli.training import run_history
+from gan_cli.training import checkpoint, launch, run_history
 from gan_cli.training.find_runs import contains_run
+from gan_cli.training.run import resume
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated, one_line, suggest
 from gan_cli.utils.files import writable
 from gan_cli.utils.progress import Progress
@@ -113,9 +115,6 @@ def _train_and_evaluate(plan: Mapping[Path, tuple[Experiment, int]], runs: dict[
 
 def _train(experiment: Experiment, seed: int, run: Path, progress: Progress) -> bool:
     """Train or resume a run to its end. Returns False if it has failed before. Raises what training raises."""
-    from gan_cli.training import checkpoint, launch
-    from gan_cli.training.run import resume
-
     if not contains_run(run):
         print(f"training {run}  ({progress.status()})", flush=True)
         run_dir = f"hydra.run.dir={quoted(str(run))}"
@@ -142,8 +141,6 @@ def _train(experiment: Experiment, seed: int, run: Path, progress: Progress) -> 
 
 def _evaluate(experiment: Experiment, run: Path) -> None:
     """Evaluate each metric that evaluation.jsonl does not hold by the same protocol for the last iteration."""
-    from gan_cli.evaluation.evaluate import SAMPLES, evaluate
-
     n = int(experiment.evaluate.get("n") or SAMPLES)
     history = run_history.read(run)
     missing = [m for m in experiment.metrics() if not any(_is_of(r, m, n, history.done) for r in history.records)]

@@ -18,6 +18,7 @@ from gan_cli.experiments.trial_run import TrialJob
 from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.locks import claimed
+from gan_cli.training.loop import signals
 from gan_cli.training.run_history import base_name, json_lines
 from gan_cli.utils.errors import GanError, Interrupted, suggest
 from gan_cli.utils.files import write_text
@@ -109,8 +110,6 @@ class Search:
 
         Raises Interrupted after a signal, when the running trials have saved their state; they can be resumed.
         """
-        from gan_cli.training.loop import signals
-
         unfinished = self._unfinished()
         with signals() as received, WorkerPool(workers) as pool:
             while not received:

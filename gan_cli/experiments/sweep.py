@@ -12,20 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_cli.config import migrations
-from gan_cli.config.composer import SWEEPER, Composer, arguments, options, quoted, task_overrides, without_hydra
+from gan_cli.config.composer import SWEEPER, Composer, arguments, options, quoted, without_hydra
 from gan_cli.config.schema import check, command_line_modules
 from gan_cli.experiments.grid import SweepGrid, SweepSettings, build_grid, sweep_settings
 from gan_cli.experiments.sweep_report import SweepProgress, report
-from gan_cli.experiments.trial_run import TrialJob, record_failure, resume_or_skip
+from gan_cli.experiments.trial_run import TrialJob, run_trial
 from gan_cli.experiments.trials import ExistingTrials, Trial
 from gan_cli.experiments.workers import WorkerPool
-from gan_cli.training.find_runs import contains_run, is_resumable
+from gan_cli.training.find_runs import contains_run
 from gan_cli.training.locks import claimed
+from gan_cli.training.loop import signals
 from gan_cli.utils.errors import GanError, Interrupted
 from gan_cli.utils.files import write_text
 
@@ -161,8 +161,6 @@ class Sweep:
 
         Raises Interrupted after a signal to this process or to a trial, when all trials have saved their state.
         """
-        from gan_cli.training.loop import signals
-
         with signals() as received, WorkerPool(self.settings.workers) as pool:
             progress = SweepProgress(len(self.chosen), pool)
 
@@ -198,22 +196,6 @@ class Sweep:
             if trial.state in ("new", "unfinished")
         ]
         self.composer.launch(master, jobs, run_trial)
-
-
-def run_trial(cfg: DictConfig) -> None:
-    """The task that Hydra's launchers run: one trial, whose failure is recorded and does not end the others."""
-    hydra = HydraConfig.get()
-    folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
-    try:
-        with record_failure(folder, overrides):
-            if is_resumable(folder):
-                resume_or_skip(folder, overrides)
-            else:
-                from gan_cli.training import run
-
-                run.train(run.prepare(cfg, command_line_modules(overrides)), folder, overrides)
-    except Interrupted as error:
-        raise SystemExit(error.status) from error  # ends the sweep: Hydra catches every Exception
 
 
 def _check_values(grid: SweepGrid, composer: Composer) -> None:

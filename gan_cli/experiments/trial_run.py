@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gan_cli.config.composer import quoted
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gan_cli.config.composer import quoted, task_overrides
 from gan_cli.config.schema import command_line_modules
 from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.experiments.trials import iterations
+from gan_cli.training import launch, run
 from gan_cli.training.find_runs import is_resumable
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.run_history import FAILURE, failure
@@ -34,8 +38,6 @@ class TrialJob:
 
 def train_or_resume(job: TrialJob) -> int:
     """Train a trial to its end. Returns the exit status; errors are recorded in failure.json."""
-    from gan_cli.training import launch
-
     try:
         with record_failure(job.folder, job.overrides):
             if is_resumable(job.folder):
@@ -48,14 +50,26 @@ def train_or_resume(job: TrialJob) -> int:
     return int(failure(job.folder).get("status", 0))
 
 
+def run_trial(cfg: DictConfig) -> None:
+    """The task that Hydra's launchers run: one trial, whose failure is recorded and does not end the others."""
+    hydra = HydraConfig.get()
+    folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
+    try:
+        with record_failure(folder, overrides):
+            if is_resumable(folder):
+                resume_or_skip(folder, overrides)
+            else:
+                run.train(run.prepare(cfg, command_line_modules(overrides)), folder, overrides)
+    except Interrupted as error:
+        raise SystemExit(error.status) from error  # ends the sweep: Hydra catches every Exception
+
+
 def resume_or_skip(folder: Path, overrides: Sequence[str]) -> None:
     """Resume a trial if it has iterations left.
 
     Of its overrides, those count that change where it is computed and how it is monitored; the settings that determine
     what it learns are those in its folder.
     """
-    from gan_cli.training import run
-
     _wait_for_lock(folder)
     done, total = iterations(folder)
     if done >= total:

@@ -14,6 +14,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+import torch
+
 from gan_cli.experiments.trial_run import GRACE, TrialJob, train_or_resume, write_failure
 from gan_cli.training.run_history import failure
 
@@ -148,8 +150,6 @@ def _work(job: TrialJob, environment: dict[str, str], threads: int) -> None:
     output = os.open(job.folder / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (1, 2):
         os.dup2(output, stream)
-    import torch
-
     torch.set_num_threads(threads)
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     sys.argv = ["gan", "train", *job.options, *job.overrides]  # as provenance.json records it
@@ -177,8 +177,6 @@ def _reason(folder: Path, status: int) -> str:
 
 def _gpus() -> list[str]:
     """The names by which CUDA_VISIBLE_DEVICES calls the GPUs that this process may use."""
-    import torch
-
     count = torch.cuda.device_count()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return [name.strip() for name in visible.split(",")][:count] if visible else list(map(str, range(count)))
