@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Affine, count, normal, run_turn
+from helpers import TINY, Affine, count, normal, run_turn
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -463,8 +463,7 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    tiny = ["trainer.iterations=2", "trainer.batch_size=4", "trainer.sample_count=4", "trainer.log_every=1"]
-    tiny += ["trainer.device=cpu"]
+    tiny = [*TINY, "trainer.batch_size=4"]
     small = ["dataset.image_size=8", "model.generator.widths=[8]", "model.encoder.width=8", "model.decoder.width=8"]
     assert main(["train", "model=gmmn_ae", "model.pretrain=1", *small, *tiny, "hydra.run.dir=ae"]) == 0
     lines = [json.loads(line) for line in Path("ae/metrics.jsonl").read_text().splitlines()]
@@ -472,7 +471,10 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
     assert "g/adversarial" in lines[1] and "ae/reconstruction" not in lines[1]
     ring = ["dataset=ring", "network=mlp_points_features"]
     assert main(["train", *ring, "loss=mmd_rq", *tiny, "hydra.run.dir=rq"]) == 0
-    print(open("rq/metrics.jsonl").read())
+    lines = [json.loads(line) for line in Path("rq/metrics.jsonl").read_text().splitlines()]
+    assert all(line["d/penalty"] > 0 and line["d/adversarial"] * line["g/grad_norm/generator"] != 0 for line in lines)
+    state = torch.load("rq/checkpoints/last.pt", weights_only=True)["system"]
+    assert state["discriminator.layers.7.weight"].shape == (16, 128)  # 16 features and not a score
     capsys.readouterr()
     assert main(["train", "model=gmmn", "loss=wgan_gp", *tiny, "hydra.run.dir=refused"]) == 2
     assert "loss=gmmn" in capsys.readouterr().err
