@@ -10,6 +10,7 @@ import pytest
 from helpers import checked, composed
 from omegaconf import OmegaConf
 
+from gan_cli.config import schema
 from gan_cli.config.composer import slug
 from gan_cli.config.groups import description, groups
 from gan_cli.config.paths import conf_dir
@@ -223,6 +224,12 @@ def test_a_partial_node_may_leave_arguments_out():
     cfg.model.noise._partail_ = True
     with pytest.raises(GanError, match="did you mean '_partial_'"):
         check(cfg)
+
+
+def test_one_module_uses_the_internals_of_hydra():
+    package = Path(schema.__file__).parent.parent
+    users = {file.relative_to(package) for file in package.rglob("*.py") if "hydra._internal" in file.read_text()}
+    assert users == {Path("config/composer.py")}
 
 
 def test_slug_is_a_plain_folder_name():
