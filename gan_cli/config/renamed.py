@@ -26,6 +26,8 @@ OPTIONS = {
     },
 }
 """Verb -> its options."""
+VARIANTS = {"ours": "default", "no_kernels": "no_fast_paths", "peer": "baseline"}
+"""Values of variants= of `gan bench`."""
 
 
 def refuse(verb: str, words: Iterable[str]) -> None:
@@ -47,6 +49,10 @@ def refuse(verb: str, words: Iterable[str]) -> None:
             raise _renamed(f"metric.{name}", f"metric.{CHOICES['metric'][name]}")
         if key == "direction" and value in DIRECTIONS:
             raise _renamed(word, f"direction={DIRECTIONS[value]}")
+        for variant in value.split(",") if (verb, key) == ("bench", "variants") else ():
+            name = variant.partition("+")[0]
+            if name in VARIANTS:
+                raise _renamed(f"variants={name}", f"variants={VARIANTS[name]}")
         if verb != "compare":  # whose metric= also takes the values of metrics, which kept their names
             _refuse_choice(key, re.findall(r"[\w.-]+", value))
 

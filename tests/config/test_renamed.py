@@ -50,6 +50,8 @@ def test_directions_and_keys_that_are_gone() -> None:
     for old, new in DIRECTIONS.items():
         with pytest.raises(GanError, match=rf"^direction={old} was renamed to direction={new}$"):
             renamed.refuse("translate", [f"direction={old}"])
+    with pytest.raises(GanError, match=r"^variants=peer was renamed to variants=baseline$"):
+        renamed.refuse("bench", ["variants=plain,peer+malloc"])
     for key in GONE:
         with pytest.raises(GanError, match=rf"^{key} was removed"):
             renamed.refuse("train", [f"{key}=true"])
