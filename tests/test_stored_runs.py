@@ -63,7 +63,7 @@ def test_a_run_goes_on(name: str, unpacked: Path, place: Path, capfd: pytest.Cap
     if BITS:
         assert found == {key: value for key, value in expected.items() if key != "inputs"}
     assert close(found["networks"], expected["networks"], rtol=3e-3, scale=True)
-    assert close(found["logged"], expected["logged"], rtol=1.0 if name in UNSTABLE else 1e-3, atol=1e-5)
+    assert close(found["logged"], expected["logged"], rtol=3.0 if name in UNSTABLE else 1e-3, atol=1e-5)
     assert close(found["evaluate"], expected["evaluate"], rtol=1e-2)
     for images in {"sample", "translate"} & expected.keys():
         assert close(found[images], expected[images], atol=2.0)  # of 255
