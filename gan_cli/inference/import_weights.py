@@ -1,4 +1,4 @@
-"""`gan import`: weights of the original CycleGAN and pix2pix code (junyanz/pytorch-CycleGAN-and-pix2pix) as a run."""
+"""`gan import`: original CycleGAN and pix2pix checkpoints (junyanz/pytorch-CycleGAN-and-pix2pix) as a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Weights = dict[str, Tensor]
 
 MODELS = {"cyclegan": {"G": "AtoB", "F": "BtoA"}, "pix2pix": {"generator": "AtoB"}}
 """The networks of each model that can be imported, and the direction in which each translates."""
-UNUSED = ("running_mean", "running_var", "num_batches_tracked")  # both games normalise with the picture's statistics
+UNUSED = ("running_mean", "running_var", "num_batches_tracked")  # both models normalize each image by itself
 
 
 def import_(
@@ -36,44 +36,44 @@ def import_(
     size: int = 256,
     out: str | None = None,
 ) -> None:
-    """A run directory `out` with the networks of .pth files: `file` or `G` of x -> y, `F` (CycleGAN) of y -> x.
+    """Make a run directory `out` with the networks of .pth files: `file` or `G` for A -> B, `F` (CycleGAN) for B -> A.
 
-    The run's widths, blocks and channels are those of the files, and `size` its image size. A network that no file
-    gives keeps random weights, and `gan translate` refuses its direction. GanError that names the first mismatch.
+    The run's widths, blocks and channels are those of the files; size: pixels per side of its images. A network without
+    a file keeps random weights, and `gan translate` refuses its direction. GanError names the first mismatch.
     """
     if model not in MODELS:
         raise GanError(f"model={model}: choose one of {', '.join(MODELS)}")
     if file and G:
-        raise GanError(f"{file} and G={G} both give the weights of x -> y; leave one out")
+        raise GanError(f"{file} and G={G} both give the weights of A -> B; omit one of the two")
     files = dict(zip(MODELS[model], (file or G, F)))
     if F and "F" not in files:
-        raise GanError(f"F={F}: {model} has one translator, x -> y; leave it out")
-    given = {name: Path(path) for name, path in files.items() if path}
-    if not given:
+        raise GanError(f"F={F}: {model} has one translator, A -> B; omit F=")
+    paths = {name: Path(path) for name, path in files.items() if path}
+    if not paths:
         raise GanError("gan import needs a .pth file: gan import FILE.pth, or G=FILE.pth, F=FILE.pth")
-    states = {name: read(path) for name, path in given.items()}
-    overrides, found = [], {}
+    states = {name: read(path) for name, path in paths.items()}
+    overrides, converted = [], {}
     for name, state in states.items():
-        found[name] = (resnet if model == "cyclegan" else unet)(state, given[name])
-        overrides += found[name][1]
-    cfg = _compose(model, size, overrides, {n: f[1] for n, f in found.items()})
-    run_dir = Path(out) if out else Path("outputs/imported") / next(iter(given.values())).stem
+        converted[name] = (resnet if model == "cyclegan" else unet)(state, paths[name])
+        overrides += converted[name][1]
+    cfg = _compose(model, size, overrides, {n: f[1] for n, f in converted.items()})
+    run_dir = Path(out) if out else Path("outputs/imported") / next(iter(paths.values())).stem
     if contains_run(run_dir):
         raise GanError(f"{run_dir} already holds a run: name another folder by out=")
     system = build.system(cfg)
-    for name, (renamed, _) in found.items():
-        _load(getattr(system, name), renamed, given[name])
-    directions = [MODELS[model][name] for name in given]
-    _write(RunDir(run_dir), cfg, system, given, directions)
-    random = [name for name, _ in system.named_children() if name not in given and name[:4] != "pool"]
+    for name, (renamed, _) in converted.items():
+        _load(getattr(system, name), renamed, paths[name])
+    directions = [MODELS[model][name] for name in paths]
+    _write(RunDir(run_dir), cfg, system, paths, directions)
+    random = [name for name, _ in system.named_children() if name not in paths and name[:4] != "pool"]
     print(
-        f"{run_dir}: {', '.join(given)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
+        f"{run_dir}: {', '.join(paths)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
         f"`gan translate {run_dir} input=DIR output=DIR` uses it"
     )
 
 
 def read(path: Path) -> Weights:
-    """A state dict on the CPU, without the names that nn.DataParallel puts before. GanError if the file is none."""
+    """Read a state dict to the CPU, without the prefix that nn.DataParallel adds. GanError if the file is none."""
     if not path.is_file():
         raise GanError(f"{path}: no such file")
     try:
@@ -86,9 +86,9 @@ def read(path: Path) -> Weights:
 
 
 def resnet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
-    """ResnetGenerator -> the names of networks.resnet.Translator, and its settings.
+    """The weights of a ResnetGenerator under the names of networks.resnet.ResNetGenerator, and its settings.
 
-    A block's second convolution is number 5, or 6 behind a dropout, which is off at test.
+    A block's second convolution is number 5, or number 6 after a dropout layer, which is off at test time.
     """
     _expect(state, "model.1.weight", path, "a ResnetGenerator, as CycleGAN's code saves it")
     renamed = {}
@@ -101,10 +101,11 @@ def resnet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
 
 
 def unet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
-    """UnetGenerator, each level within the one above -> the names of networks.unet.UNet, and its settings.
+    """The weights of a UnetGenerator under the names of networks.unet.UNet, and its settings.
 
-    Level 0 is `model.model`, level 1 number 1 in it, each further level number 3 in the one above; a level holds its
-    convolution (0, or 1), norm (2), the level below, transposed convolution (3, or 5) and norm (4, or 6).
+    There, each level is nested in the one above: level 0 is `model.model`, level 1 is number 1 in it, and each further
+    level is number 3 in the one above. A level holds its convolution (0 or 1), norm (2), the level below, transposed
+    convolution (3 or 5) and norm (4 or 6).
     """
     _expect(state, "model.model.0.weight", path, "a UnetGenerator, as pix2pix's code saves it")
     renamed, level, depth = {}, "model.model.", _depth(state)
@@ -120,12 +121,12 @@ def unet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
     for key, value in _used(state).items():
         head, _, leaf = key.rpartition(".")
         renamed[prefixes.get(f"{head}.", f"{head}.") + leaf] = value
-    first = state["model.model.0.weight"]  # as many channels come out, or `_load` refuses the file
+    first = state["model.model.0.weight"]  # the output has as many channels, or `_load` refuses the file
     return renamed, [f"width={len(first)}", f"channels={first.shape[1]}", f"image_size={2**depth}"]
 
 
 def _depth(state: Weights) -> int:
-    """Levels of a UnetGenerator."""
+    """Number of levels of a UnetGenerator."""
     return 1 + max(key.count(".model") - 1 for key in state)
 
 
@@ -139,14 +140,14 @@ def _used(state: Weights) -> Weights:
 
 
 def _compose(model: str, size: int, overrides: list[str], by_network: dict[str, list[str]]) -> DictConfig:
-    """The model's own configuration with the sizes of the files, checked."""
+    """The model's default configuration with the sizes of the files, checked."""
     words = [f"model={model}"]
     settings = dict(word.split("=") for word in overrides)
     if model == "cyclegan":
         words += ["dataset=unpaired_folder", "dataset.root=FOLDER", f"dataset.image_size={size}"]
         for name in MODELS[model]:
-            own = dict(word.split("=") for word in by_network.get(name, overrides))
-            words += [f"model.{name}.{key}={own[key]}" for key in ("width", "blocks")]
+            sizes = dict(word.split("=") for word in by_network.get(name, overrides))
+            words += [f"model.{name}.{key}={sizes[key]}" for key in ("width", "blocks")]
     else:
         words += ["dataset=paired_folder", "dataset.root=FOLDER", f"dataset.image_size={settings['image_size']}"]
         words += [f"model.generator.width={settings['width']}", "+model.generator.noise=[1,2,3]"]
@@ -158,16 +159,17 @@ def _compose(model: str, size: int, overrides: list[str], by_network: dict[str, 
 
 
 def _load(network: nn.Module, renamed: Weights, path: Path) -> None:
-    """GanError that names the first weight that is missing, strange or of another shape."""
-    own = network.state_dict()
-    for key in [*own, *renamed]:
+    """Load the weights; GanError names the first one that is missing, unknown or of another shape."""
+    expected = network.state_dict()
+    for key in [*expected, *renamed]:
         if key not in renamed:
-            raise GanError(f"{path} has no weights for {key} {tuple(own[key].shape)} of this network")
-        if key not in own:
-            raise GanError(f"{path}: {key} {tuple(renamed[key].shape)} has no place in this network; another norm=?")
-        if own[key].shape != renamed[key].shape:
+            raise GanError(f"{path} has no weights for {key} {tuple(expected[key].shape)} of this network")
+        if key not in expected:
+            shape = tuple(renamed[key].shape)
+            raise GanError(f"{path}: {key} {shape} is not a weight of this network; it may have another norm")
+        if expected[key].shape != renamed[key].shape:
             raise GanError(
-                f"{path}: {key} is {tuple(renamed[key].shape)}, but {tuple(own[key].shape)} in this network"
+                f"{path}: {key} is {tuple(renamed[key].shape)}, but {tuple(expected[key].shape)} in this network"
             )
     network.load_state_dict({key: value.float() for key, value in renamed.items()})
 
@@ -180,14 +182,14 @@ def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Pat
     }
     facts: dict[str, Any] = {"data": None, "imported": {"files": sources, "directions": directions}}
     averaged = system.sampling_networks if cfg.trainer.ema_decay else ()
-    here = {"random": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
+    process = {"random": {}, "torch": torch.get_rng_state(), "cuda": None, "system": {}}
     state = {
         "iteration": 0,
         "position": 0,
         "system": system.state_dict(),
         "ema": {name: getattr(system, name).state_dict() for name in averaged},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, system).items()},
-        "processes": [here],
+        "processes": [process],
     }
     run.create(cfg, facts)
     checkpoint.save(run.last, state)

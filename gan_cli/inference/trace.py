@@ -99,8 +99,8 @@ def _make_two_images(run: TrainedRun, direction: str | None) -> None:
             image = classes.expand(-1, 2, -1, -1)  # each class is one instance
         system.translate(image, direction)
     elif isinstance(system, Generates):
-        labelled = run.system.needs_labels and run.num_classes
-        system.generate(2, torch.arange(2) % run.num_classes if labelled and run.num_classes else None)
+        classes = run.num_classes if run.system.needs_labels else None
+        system.generate(2, torch.arange(2) % classes if classes else None)
     else:
         raise GanError(f"{run.path} holds a {run.name}, which neither samples nor translates")
 

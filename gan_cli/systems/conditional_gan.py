@@ -32,7 +32,7 @@ class ConditionalGAN(GAN):
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
         if num_classes is None:
-            raise ValueError("a conditional GAN needs a labelled data set, and this one has no classes")
+            raise ValueError("a conditional GAN needs a labeled data set, and this one has no classes")
         self.num_classes = num_classes
 
     def d_loss(self, batch: Images) -> Terms:

@@ -51,8 +51,8 @@ class OneWayGAN(System[Domains]):
 
     The paper's L_GAN_B alone is a = 1, b = 0. In iterations that are a multiple of `update_interval` the discriminators
     are trained, in all others the generators. A generator maps image -> image, or point -> point; a discriminator
-    returns networks.discogan.DiscriminatorOutput (score, features). ValueError for an update_interval below 2, which would never
-    train the generators.
+    returns networks.discogan.DiscriminatorOutput (score, features). ValueError for an update_interval below 2, which
+    would never train the generators.
     """
 
     batch_type: ClassVar[type] = Domains

@@ -173,7 +173,7 @@ def batch_norm(state: State) -> State:
     [
         (wide, r"layers\.4\.weight is \(9, 4, 3, 3\), but \(8, 4, 3, 3\)"),
         (without, r"no weights for layers\.7\.bias \(16,\)"),
-        (batch_norm, r"layers\.2\.weight \(4,\) has no place"),
+        (batch_norm, r"layers\.2\.weight \(4,\) is not a weight"),
         (lambda state: {"fc.weight": torch.ones(2, 2)}, r"no model\.1\.weight, but fc\.weight"),
         (lambda state: {"state": state}, "no state dict of one network"),
         (lambda state: {}, "no state dict of one network"),
@@ -202,7 +202,7 @@ def test_a_pickle_runs_no_code(here: Path, capsys: pytest.CaptureFixture[str]) -
         ("", "needs a .pth file"),
         ("nowhere.pth", "nowhere.pth: no such file"),
         ("a.pth model=stargan", "choose one of cyclegan, pix2pix"),
-        ("a.pth G=a.pth", "both give the weights of x -> y"),
+        ("a.pth G=a.pth", "both give the weights of A -> B"),
         ("a.pth F=a.pth model=pix2pix", "pix2pix has one translator"),
         ("a.pth b.pth", "one file before the options"),
         ("a.pth size=17", "nearest: 16 and 20"),

@@ -177,7 +177,7 @@ def test_wrong_number_of_classes_is_refused() -> None:
         for loss in (system.d_loss, system.g_loss):
             with pytest.raises(ValueError, match="returns scores and 3 logits: network=acgan_dcgan"):
                 loss(REAL)
-    with pytest.raises(ValueError, match="needs a labelled data set"):
+    with pytest.raises(ValueError, match="needs a labeled data set"):
         ACGAN(Constant(0.0), Pixel(3), Objective(NonSaturating()), num_classes=None)
 
 

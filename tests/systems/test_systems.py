@@ -246,7 +246,7 @@ def test_conditional_samples() -> None:
 
 
 def test_conditional_gan_needs_classes() -> None:
-    with pytest.raises(ValueError, match="labelled"):
+    with pytest.raises(ValueError, match="labeled"):
         ConditionalGAN(Spy(), Spy(), Objective(NonSaturating()), num_classes=None)
 
 
