@@ -22,8 +22,9 @@ class Pix2PixNoise(System[Pairs]):
 
     generator: source (N, C, H, W), z (N, latent_dim) -> image of the same shape, so both domains have equally many
     channels. discriminator: source, image, scale -> scores, a networks.multiscale.MultiScalePairDiscriminator. As in
-    the authors' code, G is trained before D, and D on the images that G generated before its step; both images of a pair
-    count in the adversarial losses, the first alone in the L1 term. lambda_ms 0 is the baseline without mode seeking.
+    the authors' code, G is trained before D, and D on the images that G generated before its step. Both images of a
+    pair count in the adversarial losses, the first alone in the L1 term. lambda_ms 0 is the baseline without mode
+    seeking.
     """
 
     batch_type: ClassVar[type] = Pairs
