@@ -48,7 +48,7 @@ SMALL = (
 )
 TOY = "network=mlp_points model.generator.widths=[8] model.discriminator.widths=[8]"
 POINTS = f"{SMALL} {TOY} dataset=ring"
-PICTURES = f"{SMALL} {TOY} dataset=image_folder dataset.image_size=8"
+IMAGES = f"{SMALL} {TOY} dataset=image_folder dataset.image_size=8"
 SHARDS = f"{SMALL} {TOY} dataset=webdataset dataset.image_size=8"
 TABLES = f"{SMALL} {TOY} dataset=huggingface"
 SHAPES = f"{SMALL} dataset.size=64"
@@ -59,13 +59,13 @@ CYCLE = (
 )
 PAIRS = f"{SMALL} model=pix2pix dataset=paired_folder model.generator.width=2 model.discriminator.width=2"
 SHORT = {
-    "pairs": PAIRS, "points": POINTS, "pictures": PICTURES, "shards": SHARDS, "tables": TABLES, "shapes": SHAPES,
+    "pairs": PAIRS, "points": POINTS, "images": IMAGES, "shards": SHARDS, "tables": TABLES, "shapes": SHAPES,
     "cycle": CYCLE,
 }  # fmt: skip
 SHOWN = {
     "pairs": "model=pix2pix dataset=paired_folder",
     "points": "network=mlp_points dataset=ring",
-    "pictures": "network=mlp_points dataset=image_folder",
+    "images": "network=mlp_points dataset=image_folder",
     "shards": "network=mlp_points dataset=webdataset",
     "tables": "network=mlp_points dataset=huggingface",
     "shapes": "dataset=shapes",
@@ -94,7 +94,7 @@ class Case(NamedTuple):
 # -- what is wrong on the disk
 
 
-def picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (20, 20)) -> None:
+def save_image(path: Path, mode: str = "RGB", size: tuple[int, int] = (20, 20)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size).save(path)
 
@@ -108,7 +108,7 @@ def half_broken(here: Path, stack: contextlib.ExitStack) -> None:
 
 def text_as_jpg(here: Path, stack: contextlib.ExitStack) -> None:
     (here / "text").mkdir()
-    (here / "text/a.jpg").write_text("not a picture")
+    (here / "text/a.jpg").write_text("not an image")
 
 
 def tarred(here: Path, files: dict[str, bytes]) -> Path:
@@ -133,7 +133,7 @@ def cut_shard(here: Path, stack: contextlib.ExitStack) -> None:
 
 
 def text_in_shard(here: Path, stack: contextlib.ExitStack) -> None:
-    tarred(here, {"a.jpg": b"not a picture"})
+    tarred(here, {"a.jpg": b"not an image"})
 
 
 def empty_shard(here: Path, stack: contextlib.ExitStack) -> None:
@@ -158,29 +158,29 @@ def no_library(here: Path, stack: contextlib.ExitStack) -> None:
 
 def every_mode(here: Path, stack: contextlib.ExitStack) -> None:
     for mode in ("L", "RGBA", "LA", "1", "P", "I;16", "CMYK"):
-        picture(here / f"modes/{mode}.{'tif' if mode == 'CMYK' else 'png'}", mode)
+        save_image(here / f"modes/{mode}.{'tif' if mode == 'CMYK' else 'png'}", mode)
     deep = np.linspace(0, 65535, 400).reshape(20, 20).astype(np.uint16)
     Image.fromarray(deep).save(here / "modes/sixteen.png")
 
 
 def tiny(here: Path, stack: contextlib.ExitStack) -> None:
     for number in range(3):
-        picture(here / f"tiny/{number}.png", size=(3, 5))
+        save_image(here / f"tiny/{number}.png", size=(3, 5))
 
 
 def odd_halves(here: Path, stack: contextlib.ExitStack) -> None:
-    picture(here / "halves/train/0.png", size=(9, 4))
+    save_image(here / "halves/train/0.png", size=(9, 4))
 
 
 def no_partner(here: Path, stack: contextlib.ExitStack) -> None:
     for name in ("trainA/0.png", "trainA/1.png", "trainB/0.png"):
-        picture(here / "lonely" / name)
+        save_image(here / "lonely" / name)
 
 
 def odd_input(here: Path, stack: contextlib.ExitStack) -> None:
-    picture(here / "odd/fine.png", size=(32, 32))
-    picture(here / "odd/size.png", size=(33, 31))
-    (here / "odd/broken.png").write_bytes(b"no picture")
+    save_image(here / "odd/fine.png", size=(32, 32))
+    save_image(here / "odd/size.png", size=(33, 31))
+    (here / "odd/broken.png").write_bytes(b"no image")
 
 
 def weights(here: Path, stack: contextlib.ExitStack) -> None:
@@ -286,8 +286,8 @@ def nan_weights(here: Path, stack: contextlib.ExitStack) -> None:
 
 def one_class(here: Path, stack: contextlib.ExitStack) -> None:
     for number in range(6):
-        picture(here / f"alike/cat/{number}.png")
-    settings = f"{PICTURES} dataset.root=alike dataset.num_classes=1"
+        save_image(here / f"alike/cat/{number}.png")
+    settings = f"{IMAGES} dataset.root=alike dataset.num_classes=1"
     assert run(f"train {settings} hydra.run.dir=classes") == (0, "")
 
 
@@ -378,12 +378,12 @@ CASES = [
     Case("metric of another data set", "evaluate cycle metric=modes", ("dataset=ring",)),
     Case("cuda without a device", "train {points} trainer.device=cuda:99", ("device=cuda:99", "cpu or auto")),
     # -- images
-    Case("missing folder", "train {pictures} dataset.root=photo", ("no folder photo", "did you mean photos")),
-    Case("empty folder", "train {pictures} dataset.root=empty", ("no images in empty", ".png")),
-    Case("half-broken folder", "train {pictures} dataset.root=half", ("half/cut.png",), setup=half_broken),
-    Case("text named .jpg", "train {pictures} dataset.root=text", ("text/a.jpg: not an image",), setup=text_as_jpg),
-    Case("root is a file", "train {pictures} dataset.root=photos/0.png", ("is a file", "a folder of images")),
-    Case("wrong classes", "train {pictures} dataset.root=photos dataset.num_classes=3", ("num_classes=null",)),
+    Case("missing folder", "train {images} dataset.root=photo", ("no folder photo", "did you mean photos")),
+    Case("empty folder", "train {images} dataset.root=empty", ("no images in empty", ".png")),
+    Case("half-broken folder", "train {images} dataset.root=half", ("half/cut.png",), setup=half_broken),
+    Case("text named .jpg", "train {images} dataset.root=text", ("text/a.jpg: not an image",), setup=text_as_jpg),
+    Case("root is a file", "train {images} dataset.root=photos/0.png", ("is a file", "a folder of images")),
+    Case("wrong classes", "train {images} dataset.root=photos dataset.num_classes=3", ("num_classes=null",)),
     Case("no folder of shards", "train {shards} dataset.root=photo", ("no folder photo", "did you mean photos")),
     Case("no shards in it", "train {shards} dataset.root=photos", ("no shards in photos", ".tar")),
     Case("a shard that is not there", "train {shards} dataset.root=a-{{0..1}}.tar", ("there is no shard a-0.tar",)),
@@ -408,17 +408,17 @@ CASES = [
     Case("pairs: direction", "train {pairs} dataset.root=photos dataset.direction=A2B", ("dataset.direction", "AtoB")),
     Case("no domains", "train model=cyclegan dataset=unpaired_folder dataset.root=photos", ("trainA and trainB",)),
     Case(
-        "grey, RGBA, palette, CMYK and 16-bit images",
-        "train {pictures} dataset.root=modes",
+        "gray, RGBA, palette, CMYK and 16-bit images",
+        "train {images} dataset.root=modes",
         (),
         0,
         every_mode,
         left=("new", "cache"),
     ),
-    Case("images smaller than asked", "train {pictures} dataset.root=tiny", (), 0, tiny, left=("new", "cache")),
+    Case("images smaller than asked", "train {images} dataset.root=tiny", (), 0, tiny, left=("new", "cache")),
     Case(
         "batch larger than the data",
-        "train {pictures} dataset.root=photos trainer.batch_size=64",
+        "train {images} dataset.root=photos trainer.batch_size=64",
         (),
         0,
         left=("new", "cache"),
@@ -535,7 +535,7 @@ CASES = [
     Case("comparison on a full disk", "compare run out=full", ("full/compare.csv: No space", "out=DIR"), setup=full),
     Case("folder that may not be read", "evaluate real=sealed fake=photos", ("sealed: Permission denied",),
          setup=unreadable),
-    Case("training on a folder that may not be read", "train {pictures} dataset.root=sealed",
+    Case("training on a folder that may not be read", "train {images} dataset.root=sealed",
          ("sealed: Permission denied",), setup=unreadable),
     Case(
         "disk that a checkpoint fills",
@@ -596,7 +596,7 @@ def changed(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]
 def furnish(here: Path) -> None:
     """Put images and a run of each kind into the working folder."""
     for number in range(5):
-        picture(here / f"photos/{number}.png")
+        save_image(here / f"photos/{number}.png")
     for name in ("empty", "cache"):
         (here / name).mkdir()
     for name, settings in {"run": POINTS, "cycle": CYCLE}.items():

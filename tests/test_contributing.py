@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT, TINY
 from omegaconf import OmegaConf
 from torch import tensor
 
@@ -16,8 +17,7 @@ from gan_cli.cli.main import main
 from gan_cli.config.paths import conf_dir
 from gan_cli.losses import adversarial
 
-ROOT = Path(__file__).resolve().parent.parent
-TINY = ["trainer.iterations=2", "trainer.batch_size=8", "trainer.sample_count=4", "trainer.device=cpu"]
+SETTINGS = [*TINY, "trainer.batch_size=8"]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 FILES = dict(re.findall(r"^`([\w./]+)`[^\n]*:\n\n```\w+\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE))
 SHELL = "".join(re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)).replace("\\\n", " ")
@@ -55,9 +55,10 @@ def test_commands_of_the_page(folder: Path) -> None:
     for words in COMMANDS:
         if words[0] == "resume":
             words = [re.sub(r"^(trainer.iterations)=.*", r"\1=3", word) for word in words]
-        assert main([*words, *(TINY if words[0] == "train" else [])]) == 0, words
+        assert main([*words, *(SETTINGS if words[0] == "train" else [])]) == 0, words
     assert terms("outputs/hinge") == {"d/adversarial", "g/adversarial"}
-    assert len(Path("outputs/hinge/metrics.jsonl").read_text().splitlines()) == 2  # of iteration 2, and 3 after resume
+    lines = Path("outputs/hinge/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3]  # the last one after `gan resume`
     for run in ("outputs/bigan", "outputs/bigan_ring"):
         assert terms(run) == {"d/adversarial", "d/penalty", "ge/adversarial"}
     assert len(list(Path("outputs/bigan/generated").glob("0*.png"))) == 16
@@ -66,7 +67,7 @@ def test_commands_of_the_page(folder: Path) -> None:
 def test_penalty_beside_a_new_loss(folder: Path) -> None:
     (override,) = re.findall(r"`'\+(loss\.penalty=.*?)'`", PAGE)
     words = ["train", "--config-dir", "mine", "modules=[mylosses]", "loss=hinge", "dataset=ring", "network=mlp_points"]
-    assert main([*words, f"+{override}", "hydra.run.dir=run", *TINY]) == 0
+    assert main([*words, f"+{override}", "hydra.run.dir=run", *SETTINGS]) == 0
     assert "d/penalty" in terms("run")
 
 
@@ -82,12 +83,12 @@ def test_hinge_inside_the_project(folder: Path, monkeypatch: pytest.MonkeyPatch)
     exec(FILES["mylosses.py"], names)
     monkeypatch.setattr(adversarial, "Hinge", names["Hinge"], raising=False)
     words = ["train", "--config-dir", "conf", "loss=hinge", "dataset=ring", "network=mlp_points", "hydra.run.dir=run"]
-    assert main([*words, *TINY]) == 0
+    assert main([*words, *SETTINGS]) == 0
     assert terms("run") == {"d/adversarial", "g/adversarial"}
     run_tests(FILES["tests/losses/test_adversarial.py"], {"Hinge": names["Hinge"], "torch": torch, "tensor": tensor})
 
 
-def test_tests_of_the_game(folder: Path) -> None:
+def test_tests_of_the_bigan_example(folder: Path) -> None:
     sys.path.insert(0, str(folder))
     assert run_tests(FILES["test_bigan.py"], {"__name__": "test_bigan"}) == FILES["test_bigan.py"].count("def test_")
 

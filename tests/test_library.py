@@ -11,13 +11,13 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
+from helpers import ROOT, TINY
 from PIL import Image
 
 import gan_cli
 from gan_cli.cli.main import main
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-SHORT = ["trainer.iterations=2", "trainer.batch_size=4", "trainer.sample_count=4", "trainer.device=cpu"]
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the runs that the page loads."""
     root = tmp_path_factory.mktemp("library")
     shapes = ["dataset=shapes", "dataset.image_size=16", "model.generator.width=4", "model.discriminator.width=4"]
-    assert main(["train", *SHORT, *shapes, f"hydra.run.dir={root}/runs/shapes"]) == 0
+    assert main(["train", *TINY, *shapes, f"hydra.run.dir={root}/runs/shapes"]) == 0
     nets = [f"model.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")]
     stripes = ["model=cyclegan", "dataset.image_size=16", "model.G.blocks=1", "model.F.blocks=1", *nets]
     stripes += ["model.D_X.n_layers=1", "model.D_Y.n_layers=1", f"hydra.run.dir={root}/runs/stripes"]
-    assert main(["train", *SHORT, *stripes]) == 0
+    assert main(["train", *TINY, *stripes]) == 0
     return root
 
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy
 import pytest
@@ -11,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Images
 from gan_cli.metrics import kid as kid_module
 from gan_cli.metrics import nearest_neighbors
@@ -29,7 +29,7 @@ from gan_cli.metrics.kid import KernelInceptionDistance, MMDMetric, kid, median_
 from gan_cli.metrics.nearest_neighbors import OneNearestNeighborTest, one_nn
 from gan_cli.metrics.prdc import PRDC, prdc
 
-CONF = Path(__file__).parents[2] / "conf" / "metric"
+CONF = conf_dir() / "metric"
 
 
 def normal(n: int, d: int, seed: int = 0) -> Tensor:
