@@ -20,7 +20,7 @@ def test_every_room_has_a_level_and_the_top_is_small() -> None:
     assert {file.name for file in top.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
-def test_the_check_sees_what_is_wrong() -> None:
+def test_the_check_finds_circles_and_arrows_up() -> None:
     edges = {"gan_cli.utils.a": {"gan_cli.losses.b"}, "gan_cli.losses.b": {"gan_cli.utils.a"}}
     assert code_figures.pointing_up(edges) == ["gan_cli.utils.a -> gan_cli.losses.b"]
     assert code_figures.circles(edges) == [["gan_cli.losses.b", "gan_cli.utils.a"]]

@@ -37,7 +37,7 @@ def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> 
         assert cfg.model.noise == {"_target_": f"{random.__name__}.Normal"}
 
 
-def test_who_sees_one_sample() -> None:
+def test_which_models_share_one_batch_of_fakes() -> None:
     assert composed("experiment=dcgan_mnist").model.share_fakes
     assert composed("experiment=lsgan_ring").model.share_fakes
     assert variant("ebgan_vs_dcgan", "dcgan").model.share_fakes

@@ -151,9 +151,14 @@ def test_an_imported_run_trains_on(here: Path) -> None:
         Path("data", name).mkdir(parents=True)
         for number in range(2):
             Image.new("RGB", (30, 30), ("red", "blue")[number]).save(f"data/{name}/{number}.png")
+    before = torch.load("run/checkpoints/last.pt", weights_only=True)["system"]
     words = "dataset.root=data trainer.iterations=1 trainer.device=cpu trainer.sample_count=2"
     assert main.main(["resume", "run", *words.split()]) == 0
     assert TrainedRun(Path("run"), device="cpu").iteration == 1
+    after = torch.load("run/checkpoints/last.pt", weights_only=True)["system"]
+    for network in ("G", "F"):  # one step of Adam from the imported weights
+        names = [name for name in before if name.startswith(f"{network}.") and name.endswith("weight")]
+        assert 0 < max((after[name] - before[name]).abs().max().item() for name in names) <= 1.01 * 2e-4
 
 
 def wide(state: State) -> State:

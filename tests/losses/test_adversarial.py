@@ -31,7 +31,7 @@ def gradient(loss: Callable[[Tensor], Tensor], score: float) -> float:
 
 
 @pytest.mark.parametrize("system", [Minimax(), NonSaturating(), MaximumLikelihood()])
-def test_sigmoid_games_share_d(system: AdversarialLoss) -> None:
+def test_losses_on_sigmoids_share_the_loss_of_d(system: AdversarialLoss) -> None:
     # score ln 3 is D = 3/4: -log D = ln 4 - ln 3, -log(1 - D) = ln 4
     value = system.d_loss(tensor([LN3, 0.0]), tensor([LN3, 0.0]))
     torch.testing.assert_close(value, tensor((2 * LN2 - LN3 + LN2) / 2 + (2 * LN2 + LN2) / 2))
@@ -111,7 +111,7 @@ def test_wasserstein_of_two_point_masses() -> None:
     assert -Wasserstein().d_loss(-real, -fake).item() == pytest.approx(theta)
 
 
-def test_optimal_d_of_the_sigmoid_games() -> None:
+def test_optimal_d_of_the_losses_on_sigmoids() -> None:
     """Where p = 0.8 and q = 0.2 the best D = p / (p + q) has score ln 4; V there is -log 4 + 2 JSD."""
     p, q = tensor([0.8, 0.2]), tensor([0.2, 0.8])
     m = (p + q) / 2

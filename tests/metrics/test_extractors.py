@@ -566,7 +566,7 @@ def test_large_features_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert FeatureCache().get("b") is None
 
 
-def test_store_without_a_folder_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cache_that_cannot_be_written_prints_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     FeatureCache(tmp_path / "file").put("a", FEATURES)
     assert "features are not cached" in capsys.readouterr().out

@@ -450,7 +450,7 @@ WITH_REFERENCE = [name for name in METRICS if name != "is"]
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_config_says_what_the_class_does(name: str) -> None:
+def test_the_config_has_the_defaults_of_the_class(name: str) -> None:
     text = (CONF / f"{name}.yaml").read_text().splitlines()
     assert text[0] == f"# @package metric.{name}" and text[1].startswith("# ") and len(text[1]) <= 120
     built = instantiate(OmegaConf.load(CONF / f"{name}.yaml"), _convert_="all")
@@ -499,7 +499,7 @@ def test_kid_takes_the_evaluation_s_seed() -> None:
     assert found == {"KID": mean, "KID_std": std}
 
 
-def test_nearest_neighbour_test_says_how_far_from_one_half() -> None:
+def test_nearest_neighbor_test_has_the_distance_from_one_half() -> None:
     apart = OneNearestNeighborTest()(evaluation(normal(120, 8) + 50, extractor=Linear("inception")))
     assert apart == {"one_nn": 1, "one_nn_gap": 0.5, "one_nn_real": 1, "one_nn_fake": 1}
     copies = OneNearestNeighborTest()(evaluation(normal(130, 8, 1), extractor=Linear("inception")))

@@ -468,7 +468,7 @@ def test_lpips_beside_its_authors_code(tmp_path) -> None:
         torch.testing.assert_close(LPIPS(str(tmp_path / "alexnet.pth"))(a, b), theirs(a, b).flatten())
 
 
-def test_lpips_says_what_it_lacks(tmp_path, monkeypatch) -> None:
+def test_lpips_names_what_is_missing(tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as absent:
         absent.setattr("importlib.util.find_spec", lambda name: None)
         with pytest.raises(ValueError, match="pip install lpips"):

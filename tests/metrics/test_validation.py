@@ -452,7 +452,7 @@ def test_a_gradient_that_vanishes() -> None:
     assert not any(early.saturated(i, logged(-1.0, norm)) for i, norm in enumerate([2.0, 1e-9, 1e-9, 1e-9, 1e-9]))
 
 
-def test_a_collapsed_run_says_so(loop: Any, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_collapsed_run_prints_a_warning(loop: Any, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = loop("trainer.iterations=3", "trainer.log_every=1", "trainer.sample_every=1", "optimizer.lr=1e-12")
     for network in (one.trainer.system.generator, one.trainer.ema.copies["generator"]):
         for weight in network.parameters():

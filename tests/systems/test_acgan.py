@@ -111,7 +111,7 @@ def test_a_generator_that_compares_sees_the_real_scores() -> None:
     assert system.g_loss(REAL)["adversarial"].item() == pytest.approx(math.log(2) - math.log(6))
 
 
-def test_both_players_want_the_class_named() -> None:
+def test_both_losses_have_the_log_likelihood_of_the_class() -> None:
     """By finite differences: G's class term pulls the pixel up for class 0 and down for class 1; so does D's scale."""
     for label, sign in ((0, -1), (1, 1)):
         system = by_hand()

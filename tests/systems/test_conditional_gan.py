@@ -79,7 +79,7 @@ def test_a_conditional_gan_takes_the_projection_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Generator", "Discriminator"])
-def test_the_2014_players_see_the_label(kind: str) -> None:
+def test_the_networks_of_2014_take_the_label(kind: str) -> None:
     """Without dropout: the same noise or image with four labels gives four answers."""
     torch.manual_seed(0)
     network = getattr(conditional, f"MLP{kind}")(8, 1, num_classes=4).eval()

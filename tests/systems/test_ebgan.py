@@ -453,7 +453,7 @@ def test_the_margin_loss_on_a_plain_discriminator(tmp_path: Path, monkeypatch) -
     assert line["d/adversarial"] == approx(10, abs=0.3)  # scores near 0: the energy of reals and the whole margin
 
 
-def test_the_experiments_say_what_the_paper_says() -> None:
+def test_the_experiments_have_the_settings_of_the_paper() -> None:
     margins = {name: checked("experiment=ebgan_margin", *words) for name, words in
                variants_of("ebgan_margin", []).items()}  # fmt: skip
     assert [cfg.loss.adversarial.margin for cfg in margins.values()] == [1, 2, 4, 6, 8, 12, 16, 32]

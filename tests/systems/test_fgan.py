@@ -251,7 +251,7 @@ def test_the_metric_reads_the_generator_and_the_bound() -> None:
     assert "bound" not in GaussianFit()(evidence(system, data))
 
 
-def test_the_metric_says_what_it_needs() -> None:
+def test_the_metric_names_what_it_needs() -> None:
     system = GAN(GaussianGenerator(), nn.Identity(), Objective(Minimax()))
     GaussianFit().check(system, mixture())
     with pytest.raises(ValueError, match="dataset=mixture_1d"):

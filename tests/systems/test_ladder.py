@@ -447,7 +447,7 @@ def test_error_by_hand() -> None:
     assert metric(evidence) == {"error": 101 / 501}
 
 
-def test_error_is_of_games_that_name_classes() -> None:
+def test_the_error_needs_a_model_that_classifies() -> None:
     labelled = SimpleNamespace(num_classes=10)
     for system in (SimpleNamespace(), InfoGAN(*[nn.Identity()] * 4, Objective(Minimax()))):
         with pytest.raises(ValueError, match="model=ladder"):

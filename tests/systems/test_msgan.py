@@ -188,7 +188,7 @@ def test_d_loss_of_pix2pix_with_noise() -> None:
     assert noisy().d_loss(PAIRS)["adversarial"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_d_sees_what_g_made_before_it_moved() -> None:
+def test_d_sees_the_fakes_that_g_generated_before_its_step() -> None:
     """D's turn takes the images of G's, without their graph; a second step of D draws anew."""
     system = noisy()
     seen = counted(system.generator)

@@ -238,7 +238,7 @@ def test_the_list_and_the_help_import_nothing_heavy() -> None:
     assert "  demo " in parser.general_help()
 
 
-def test_a_demo_prints_its_table_and_says_where(tmp_path, monkeypatch, capsys) -> None:
+def test_a_demo_prints_its_table_and_the_path_of_its_image(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert main.main(["demo", "generator_losses"]) == 0
     out = capsys.readouterr().out
