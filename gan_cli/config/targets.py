@@ -125,7 +125,8 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, list) and _items_fit(value, origin, args)
     if hint in (None, type(None), str, bool, dict) or origin is dict:
         return isinstance(value, type(None) if hint is None else (origin or hint))
-    if inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
+    # Python 3.10 takes a parameterized generic, such as Callable[[int], int], for a class.
+    if origin is None and inspect.isclass(hint) and not getattr(hint, "_is_protocol", False):
         return isinstance(value, hint)
     if origin is Callable or getattr(hint, "_is_protocol", False):  # only a node with a _target_ can become one
         return False

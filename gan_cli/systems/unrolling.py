@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from gan_cli.losses.kernels import root
 from gan_cli.losses.objective import Terms
@@ -33,7 +33,8 @@ class AdamSteps:
     The division by sqrt(v) has no gradient where v = 0, that is, for weights that never had a gradient.
     """
 
-    def __init__(self, optimizer: Adam, network: nn.Module) -> None:
+    def __init__(self, optimizer: Adam | AdamW, network: nn.Module) -> None:
+        self.decoupled = isinstance(optimizer, AdamW)
         self.group = _only_group(optimizer, refused=("amsgrad", "maximize"))
         self.m: Weights = {}
         self.v: Weights = {}
@@ -49,7 +50,7 @@ class AdamSteps:
 
     def _step(self, name: str, w: Tensor, gradient: Tensor) -> Tensor:
         lr, (beta1, beta2), eps, decay = (self.group[key] for key in ("lr", "betas", "eps", "weight_decay"))
-        if self.group.get("decoupled_weight_decay"):
+        if self.decoupled or self.group.get("decoupled_weight_decay"):
             w = w * (1 - lr * decay)
         elif decay:
             gradient = gradient + decay * w
@@ -79,7 +80,7 @@ class SGDSteps:
 
 def next_steps(optimizer: Optimizer, network: nn.Module) -> Step:
     """The next steps of `optimizer`. ValueError for an optimizer that is not implemented here."""
-    if isinstance(optimizer, Adam):
+    if isinstance(optimizer, (Adam, AdamW)):  # AdamW became a subclass of Adam in a later torch
         return AdamSteps(optimizer, network)
     if isinstance(optimizer, SGD):
         return SGDSteps(optimizer, network)

@@ -259,7 +259,8 @@ def test_one_image_for_both_turns(share_fakes: bool) -> None:
     terms = one.g_loss(batch())
     assert len(made) == (1 if share_fakes else 2)
     assert terms["L1"].item() == pytest.approx(100 * (made[-1] - batch().target).abs().mean().item())
-    assert torch.autograd.grad(terms["L1"], noisy[0].weight)[0].any()
+    gradient = torch.autograd.grad(terms["L1"], noisy[0].weight)[0]
+    assert bool(gradient.any()) == bool(made[-1].any())  # dropout may have removed the only pixel
 
 
 def test_turns_and_ablations() -> None:
