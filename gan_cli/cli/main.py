@@ -15,7 +15,9 @@ from gan_cli import __version__
 from gan_cli.cli.parser import general_help, verb_help
 from gan_cli.cli.verbs import VERBS
 from gan_cli.config import renamed
+from gan_cli.utils import downloads
 from gan_cli.utils.errors import GanError, Terminated, one_line, suggest
+from gan_cli.utils.terminal import printable_output
 
 OPTIONS = ("--help", "--version")
 
@@ -26,7 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: success. 1: a defect of this program. 2: a mistake of the user. 3: training diverged. 130, 143: SIGINT, SIGTERM.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    with printable_output():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     debug = os.environ.get("GAN_DEBUG", "") not in ("", "0")
+    downloads.allow(words)
     try:
         with _terminable():
             return _dispatch(words)

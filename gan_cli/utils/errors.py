@@ -64,7 +64,9 @@ def suggest(word: str, options: Iterable[str]) -> str:
     """The end of an error line about `word`: the nearest of `options`, then all of them if they are few."""
     names = sorted(set(options))
     folded = {name.lower(): name for name in names}
-    nearest = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    # Below this ratio lie other words of the field: `stylegan` is no misspelled `cyclegan`.
+    nearest = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.76)
+    nearest += [name for name in folded if len(word) > 2 and name.startswith(word.lower())]
     guess = f"; did you mean '{folded[nearest[0]]}'?" if nearest else ""
     if 0 < len(names) <= MOST_NAMED // (2 if nearest else 1):
         return f"{guess or ';'} there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"

@@ -6,6 +6,8 @@ import shutil
 import sys
 import time
 
+from gan_cli.utils.terminal import write_control
+
 CLEAR = "\r\033[K"  # to the start of the terminal's line, which is erased
 
 
@@ -68,9 +70,12 @@ class Progress:
         self.printed = time.perf_counter()
         if self.terminal:
             self.rewriting = self.done != self.total
-            text = CLEAR + text[: shutil.get_terminal_size().columns - 1]
-        print(text, end="" if self.rewriting else "\n", flush=True)
+            text = text[: shutil.get_terminal_size().columns - 1]
+        self._write(text + ("" if self.rewriting else "\n"))
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
-        print(CLEAR + text if self.terminal else text, flush=True)
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
+        write_control(CLEAR if self.terminal else "", text)
