@@ -64,8 +64,10 @@ def suggest(word: str, options: Iterable[str]) -> str:
     """The end of an error line about `word`: the nearest of `options`, then all of them if they are few."""
     names = sorted(set(options))
     folded = {name.lower(): name for name in names}
-    # Below this ratio lie other words of the field: `stylegan` is no misspelled `cyclegan`.
+    # `stylegan` is no misspelled `cyclegan`: less similar words have to begin alike.
     nearest = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.76)
+    alike = [name for name in folded if name[:2] == word[:2].lower()]
+    nearest += difflib.get_close_matches(word.lower(), alike, n=1, cutoff=0.6)
     nearest += [name for name in folded if len(word) > 2 and name.startswith(word.lower())]
     guess = f"; did you mean '{folded[nearest[0]]}'?" if nearest else ""
     if 0 < len(names) <= MOST_NAMED // (2 if nearest else 1):
