@@ -73,6 +73,7 @@ class Dataset(ABC):
     batch_type: type of the training batches; held-out batches have the same type, except that a SemiSupervised data
     set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
     num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
+    window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
     """
 
     batch_type: ClassVar[type] = Images
@@ -82,6 +83,7 @@ class Dataset(ABC):
     value_range: tuple[float, float] | None
     size: int
     test_size: int
+    window: tuple[float, float] | None = None
 
     @abstractmethod
     def train_batch(self, seed: int, start: int, count: int) -> Batch:
@@ -94,6 +96,10 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a short name of the content, which is equal for equal data wherever they are stored."""
+
+    def describe(self) -> str:
+        """Say in words how many training and held-out samples there are."""
+        return f"{self.size:,} training samples, {self.test_size:,} held out"
 
     def to(self, device: torch.device) -> "Dataset":
         """Move the data that are in memory to `device`, where the batches are then made, and return the data set."""

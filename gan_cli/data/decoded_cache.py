@@ -1,7 +1,7 @@
 """A cache of decoded images on disk, so that only the first run on a data set has to decode it.
 
 Each list of files, decoded at one size, is one file of raw bytes in $GAN_CACHE, or in ~/.cache/gan/decoded if that is
-not set. The files may be deleted at any time.
+not set. Each ends with a checksum (see checksums). The files may be deleted at any time.
 """
 
 import errno
@@ -22,11 +22,13 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli.data import image_files
-from gan_cli.data.image_files import Files
+from gan_cli.data.checksums import read_sealed, seal
+from gan_cli.data.image_files import Files, Window
+from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing
 from gan_cli.utils.progress import Progress
 
-VERSION = 1  # of decoding and resizing: a change of either must not find the files of the version before
+VERSION = 2  # of decoding and resizing: a change of either must not find the files of the version before
 IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is memory-mapped
 CHUNK = 256  # images that are queued for the threads at a time, which bounds the memory of decoded images
 
@@ -34,13 +36,15 @@ CHUNK = 256  # images that are queued for the threads at a time, which bounds th
 class DecodeJob(NamedTuple):
     """Images to decode to (channels, size, size): `files`, resized by the function `fit`.
 
-    fit: such as image_files.resize_crop; an image for which it raises ValueError counts as broken.
+    fit: such as image_files.resize_crop; an image for which it raises ValueError counts as broken. window: see
+    image_files.Window.
     """
 
     files: Files
     channels: int
     size: int
     fit: Callable[[Image.Image, int], Image.Image]
+    window: Window = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -49,7 +53,7 @@ class DecodeJob(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Size of the cache file."""
+        """Size of the result."""
         return len(self.files.names) * self.channels * self.size**2
 
     @property
@@ -57,7 +61,7 @@ class DecodeJob(NamedTuple):
         """Name of the cache file: a hash of everything that the pixels depend on."""
         # The root is included because names, sizes and times need not tell two folders apart: the files of an archive
         # may all have one time, and uncompressed images all have one size.
-        facts = (VERSION, self.shape, self.fit.__name__, str(self.files.root.resolve()), *self.files[1:])
+        facts = (VERSION, self.shape, self.fit.__name__, self.window, str(self.files.root.resolve()), *self.files[1:])
         return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest() + ".u8"
 
 
@@ -69,13 +73,18 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
     """
     folder = Path(os.environ.get("GAN_CACHE") or "~/.cache/gan/decoded").expanduser()
     try:
-        if not all(_is_complete(folder, job) for job in jobs):
+        found = [_read(folder, job) for job in jobs]
+        if any(store is None for store in found):
             with exclusive(folder, "*.part"):
                 # Another process may have decoded them while this one waited for the folder.
-                _write(folder, [job for job in jobs if not _is_complete(folder, job)])
-        return [_read(folder, job) for job in jobs]
+                found = [_read(folder, job, report=True) if store is None else store for job, store in zip(jobs, found)]
+                _write(folder, [job for job, store in zip(jobs, found) if store is None])
+                found = [_read(folder, job) if store is None else store for job, store in zip(jobs, found)]
+        if all(store is not None for store in found):
+            return [store for store in found if store is not None]
+        raise OSError("what is written there cannot be read back")
     except OSError as error:
-        print(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only", flush=True)
+        print_once(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only")
     stores = [np.empty(job.shape, np.uint8) for job in jobs]
     for number, index, pixels in _decode(jobs):
         stores[number][index] = pixels
@@ -107,7 +116,7 @@ def _lock(handle: int, folder: Path, quiet: bool) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if not quiet:
-            print(f"waiting for another process that writes to {folder}", flush=True)
+            print_once(f"waiting for another process that writes to {folder}")
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError:
         return False
@@ -122,15 +131,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_complete(folder: Path, job: DecodeJob) -> bool:
+def _read(folder: Path, job: DecodeJob, report: bool = False) -> Tensor | None:
+    """The result of a job; None if it is not cached or damaged. report: print that it is damaged."""
     path = folder / job.name
-    return path.is_file() and path.stat().st_size == job.nbytes
-
-
-def _read(folder: Path, job: DecodeJob) -> Tensor:
-    # A set that is larger than memory is mapped: the system loads the pages that a batch needs and drops them again,
-    # and several processes share them. Mode "c" is copy-on-write; torch warns of a read-only array.
-    store = torch.from_numpy(np.memmap(folder / job.name, np.uint8, mode="c", shape=job.shape))
+    try:
+        content = read_sealed(path)
+    except FileNotFoundError:
+        return None
+    if content is None or len(content) != job.nbytes:
+        if report:
+            print_once(f"note: {path} is damaged; the images are decoded again")
+        return None
+    # A set that is larger than memory stays mapped: the system loads the pages that a batch needs and drops them again,
+    # and several processes share them.
+    store = torch.from_numpy(content.reshape(job.shape))
     return store.clone() if job.nbytes <= IN_MEMORY else store
 
 
@@ -144,8 +158,11 @@ def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
         files = [opened.enter_context(open(part, "wb")) for part in parts]
         for number, _, pixels in _decode(jobs):
             files[number].write(pixels.data)
+        for job, part, file in zip(jobs, parts, files):
+            file.close()
+            seal(part, job.name)
     if jobs:
-        print(f"decoded images are cached in {folder} ({need / 1e6:.0f} MB)", flush=True)
+        print_once(f"decoded images are cached in {folder} ({need / 1e6:.0f} MB)")
 
 
 def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -177,7 +194,7 @@ def _pixels(job: DecodeJob, name: str) -> np.ndarray | str:
     """The pixels of one image, or a message if it is broken."""
     file = job.files.root / name
     try:
-        image = image_files.read(file, job.channels)
+        image = image_files.read(file, job.channels, window=job.window)
     except ValueError as error:
         return str(error)
     try:

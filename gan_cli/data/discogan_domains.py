@@ -51,7 +51,7 @@ class UnpairedImages(Dataset):
         return Domains(*(scale(select(s, r), self.value_range) for s, r in zip(stores, rows)))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*(job.files for job in self._jobs))
+        return image_files.fingerprint(*(job.files for job in self._jobs), window=self.window)
 
     def to(self, device: torch.device) -> "UnpairedImages":
         self._stores = to_device(self._stores, device)
@@ -71,7 +71,7 @@ class HalvesFolder(UnpairedImages):
     def __init__(
         self, root: str, other_root: str | None = None, image_size: int = 64, channels: int = 3,
         num_classes: None = None, value_range: Sequence[float] = (0.0, 1.0), url: str | None = None,
-        other_url: str | None = None,
+        other_url: str | None = None, window: Sequence[float] | None = None,
     ) -> None:
         check_shape(image_size, channels)
         train, val = _splits(find_folder(root, "root", url))
@@ -84,7 +84,8 @@ class HalvesFolder(UnpairedImages):
         else:
             other_train, other_val = _splits(find_folder(other_root, "other_root", other_url))
             files, fits = (train, other_train, val, other_val), (right_half,) * 4
-        jobs = [DecodeJob(part, channels, image_size, fit) for part, fit in zip(files, fits)]
+        self.window = image_files.as_window(window)
+        jobs = [DecodeJob(part, channels, image_size, fit, self.window) for part, fit in zip(files, fits)]
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 
@@ -100,6 +101,7 @@ class AttributeFolder(UnpairedImages):
     def __init__(
         self, root: str, attribute: str = "Male", other: str | None = None, keep: dict[str, int] | None = None,
         image_size: int = 64, channels: int = 3, num_classes: None = None, value_range: Sequence[float] = (0.0, 1.0),
+        window: Sequence[float] | None = None,
     ) -> None:
         check_shape(image_size, channels)
         folder = find_folder(root, "root")
@@ -122,7 +124,9 @@ class AttributeFolder(UnpairedImages):
         counts = [len(part.names) for part in files]
         train = [part.pick(range(n - HELD_OUT)) for part, n in zip(files, counts)]
         held_out = [part.pick(range(n - HELD_OUT, n)) for part, n in zip(files, counts)]
-        jobs = [DecodeJob(part, channels, image_size, image_files.stretch) for part in (*train, *held_out)]
+        self.window = image_files.as_window(window)
+        fit = image_files.stretch
+        jobs = [DecodeJob(part, channels, image_size, fit, self.window) for part in (*train, *held_out)]
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 

@@ -24,8 +24,8 @@ class ImageFolder(Dataset):
     channels: 3, or 1 for gray. num_classes: number of subfolders, which are then the classes in the order of their
     names; None: no labels. flip: mirror half of the training images. The held-out images are those of `test_root` if
     given, or else a random part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the
-    training images are used. Raises FileNotFoundError if a folder does not exist, and ValueError for settings that do
-    not fit the data and for broken images.
+    training images are used. window: see image_files.Window. Raises FileNotFoundError if a folder does not exist, and
+    ValueError for settings that do not fit the data and for broken images.
     """
 
     value_range: tuple[float, float]
@@ -40,18 +40,19 @@ class ImageFolder(Dataset):
         flip: bool = False,
         test_root: str | None = None,
         test_fraction: float = 0.1,
+        window: Sequence[float] | None = None,
     ) -> None:
         check_shape(image_size, channels)
         if not 0 <= test_fraction < 1:
             raise ValueError(f"test_fraction {test_fraction}: it must lie in [0, 1)")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip = as_range(value_range), flip
+        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
         self._files = [image_files.scan(folder) for folder in folders]
         self._labels = _labels(self._files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop) for files in self._files]
+        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop, self.window) for files in self._files]
         self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
@@ -82,7 +83,7 @@ class ImageFolder(Dataset):
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self._files)
+        return image_files.fingerprint(*self._files, window=self.window)
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -98,7 +99,7 @@ class UnpairedFolder(Dataset):
     here. Held-out images are resized to image_size; a domain without a test folder uses its training images.
 
     root: the folder of these folders, or a folder whose only subfolder is such a folder. url: an archive to download if
-    `root` does not exist. Raises FileNotFoundError and ValueError like ImageFolder.
+    `root` does not exist. window: see image_files.Window. Raises FileNotFoundError and ValueError like ImageFolder.
     """
 
     batch_type: ClassVar[type] = Domains
@@ -114,16 +115,18 @@ class UnpairedFolder(Dataset):
         load_size: int | None = None,
         flip: bool = True,
         url: str | None = None,
+        window: Sequence[float] | None = None,
     ) -> None:
         check_shape(image_size, channels)
         self._margin = crop_margin(load_size, image_size)
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip = as_range(value_range), flip
+        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
         self._files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
         sizes = (image_size + self._margin,) * 2 + (image_size,) * 2
-        jobs = [DecodeJob(files, channels, size, image_files.stretch) for files, size in zip(self._files, sizes)]
+        fit = image_files.stretch
+        jobs = [DecodeJob(files, channels, side, fit, self.window) for files, side in zip(self._files, sizes)]
         self._stores = decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
@@ -143,7 +146,7 @@ class UnpairedFolder(Dataset):
         return Domains(*(scale(select(s, position % len(s)), self.value_range) for s in self._stores[2:]))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self._files)
+        return image_files.fingerprint(*self._files, window=self.window)
 
     def to(self, device: torch.device) -> "UnpairedFolder":
         self._stores = to_device(self._stores, device)

@@ -27,7 +27,7 @@ class HuggingFace(LazyImages):
     root: an argument of `datasets.load_dataset`, which is a name on the hub or a folder of Parquet files, or a folder
     that `save_to_disk` wrote. test_split: the held-out images; None: the training images are used. num_classes: number
     of classes, whose numbers are in the column `label`; None: no labels. channels: 3, or 1 for gray. flip: mirror half
-    of the training images.
+    of the training images. window: see image_files.Window.
 
     Memory does not depend on the number of images: a batch, and 8 bytes for each of the million rows that are shuffled
     together. The library downloads and converts the whole data set at the first use. Raises FileNotFoundError and
@@ -46,9 +46,10 @@ class HuggingFace(LazyImages):
         test_split: str | None = None,
         image: str = "image",
         label: str = "label",
+        window: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(image_size, channels, num_classes, value_range, flip)
-        self._columns = (image, label)[: 1 if num_classes is None else 2]
+        super().__init__(image_size, channels, num_classes, value_range, flip, window)
+        self._root, self._columns = root, (image, label)[: 1 if num_classes is None else 2]
         self._train = self._table(root, split)
         self._test = self._table(root, test_split) if test_split else self._train
         self.set_counts(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)
@@ -74,14 +75,15 @@ class HuggingFace(LazyImages):
     def readers(self, rows: Tensor, held_out: bool) -> tuple[list[Callable[[], Image]], list[int]]:
         index = (rows[:, 0] * ROWS + rows[:, 1]).tolist()
         values = (self._test if held_out else self._train)[index]
-        cells = zip(values[self._columns[0]], index)
-        named = [(cell["path"] if cell["bytes"] is None else f"row {row}", cell["bytes"]) for cell, row in cells]
+        cells = [(cell["path"], cell["bytes"], row) for cell, row in zip(values[self._columns[0]], index)]
+        named = [(path if content is None else f"{self._root}, row {row}", content) for path, content, row in cells]
         labels = [] if self.num_classes is None else values[self._columns[1]]
-        return [partial(image_files.read, name, self.channels, content) for name, content in named], labels
+        return [partial(image_files.read, name, self.channels, content, self.window) for name, content in named], labels
 
     def fingerprint(self) -> str:
         tables = [self._train, *([self._test] if self._test is not self._train else [])]
         text = repr([(len(table), str(table.features), table.data.nbytes) for table in tables])
+        text += repr(self.window) if self.window else ""
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -2,20 +2,35 @@
 
 import hashlib
 import io
+import math
 import os
 import struct
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 from torch import Tensor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+from gan_cli.utils.distributed import print_once
+
+AVIF = (".avif",) if "avif" in features.modules and features.check("avif") else ()  # not in every Pillow
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+            ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
+ORIENTATION = 0x0112  # the EXIF tag
 # The exceptions that Pillow raises on broken files.
-_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError,
+           AssertionError, struct.error, Image.DecompressionBombError)  # fmt: skip
+# Pillow refuses an image of twice this many pixels; the warning before that is not about anything that is wrong.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+Window = tuple[float, float] | None
+"""The values that become black and white in images of more than 8 bits; None: the limits of their type."""
 
 
 class Files(NamedTuple):
@@ -32,51 +47,108 @@ class Files(NamedTuple):
         return Files(self.root, names, tuple(self.sizes[i] for i in rows), tuple(self.times[i] for i in rows))
 
 
-def scan(root: Path) -> Files:
-    """List the image files below `root`, except hidden ones. Links are followed.
+class Listing(NamedTuple):
+    """The images of a folder, and in words what was skipped in it; hidden files are not mentioned."""
 
-    Raises ValueError if there are none, or if a folder cannot be read.
+    files: Files
+    skipped: str
+
+
+def list_images(root: Path, *, subfolders: bool = True) -> Listing:
+    """List the image files in `root` and its subfolders, except hidden ones. Links are followed.
+
+    subfolders: False to skip them. Raises ValueError if there are no images, or if a folder cannot be read.
     """
-    entries = sorted((file.relative_to(root).as_posix(), file.stat()) for file in _walk(root))
+    files, skipped = _walk(root, subfolders)
+    entries = sorted((file.relative_to(root).as_posix(), file.stat()) for file in files)
     if not entries:
-        raise ValueError(f"no images in {root}: files that count end in {', '.join(SUFFIXES)}")
+        also = f" (skipped: {skipped})" if skipped else ""
+        raise ValueError(f"no images in {root}: files that count end in {', '.join(SUFFIXES)}{also}")
     names, stats = zip(*entries)
-    return Files(root, names, tuple(s.st_size for s in stats), tuple(s.st_mtime_ns for s in stats))
+    return Listing(Files(root, names, tuple(s.st_size for s in stats), tuple(s.st_mtime_ns for s in stats)), skipped)
 
 
-def _walk(root: Path) -> list[Path]:
+def scan(root: Path) -> Files:
+    """List the images below `root` as list_images does, and print once what was skipped."""
+    files, skipped = list_images(root)
+    if skipped:
+        say_once(f"note: {root}: skipped {skipped}")
+    return files
+
+
+_SAID: set[object] = set()
+
+
+def say_once(text: str, about: object = None) -> None:
+    """Print a line unless one about the same was printed before, since several data sets may read one folder.
+
+    about: any hashable value; the text if omitted.
+    """
+    if (about or text) not in _SAID:
+        _SAID.add(about or text)
+        print_once(text)
+
+
+def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
+    """Return the images below `root`, and in words what else there is."""
     files: list[Path] = []
     visited: set[str] = set()  # a link may lead to a folder above it
+    others: Counter[str] = Counter()  # suffixes
+    irregular = ignored = 0
 
     def refuse(error: OSError) -> None:
         # A folder may disappear while the tree is read; any other error would silently hide images.
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
             raise ValueError(f"{error.filename}: {error.strerror}") from error
 
-    for folder, subfolders, names in os.walk(root, onerror=refuse, followlinks=True):
+    for folder, inner, names in os.walk(root, onerror=refuse, followlinks=True):
         visited.add(os.path.realpath(folder))
-        subfolders[:] = [
+        inner[:] = [
             name
-            for name in subfolders
+            for name in inner
             if not name.startswith((".", "__MACOSX")) and os.path.realpath(Path(folder, name)) not in visited
         ]
         paths = [Path(folder, name) for name in names if not name.startswith(".")]
-        files += [path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file()]
-    return files
+        images = [path for path in paths if path.suffix.lower() in SUFFIXES]
+        others.update(path.suffix.lower() or "no suffix" for path in paths if path.suffix.lower() not in SUFFIXES)
+        # A device, a pipe or a link to nothing: opening it might never return.
+        files += [path for path in images if path.is_file()]
+        irregular += sum(not path.is_file() for path in images)
+        if not subfolders:
+            ignored += len(inner)
+            inner[:] = []
+    return files, _skipped(others, irregular, ignored)
 
 
-def fingerprint(*folders: Files) -> str:
-    """Return 16 hexadecimal digits that depend on the names and sizes of the files.
+def _skipped(others: Counter[str], irregular: int, folders: int) -> str:
+    """Such as `12 non-image files (.heic, .txt), 1 subfolder`."""
+    kinds = ", ".join(suffix for suffix, _ in others.most_common(3)) + (", ..." if len(others) > 3 else "")
+    parts = {f"non-image file{{}} ({kinds})": others.total(), "irregular file{}": irregular, "subfolder{}": folders}
+    return ", ".join(f"{n:,} {noun.format('s' * (n > 1))}" for noun, n in parts.items() if n)
+
+
+def fingerprint(*folders: Files, window: Window = None) -> str:
+    """Return 16 hexadecimal digits that depend on the names and sizes of the files, and on a window.
 
     They do not depend on the roots and times, because a copy of a folder holds the same data.
     """
-    text = repr([(files.names, files.sizes) for files in folders])
+    text = repr([(files.names, files.sizes) for files in folders]) + (repr(window) if window else "")
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def decode(file: Path, channels: int) -> Tensor:
+def as_window(window: Sequence[float] | None) -> Window:
+    """Return the window of a config as a tuple. ValueError unless it is null or two finite numbers that increase."""
+    if window is None:
+        return None
+    low, high = window if len(window) == 2 else (0.0, 0.0)
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"window is [LOW, HIGH] with LOW < HIGH, or null, not {list(window)}")
+    return float(low), float(high)
+
+
+def decode(file: Path, channels: int, window: Window = None) -> Tensor:
     """Decode an image file to uint8 (channels, H, W) with 1 or 3 channels. ValueError if it is broken."""
-    return to_tensor(read(file, channels))
+    return to_tensor(read(file, channels, window=window))
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -85,40 +157,75 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
-def read(file: Path | str, channels: int, content: bytes | None = None) -> Image.Image:
-    """Read an image as mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white.
+@contextmanager
+def opened(name: Path | str, source: IO[bytes] | None = None) -> Iterator[Image.Image]:
+    """Open an image for the block, in which every error that means a broken image becomes a ValueError with its name.
 
-    content: the bytes of the image if it is not a file of its own; `file` is then only its name in messages. Raises
-    ValueError if the image is broken.
+    source: the content of the image if it is not a file of its own; `name` is then only its name in messages.
     """
     try:
-        with Image.open(file if content is None else io.BytesIO(content)) as image:
-            return convert(image, channels)
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+        if source is None and not Path(name).is_file() and Path(name).exists():
+            raise ValueError("not a regular file")  # opening a pipe might never return
+        with Image.open(source or name) as image:
+            yield image
+    except _BROKEN as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         if isinstance(error, Image.UnidentifiedImageError) or not reason:
-            reason = "not an image" if content or (content is None and Path(file).stat().st_size) else "empty file"
-        raise ValueError(f"{file}: {' '.join(reason.split())}") from error
+            size = Path(name).stat().st_size if source is None else source.seek(0, os.SEEK_END)
+            reason = "not an image" if size else "empty file"
+        raise ValueError(f"{name}: {' '.join(reason.split())}") from error
 
 
-def convert(image: Image.Image, channels: int) -> Image.Image:
+def read(file: Path | str, channels: int, content: bytes | None = None, window: Window = None) -> Image.Image:
+    """Read an image as mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white.
+
+    content: the bytes of the image if it is not a file of its own; `file` is then only its name in messages. Of a file
+    with several frames, the first is read. Raises ValueError if the image is broken, and for values outside `window`.
+    """
+    with opened(file, None if content is None else io.BytesIO(content)) as image:
+        # A photograph in the format MPO has previews as further frames.
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            say_once("note: of images with several frames, such as animations, the first frame is used")
+        return convert(image, channels, window)
+
+
+def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
+    """Width and height of an image file as it is shown, and whether it is stored otherwise; from its header.
+
+    ValueError if it is broken.
+    """
+    with opened(file) as image:
+        # The base class's method, because that of PNG would decode the image to find a tag behind the pixels.
+        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+        if image.format == "TIFF":  # whether its size is the upright one depends on the version of Pillow
+            return ImageOps.exif_transpose(image).size, orientation != 1
+        return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
+
+
+def convert(image: Image.Image, channels: int, window: Window = None) -> Image.Image:
     """Convert a PIL image to mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white."""
-    converted = _on_white(_eight_bits(ImageOps.exif_transpose(image)))
+    if window and ";16" in str(getattr(image, "tile", "")) and not image.mode.startswith("I"):
+        raise ValueError("color of 16 bits, to which dataset.window cannot apply: save it with 8 bits, or as grayscale")
+    converted = _on_white(_eight_bits(ImageOps.exif_transpose(image), window))
     return converted if channels == 3 else converted.convert("L")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert deeper grayscale to 8 bits: integers from 16 bits; floating point from [0, 1], [0, 255] or [0, 65535]."""
+def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
+    """Convert grayscale of more than 8 bits to 8 by `window`; None: integers from 0 .. 65535, floats from 0 .. 1."""
     if not image.mode.startswith(("I", "F")):
         return image
+    # One scale for all images of a data set: with a scale per image, images would differ that are alike.
+    low, high = window or ((0.0, 1.0) if image.mode == "F" else (0.0, 65535.0))
     pixels = np.asarray(image, dtype=np.float64)
-    low, high = pixels.min(), pixels.max()
-    # The format does not say which value is white, so it is the smallest of the usual ones that holds all pixels.
-    whites = (1, 255, 65535) if image.mode == "F" else (65535,)
-    white = next((white for white in whites if high <= white), None)
-    if white is None or not low >= 0:  # "not low >= 0" includes NaN
-        raise ValueError(f"pixels from {low:g} to {high:g}: save it with 8 or 16 bits")
-    return Image.fromarray((pixels * (255 / white)).round().astype(np.uint8))
+    least, most = pixels.min(), pixels.max()
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise ValueError("it holds values that are no finite numbers")
+    if least < low or most > high:
+        raise ValueError(
+            f"pixels from {least:g} to {most:g}, and black is {low:g} and white {high:g}: dataset.window=[LOW,HIGH] "
+            "sets these for all images of the data set"
+        )
+    return Image.fromarray(((pixels - low) * (255 / (high - low))).round().astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

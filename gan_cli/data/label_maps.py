@@ -1,71 +1,91 @@
 """Folders of photographs with label maps, or of large pairs (pix2pixHD, Wang et al. 2018, arXiv 1711.11585)."""
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
 from gan_cli.data.folders import AUGMENT_STREAM, check_shape, find_folder
-from gan_cli.data.image_files import Files
+from gan_cli.data.image_files import Files, upright_size
+from gan_cli.data.partners import matched
 
 THING = 1000  # the id of an instance is 1000 times its class plus its number; smaller ids are classes
-VOID = 255  # pixels without a class (-1 in Cityscapes), which count as class 0
+NO_CLASS = (255, -1)  # pixels without a class, in maps of 8 bits and in maps with a sign
+CITYSCAPES = 35  # classes, of which 0 is "unlabeled"
 STEP = 32  # a height computed from the images is a multiple of it: 2^5 for four halvings and the enhancer's one
 INTEGER_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
 def read_ids(file: Path) -> Image.Image:
-    """Read an image file of integers or of palette indices as mode I. ValueError if it is broken or in color."""
-    try:
-        with Image.open(file) as image:
-            if image.mode not in INTEGER_MODES:
-                raise ValueError(f"mode {image.mode}: a map has one whole number per pixel, as a grayscale PNG has")
-            return Image.fromarray(np.asarray(image).astype(np.int32))
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error) as error:
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
-        raise ValueError(f"{file}: {reason}") from error
+    """Read an image file of integers or palette indices as mode I, upright. ValueError if it is broken or in color."""
+    with image_files.opened(file) as image:
+        if image.mode not in INTEGER_MODES:
+            raise ValueError(f"mode {image.mode}: a map has one whole number per pixel, as a grayscale PNG has")
+        return Image.fromarray(np.asarray(ImageOps.exif_transpose(image)).astype(np.int32))
 
 
 def read_maps(
-    label: Path | None, instance: Path | None, label_nc: int, size: tuple[int, int] | None = None
+    label: Path | None,
+    instance: Path | None,
+    label_nc: int,
+    size: tuple[int, int] | None = None,
+    void: int | None = None,
 ) -> Tensor:
     """Read class ids and instance ids as int64 (2, H, W), as in LabelMaps, resized to `size` (W, H) by nearest pixels.
 
     One file may be None. Without instances, the class ids are used as instance ids. Without labels, an instance id of
-    1000 or more has class id // 1000, and a smaller one is the class itself. The id 255 is class 0. Raises ValueError
-    for a class of label_nc or more.
+    1000 or more has class id // 1000, and a smaller one is the class itself. void: the class of pixels without one,
+    whose id is 255 or -1; None: 0 of the 35 classes of Cityscapes, and otherwise such pixels are refused. Raises
+    ValueError for ids that are no classes, and for files of different sizes.
     """
     first = label or instance
     assert first is not None
     maps = [read_ids(file) for file in (label or instance, instance or label) if file]
+    if maps[0].size != maps[1].size:
+        raise ValueError(f"partners must have one size, and {label} and {instance} do not")
     size = size or maps[0].size
     ids, instances = (np.asarray(part.resize(size, Image.Resampling.NEAREST)) for part in maps)
     if label is None:
         ids = np.where(ids >= THING, ids // THING, ids)
-    if label_nc <= VOID:
-        ids = np.where(ids == VOID, 0, ids)
-    if ids.min() < 0 or ids.max() >= label_nc:
-        raise ValueError(f"{first}: class {ids.max()}, and dataset.label_nc={label_nc} has 0 to {label_nc - 1}")
-    return torch.from_numpy(np.stack([ids, instances]).astype(np.int64))
+    return torch.from_numpy(np.stack([_classes(first, ids, label_nc, void), instances]).astype(np.int64))
+
+
+def _classes(file: Path, ids: np.ndarray, label_nc: int, void: int | None) -> np.ndarray:
+    """The ids with `void` for those of pixels without a class. ValueError for ids that are no classes."""
+    wrong = (ids < 0) | (ids >= label_nc)
+    void = 0 if void is None and label_nc == CITYSCAPES else void
+    missing = wrong & np.isin(ids, NO_CLASS) & (void is not None)
+    if missing.any():
+        count = f"{int(missing.sum()):,} of {missing.size:,} pixels in {file.name}"
+        image_files.say_once(f"note: {file.parent}: ids 255 and -1 count as class {void}: {count}", file.parent)
+        ids, wrong = np.where(missing, void, ids), wrong & ~missing
+    if wrong.any():
+        value = int(ids[wrong].flat[0])
+        remedy = "dataset.void=CLASS names the class of pixels without one" if value in NO_CLASS else "check the map"
+        remedy += ", and a mask of 0 and 255 is to be saved with 0 and 1" * (value == 255)
+        raise ValueError(f"{file}: class {value}, and dataset.label_nc={label_nc} has 0 to {label_nc - 1}; {remedy}")
+    return ids
 
 
 class AlignedFolders(Dataset):
-    """Base of these data sets: folders train_PART and test_PART, whose files belong together in the order of names.
+    """Base of these data sets: folders train_PART and test_PART, whose files belong together by name.
+
+    Partners are found by partners.matched. Each file is turned by its own EXIF orientation, so that a map must fit the
+    photograph as it is shown.
 
     Images are decoded when a batch needs them; at 2048 x 1024 pixels Cityscapes would take 19 GB of memory.
 
     image_size: the width. height: if None, that of the first image in proportion, rounded to a multiple of 32. Every
     image is resized to that size; differs: scale_width of the authors' code keeps the proportions of each image. flip:
-    mirror half of the training images. The held-out files are those of test_PART, or else the training files. Raises
-    FileNotFoundError if a folder does not exist, and ValueError for settings that do not fit and for parts that differ
-    in number or size.
+    mirror half of the training images. window: see image_files.Window. The held-out files are those of test_PART, or
+    else the training files. Raises FileNotFoundError if a folder does not exist, and ValueError for settings that do
+    not fit, for files without partners, and for partners that differ in size.
     """
 
     value_range: tuple[float, float]
@@ -73,13 +93,14 @@ class AlignedFolders(Dataset):
     optional: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, root: str, image_size: int, height: int | None, channels: int, value_range: Sequence[float], flip: bool
-    ) -> None:
+        self, root: str, image_size: int, height: int | None, channels: int, value_range: Sequence[float], flip: bool,
+        window: Sequence[float] | None,
+    ) -> None:  # fmt: skip
         check_shape(image_size, channels)
         if height is not None and height < 1:
             raise ValueError(f"height {height}: it must be at least 1, or null for that of the images")
         self.image_size, self.channels, self.num_classes = image_size, channels, None
-        self.value_range, self.flip = as_range(value_range), flip
+        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folder = find_folder(root, "root")
         self._train = self._split(folder, "train")
         # A test split without all required parts is ignored.
@@ -87,24 +108,27 @@ class AlignedFolders(Dataset):
         self._test = self._split(folder, "test") if held_out else self._train
         first = self._train[self.required[0]]
         self.size, self.test_size = len(first.names), len(self._test[self.required[0]].names)
-        width, tall = _size(first.root / first.names[0])
+        (width, tall), _ = upright_size(first.root / first.names[0])
         self.height = height or max(STEP, round(image_size * tall / width / STEP) * STEP)
 
     def _split(self, folder: Path, split: str) -> dict[str, Files]:
-        """List the files of each part of a split, in the order of their names, and check that they belong together."""
+        """List the files of each part of a split, partners at one position, and check that their sizes are equal."""
         missing = [f"{split}_{part}" for part in self.required if not (folder / f"{split}_{part}").is_dir()]
         if missing:
             raise FileNotFoundError(f"no {' and '.join(missing)} in {folder}: dataset.root holds {self.layout()}")
         names = [part for part in (*self.required, *self.optional) if (folder / f"{split}_{part}").is_dir()]
-        parts = {part: image_files.scan(folder / f"{split}_{part}") for part in names}
-        counts = {f"{split}_{part}": len(files.names) for part, files in parts.items()}
-        if len(set(counts.values())) > 1:
-            text = ", ".join(f"{count} in {name}" for name, count in counts.items())
-            raise ValueError(f"{folder}: all parts need the same number of files, and there are {text}")
+        parts = dict(zip(names, matched(*(image_files.scan(folder / f"{split}_{part}") for part in names))))
+        turned = 0
         for row in zip(*(files.names for files in parts.values())):
-            sizes = {_size(files.root / name) for files, name in zip(parts.values(), row)}
-            if len(sizes) > 1:
+            sizes, turns = zip(*(upright_size(files.root / name) for files, name in zip(parts.values(), row)))
+            turned += len(set(turns)) > 1
+            if len(set(sizes)) > 1:
                 raise ValueError(f"{folder}: partners must have one size, and {' and '.join(row)} do not")
+        if turned:
+            image_files.say_once(
+                f"note: {folder}: EXIF orientation turns a {split} image but not its partner, {turned:,} times: "
+                "partners must fit as they are shown"
+            )
         return parts
 
     @classmethod
@@ -114,7 +138,7 @@ class AlignedFolders(Dataset):
         return f"{' and '.join(f'train_{part}' for part in cls.required)}{optional} (test_... likewise)"
 
     def _photo(self, files: Files, i: int) -> Tensor:
-        image = image_files.read(files.root / files.names[i], self.channels)
+        image = image_files.read(files.root / files.names[i], self.channels, window=self.window)
         return image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
 
     def _order(self, seed: int, start: int, count: int) -> list[tuple[int, bool]]:
@@ -127,16 +151,7 @@ class AlignedFolders(Dataset):
 
     def fingerprint(self) -> str:
         files = (*self._train.values(), *(self._test.values() if self._test is not self._train else ()))
-        return f"{image_files.fingerprint(*files)}-{self.height}"
-
-
-def _size(file: Path) -> tuple[int, int]:
-    """Width and height of an image file, from its header. ValueError if it is broken."""
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise ValueError(f"{file}: not an image, or broken") from error
+        return f"{image_files.fingerprint(*files, window=self.window)}-{self.height}"
 
 
 def _mirrored(pixels: Tensor, flip: bool) -> Tensor:
@@ -144,7 +159,10 @@ def _mirrored(pixels: Tensor, flip: bool) -> Tensor:
 
 
 class LabelMapFolder(AlignedFolders):
-    """Photographs in train_img, with class ids in train_label, instance ids in train_inst, or both (see read_maps)."""
+    """Photographs in train_img, with class ids in train_label, instance ids in train_inst, or both.
+
+    label_nc, void: see read_maps.
+    """
 
     batch_type: ClassVar[type] = LabelMaps
     required = ("img",)
@@ -153,11 +171,14 @@ class LabelMapFolder(AlignedFolders):
     def __init__(
         self, root: str, image_size: int = 1024, channels: int = 3, num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0), label_nc: int = 35, height: int | None = None, flip: bool = True,
+        window: Sequence[float] | None = None, void: int | None = None,
     ) -> None:
         if label_nc < 1:
             raise ValueError(f"label_nc {label_nc}: it must be at least 1; dataset=large_pairs has no classes")
-        super().__init__(root, image_size, height, channels, value_range, flip)
-        self.label_nc = label_nc
+        if void is not None and not 0 <= void < label_nc:
+            raise ValueError(f"void {void}: it is a class from 0 to {label_nc - 1}, or null")
+        super().__init__(root, image_size, height, channels, value_range, flip, window)
+        self.label_nc, self.void = label_nc, void
         for split, parts in (("train", self._train), ("test", self._test)):
             if set(parts) == {"img"}:
                 folder = parts["img"].root.parent
@@ -179,7 +200,7 @@ class LabelMapFolder(AlignedFolders):
         label, inst = (
             parts[part].root / parts[part].names[i] if part in parts else None for part in ("label", "inst")
         )
-        return read_maps(label, inst, self.label_nc, (self.image_size, self.height))
+        return read_maps(label, inst, self.label_nc, (self.image_size, self.height), self.void)
 
 
 class LargePairs(AlignedFolders):
@@ -191,8 +212,9 @@ class LargePairs(AlignedFolders):
     def __init__(
         self, root: str, image_size: int = 1024, channels: int = 3, num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0), height: int | None = None, flip: bool = True,
+        window: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(root, image_size, height, channels, value_range, flip)
+        super().__init__(root, image_size, height, channels, value_range, flip, window)
 
     def train_batch(self, seed: int, start: int, count: int) -> Pairs:
         return self._batch(self._train, self._order(seed, start, count))

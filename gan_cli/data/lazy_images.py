@@ -99,11 +99,12 @@ class LazyImages(Dataset):
     value_range: tuple[float, float]
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int | None, value_range: Sequence[float], flip: bool
-    ) -> None:
+        self, image_size: int, channels: int, num_classes: int | None, value_range: Sequence[float], flip: bool,
+        window: Sequence[float] | None,
+    ) -> None:  # fmt: skip
         check_shape(image_size, channels)
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
-        self.value_range, self.flip = as_range(value_range), flip
+        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         self._threads = ThreadPoolExecutor(min(8, os.cpu_count() or 1), "decode")
 
     def set_counts(self, train: Tensor, test: Tensor, together: int) -> None:

@@ -13,6 +13,7 @@ from gan_cli.data.base import Dataset, Pairs, as_range, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import check_shape, crop, crop_margin, find_folder, random_windows, select, to_device
 from gan_cli.data.image_files import Files
+from gan_cli.data.partners import matched
 
 SPLITS = ("train", "val", "test")
 LAYOUT = "train/ with images A|B side by side, or trainA/ and trainB/, or A/train/ and B/train/"
@@ -22,15 +23,17 @@ class PairedFolder(Dataset):
     """Pairs A and B in the layouts of pix2pix (Isola et al. 2017, and its code).
 
     `root` has one of three layouts: train/NAME, an image with A in its left half and B in its right half; trainA/NAME
-    and trainB/NAME; or A/train/NAME and B/train/NAME. The two images of a pair have the same name up to the suffix. The
-    splits val and test are stored like train. The held-out pairs are those of test, or else of val, or else of train.
+    and trainB/NAME; or A/train/NAME and B/train/NAME. The two images of a pair have one name (see partners.matched).
+    The splits val and test are stored like train. The held-out pairs are those of test, or else of val, or else of
+    train.
 
     direction: AtoB makes A the source and B the target; BtoA exchanges them. Both images of a training pair are
     resized to a square of `load_size` (286 / 256 of image_size if omitted, the jitter of section 6.2; image_size for no
     jitter), cropped to image_size at the same random position, and half of the pairs are mirrored (`flip`).
     root: the folder of the splits, or a folder whose only subfolder is such a folder. url: a zip or tar archive to
-    download if `root` does not exist. Raises FileNotFoundError if there are no such folders, and ValueError for
-    settings that do not fit the data, broken images, an odd width of A|B, and images without a partner.
+    download if `root` does not exist. window: see image_files.Window. Raises FileNotFoundError if there are no such
+    folders, and ValueError for settings that do not fit the data, broken images, an odd width of A|B, and images
+    without a partner.
     """
 
     batch_type: ClassVar[type] = Pairs
@@ -47,6 +50,7 @@ class PairedFolder(Dataset):
         load_size: int | None = None,
         flip: bool = True,
         url: str | None = None,
+        window: Sequence[float] | None = None,
     ) -> None:
         check_shape(image_size, channels)
         self._margin = crop_margin(load_size, image_size)
@@ -54,6 +58,7 @@ class PairedFolder(Dataset):
             raise ValueError(f"direction {direction}: choose AtoB or BtoA")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip, self.direction = as_range(value_range), flip, direction
+        self.window = image_files.as_window(window)
         folder = _root_of_splits(find_folder(root, "root", url))
         held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
         self._files, jobs = [], []
@@ -61,7 +66,8 @@ class PairedFolder(Dataset):
             files = _scan(_sides(folder, split))
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self._files += files
-            jobs += [DecodeJob(part, channels, size, fit) for part, fit in zip((files[0], files[-1]), fits)]
+            parts = zip((files[0], files[-1]), fits)
+            jobs += [DecodeJob(part, channels, size, fit, self.window) for part, fit in parts]
         self._stores = decoded_cache.load(*jobs)
         self.size, self.test_size = len(self._stores[0]), len(self._stores[2])
 
@@ -79,7 +85,7 @@ class PairedFolder(Dataset):
         return Pairs(scale(source, self.value_range), scale(target, self.value_range))
 
     def fingerprint(self) -> str:
-        return f"{image_files.fingerprint(*self._files)}-{self.direction}"
+        return f"{image_files.fingerprint(*self._files, window=self.window)}-{self.direction}"
 
     def to(self, device: torch.device) -> "PairedFolder":
         self._stores = to_device(self._stores, device)
@@ -124,26 +130,10 @@ def _root_of_splits(root: Path) -> Path:
 
 
 def _scan(folders: list[Path]) -> list[Files]:
-    """List the images of a split; those of two folders in the order of their common names."""
-    sides = [image_files.scan(folder) for folder in folders]
-    return _matched(*sides) if len(sides) == 2 else sides
-
-
-def _matched(a: Files, b: Files) -> list[Files]:
-    """Return both lists in the same order. ValueError, which names the images that have no partner."""
-    # Not by sorting: a.png sorts after a-b.png, but before it without the suffix.
-    rows = {files: _by_name(files) for files in (a, b)}
-    for files, other in ((a, b), (b, a)):
-        alone = [files.names[number] for name, number in sorted(rows[files].items()) if name not in rows[other]]
-        if alone:
-            some = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
-            raise ValueError(f"{len(alone)} images of {files.root} have no partner in {other.root}: {some}")
-    return [files.pick([number for _, number in sorted(row.items())]) for files, row in rows.items()]
-
-
-def _by_name(files: Files) -> dict[str, int]:
-    """Return the number of each image by its name without suffix. ValueError if two images have the same name."""
-    row = {Path(name).with_suffix("").as_posix(): number for number, name in enumerate(files.names)}
-    if len(row) < len(files.names):
-        raise ValueError(f"{files.root} holds images of one name with different suffixes: which is the partner?")
-    return row
+    """List the images of a split; those of two folders in the order of their names without suffix."""
+    first, *others = (image_files.scan(folder) for folder in folders)
+    if not others:
+        return [first]
+    # a.png sorts after a-b.png, but before it without the suffix.
+    stems = [Path(name).with_suffix("").as_posix() for name in first.names]
+    return matched(first.pick(sorted(range(len(stems)), key=stems.__getitem__)), *others)

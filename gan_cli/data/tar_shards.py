@@ -24,6 +24,7 @@ from PIL import Image
 from gan_cli.data import image_files
 from gan_cli.data.decoded_cache import exclusive
 from gan_cli.data.folders import find_folder
+from gan_cli.data.image_files import Window
 from gan_cli.data.url_cache import SCHEMES, URLCache
 from gan_cli.utils.files import replacing
 from gan_cli.utils.progress import Progress
@@ -126,14 +127,14 @@ class Shard:
     def __del__(self) -> None:
         os.close(self.handle)
 
-    def read(self, sample: int, channels: int) -> Image.Image:
+    def read(self, sample: int, channels: int, window: Window = None) -> Image.Image:
         """Return the image as image_files.read does. ValueError, which names it, if it is broken."""
         offset, size, _ = self.rows[sample].tolist()
         # One read that includes the header, whose first 100 bytes are the name for messages. pread has no file
         # position, so that threads can share the descriptor.
         content = os.pread(self.handle, BLOCK + size, offset - BLOCK)
         name = content[:100].partition(b"\0")[0].decode(errors="replace")
-        return image_files.read(f"{self.source}/{name}", channels, content[BLOCK:])
+        return image_files.read(f"{self.source}/{name}", channels, content[BLOCK:], window)
 
 
 def _descriptor(source: str, cache: URLCache) -> int:

@@ -30,7 +30,7 @@ class WebDataset(LazyImages):
     the same for the held-out images; None: the training images are used. num_classes: number of classes, whose numbers
     are in the file that `label` names (see tar_shards.Shards); None: no labels. channels: 3, or 1 for gray. flip:
     mirror half of the training images. shuffle_shards: archives whose samples are shuffled together (see BlockOrder).
-    cache_gb: disk space for archives behind URLs, in gigabytes.
+    cache_gb: disk space for archives behind URLs, in gigabytes. window: see image_files.Window.
 
     Memory does not depend on the number of images: a batch, a kilobyte per archive, and 2 x shuffle_shards open
     archives with 24 bytes per sample. Raises FileNotFoundError and ValueError like ImageFolder. An image that is
@@ -49,8 +49,9 @@ class WebDataset(LazyImages):
         label: str = "cls",
         shuffle_shards: int = 16,
         cache_gb: float = 100.0,
+        window: Sequence[float] | None = None,
     ) -> None:
-        super().__init__(image_size, channels, num_classes, value_range, flip)
+        super().__init__(image_size, channels, num_classes, value_range, flip, window)
         kind = label if num_classes is not None else None
         cache = URLCache(cache_folder() / "files", round(cache_gb * 1e9))
         # Two blocks: at the border of two blocks a batch has samples of both.
@@ -87,11 +88,11 @@ class WebDataset(LazyImages):
         opened = {number: shards.open(number) for number in rows[:, 0].unique().tolist()}
         samples = [(opened[number], sample) for number, sample in rows.tolist()]
         labels = [int(shard.rows[sample, 2]) for shard, sample in samples]
-        return [partial(shard.read, sample, self.channels) for shard, sample in samples], labels
+        return [partial(shard.read, sample, self.channels, self.window) for shard, sample in samples], labels
 
     def fingerprint(self) -> str:
         parts = [self._train, *([self._test] if self._test is not self._train else [])]
-        return image_files.fingerprint(*(_files(shards) for shards in parts))
+        return image_files.fingerprint(*(_files(shards) for shards in parts), window=self.window)
 
 
 def _files(shards: Shards) -> Files:

@@ -9,7 +9,7 @@ from helpers import save_plain
 from PIL import Image
 
 from gan_cli.data import image_files
-from gan_cli.data.image_files import decode
+from gan_cli.data.image_files import Window, decode
 
 
 def test_color_is_kept_or_converted_to_gray(tmp_path: Path) -> None:
@@ -44,27 +44,48 @@ def test_palette_with_a_transparent_color(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "dtype, values, suffix",
+    "dtype, values, suffix, window",
     [
-        (np.uint16, [0, 257, 32896, 65535], "png"),
-        (np.uint16, [0, 257, 32896, 65535], "tif"),
-        (np.int32, [0, 257, 32896, 65535], "tif"),
-        (np.float32, [0, 1 / 255, 128 / 255, 1], "tif"),
-        (np.float32, [0, 1, 128, 255], "tif"),
-        (np.float32, [0, 257, 32896, 65535], "tif"),
+        (np.uint16, [0, 257, 32896, 65535], "png", None),
+        (np.uint16, [0, 257, 32896, 65535], "tif", None),
+        (np.int32, [0, 257, 32896, 65535], "tif", None),
+        (np.float32, [0, 1 / 255, 128 / 255, 1], "tif", None),
+        (np.float32, [0, 1, 128, 255], "tif", (0, 255)),
+        (np.float32, [0, 257, 32896, 65535], "tif", (0, 65535)),
+        (np.float32, [-1000, -984, 1008, 3000], "tif", (-1000, 3000)),
+        (np.uint16, [0, 16, 2056, 4095], "png", (0, 4095)),
+        (np.int32, [-1, 0, 127, 254], "tif", (-1, 254)),
     ],
 )
-def test_deep_grayscale(tmp_path: Path, dtype: type, values: list[float], suffix: str) -> None:
+def test_deep_grayscale(tmp_path: Path, dtype: type, values: list[float], suffix: str, window: Window) -> None:
     Image.fromarray(np.array([values], dtype)).save(tmp_path / f"a.{suffix}")
-    assert decode(tmp_path / f"a.{suffix}", 1).flatten().tolist() == [0, 1, 128, 255]
-    assert decode(tmp_path / f"a.{suffix}", 3)[2].flatten().tolist() == [0, 1, 128, 255]
+    assert decode(tmp_path / f"a.{suffix}", 1, window).flatten().tolist() == [0, 1, 128, 255]
+    assert decode(tmp_path / f"a.{suffix}", 3, window)[2].flatten().tolist() == [0, 1, 128, 255]
 
 
-@pytest.mark.parametrize("value", [-1.0, 1e9, float("nan")])
-def test_unknown_depth_is_refused(tmp_path: Path, value: float) -> None:
+@pytest.mark.parametrize("value, window", [(-1.0, None), (1.01, None), (1e9, None), (255, (0, 200))])
+def test_values_outside_the_window_are_refused(tmp_path: Path, value: float, window: Window) -> None:
     Image.fromarray(np.array([[value, 0]], np.float32)).save(tmp_path / "deep.tif")
-    with pytest.raises(ValueError, match=r"deep\.tif: pixels from .* 8 or 16 bits"):
+    with pytest.raises(ValueError, match=r"deep\.tif: pixels from .* dataset\.window=\[LOW,HIGH\]") as caught:
+        decode(tmp_path / "deep.tif", 1, window)
+    assert f"{value:g}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_window_does_not_change_images_of_8_bits(tmp_path: Path) -> None:
+    save_plain(tmp_path / "a.png", (255, 128, 0), (3, 2))
+    assert decode(tmp_path / "a.png", 3, (0, 4095))[:, 0, 0].tolist() == [255, 128, 0]
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[float("nan"), 0]], np.float32)).save(tmp_path / "deep.tif")
+    with pytest.raises(ValueError, match=r"deep\.tif: .* no finite numbers"):
         decode(tmp_path / "deep.tif", 1)
+
+
+@pytest.mark.parametrize("window", [[1, 0], [0, 0], [0], [0, float("inf")], [float("nan"), 1]])
+def test_windows_that_are_none(window: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"window is \[LOW, HIGH\]"):
+        image_files.as_window(window)
 
 
 def test_cmyk(tmp_path: Path) -> None:

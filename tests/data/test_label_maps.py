@@ -1,6 +1,5 @@
 """Label maps with their images: from folders as pix2pixHD keeps them, and generated."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -117,14 +116,14 @@ def test_invalid_folders(streets: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"label_nc 0: .*large_pairs"):
         LabelMapFolder(str(streets), label_nc=0)
     save(streets / "train_inst/more.png", IDS.astype(np.uint8))
-    with pytest.raises(ValueError, match=re.escape("3 in train_img, 3 in train_label, 4 in train_inst")):
+    with pytest.raises(ValueError, match=r"1 images of .*train_inst have no partner in .*: more.png$"):
         LabelMapFolder(str(streets))
     (streets / "train_inst/more.png").unlink()
     save(streets / "train_label/town_1_gtFine_labelIds.png", IDS.astype(np.uint8))
     with pytest.raises(ValueError, match=r"town_1_leftImg8bit.png and town_1_gtFine_labelIds.png and .* do not"):
         LabelMapFolder(str(streets))
     (streets / "train_label/town_1_gtFine_labelIds.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"labelIds.png: not an image, or broken"):
+    with pytest.raises(ValueError, match=r"labelIds.png: not an image$"):
         LabelMapFolder(str(streets))
 
 
