@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gan_cli.data.base import Dataset, HasDomainModes
 from gan_cli.metrics.base import Better, EvaluationData, Metric, finite
+from gan_cli.metrics.modes import distances
 from gan_cli.metrics.pixels import held_out
 from gan_cli.systems.base import System, Translates
 
@@ -20,7 +21,7 @@ def landing(points: Tensor, modes: Tensor, source: Tensor, sources: int) -> Tens
 
     points (N, 2), modes (K, 2), source (N,) in 0 .. sources - 1.
     """
-    nearest = torch.cdist(points.double(), modes.double()).argmin(1)
+    nearest = distances(points, modes).argmin(1)
     return torch.bincount(source * len(modes) + nearest, minlength=sources * len(modes)).view(sources, len(modes))
 
 
@@ -59,7 +60,7 @@ class DomainModes(Metric):
                 back.append(system.translate(y[-1], "BtoA"))
         points, modes = finite(torch.cat(y).flatten(1), "translated AtoB").cpu(), data.modes_y.cpu()
         counts = landing(points, modes, data.test_modes(0, n).cpu(), len(data.modes_x))
-        near = torch.cdist(points.double(), modes.double()).amin(1) <= 3 * data.std
+        near = distances(points, modes).amin(1) <= 3 * data.std
         values = {
             "shared": float(sharing(counts)),
             "hit": float((counts.sum(0) >= SHARE * n).sum()),

@@ -20,13 +20,14 @@ FLOOR = 1e-8  # lower bound of p(y|x) in I'; our choice, the paper states none
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Inception Score, exp E_x KL(p(y|x) || p(y)), 1 .. K (Salimans et al. 2016, arXiv 1606.03498, section 4).
 
-    Mean and population standard deviation over `splits` consecutive parts. log IS = H(y) - E H(y|x).
+    Mean and population standard deviation, nan for a single part, over `splits` consecutive parts. log IS = H(y) - E
+    H(y|x).
     """
     log_p = _log_softmax(logits, "generated logits", least=splits)
     n = len(log_p)
     parts = [log_p[i * n // splits : (i + 1) * n // splits] for i in range(splits)]
     scores = torch.tensor([math.exp(_information(part)) for part in parts], dtype=torch.float64)
-    return float(scores.mean()), float(scores.std(correction=0))
+    return float(scores.mean()), float(scores.std(correction=0)) if splits > 1 else math.nan
 
 
 def mode_score(fake: Tensor, real: Tensor) -> float:

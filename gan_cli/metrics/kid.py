@@ -5,6 +5,7 @@
 Its expectation is 0 for equal distributions, so a value may be negative.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +30,8 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1000, seed: 
     """KID: mean and population standard deviation of the MMD^2 over `subsets` random subsets of `size` samples.
 
     Binkowski et al. 2018 (arXiv 1801.01401). Subsets are sampled without replacement. size is lowered to the smaller
-    count; if it then equals both counts, all subsets are the same, and the standard deviation of 0 has no meaning.
+    count. The standard deviation of one subset is nan; so is that of subsets which are all the same, because the size
+    equals both counts.
     """
     check_tables(real, fake, least=2)
     size = min(size, len(real), len(fake))
@@ -39,9 +41,9 @@ def kid(real: Tensor, fake: Tensor, subsets: int = 100, size: int = 1000, seed: 
         return x[torch.randperm(len(x), generator=generator)[:size]]
 
     if size == len(real) == len(fake):
-        return polynomial_mmd2(real, fake), 0.0
+        return polynomial_mmd2(real, fake), math.nan
     scores = torch.tensor([polynomial_mmd2(subset(real), subset(fake)) for _ in range(subsets)], dtype=torch.float64)
-    return float(scores.mean()), float(scores.std(correction=0))
+    return float(scores.mean()), float(scores.std(correction=0)) if subsets > 1 else math.nan
 
 
 def median_distance(x: Tensor) -> float:

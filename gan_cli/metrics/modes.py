@@ -20,9 +20,17 @@ from gan_cli.metrics.ndb import jensen_shannon
 RADIUS = 3.0  # standard deviations
 
 
+def distances(points: Tensor, modes: Tensor) -> Tensor:
+    """Euclidean distances of points (N, d) to modes (K, d), float64 (N, K).
+
+    Not by a matrix product, whose rounding would decide for a point at the radius, and depend on the order of points.
+    """
+    return torch.cdist(points.double(), modes.double(), compute_mode="donot_use_mm_for_euclid_dist")
+
+
 def captured(points: Tensor, modes: Tensor, std: float, radius: float = RADIUS) -> Tensor:
     """How many points of high quality each mode has: points (N, d), modes (K, d) -> int64 (K,)."""
-    distance, nearest = torch.cdist(points.double(), modes.double()).min(1)
+    distance, nearest = distances(points, modes).min(1)
     return torch.bincount(nearest[distance <= radius * std], minlength=len(modes))
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.metrics.base import Better, EvaluationData, Metric
+from gan_cli.metrics.nearest_neighbors import tie
 from gan_cli.metrics.pixels import rows
 from gan_cli.utils.clustering import kmeans, squared_distances
 
@@ -17,8 +18,14 @@ PER_BIN = 10  # minimum number of training samples per bin
 
 def assign(data: Tensor, centers: Tensor) -> Tensor:
     """How many rows of data (N, d) are nearest to each of the centers (k, d): int64 (k,)."""
-    label = torch.cat([squared_distances(part, centers).argmin(1) for part in data.split(4096)])
-    return torch.bincount(label, minlength=len(centers))
+    counts = torch.zeros(len(centers), dtype=torch.int64)
+    for part in map(Tensor.double, data.split(4096)):
+        square = squared_distances(part, centers.double())
+        smallest = square.min(1).values
+        # Of several centers at the same distance the first counts, whatever rounding says.
+        nearest = (square <= (smallest + tie(part, smallest))[:, None]).int().argmax(1)
+        counts += torch.bincount(nearest, minlength=len(centers))
+    return counts
 
 
 def z_scores(a: Tensor, b: Tensor) -> Tensor:

