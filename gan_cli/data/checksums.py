@@ -19,7 +19,7 @@ def checksum(content: np.ndarray, name: str) -> bytes:
     crc = zlib.crc32(f"{name} {len(content)}".encode())
     starts = np.linspace(0, len(content) - BLOCK, BLOCKS).astype(int).tolist() if len(content) > WHOLE else ()
     for part in [content[start : start + BLOCK] for start in starts] or [content]:
-        crc = zlib.crc32(part, crc)
+        crc = zlib.crc32(part.data, crc)
     return crc.to_bytes(LENGTH, "big")
 
 

@@ -30,6 +30,7 @@ from gan_cli.utils.progress import Progress
 
 VERSION = 2  # of decoding and resizing: a change of either must not find the files of the version before
 IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is memory-mapped
+SAMPLE = 1000  # images of a set in which the brightest pixel is looked for
 CHUNK = 256  # images that are queued for the threads at a time, which bounds the memory of decoded images
 
 
@@ -80,15 +81,17 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
                 found = [_read(folder, job, report=True) if store is None else store for job, store in zip(jobs, found)]
                 _write(folder, [job for job, store in zip(jobs, found) if store is None])
                 found = [_read(folder, job) if store is None else store for job, store in zip(jobs, found)]
-        if all(store is not None for store in found):
-            return [store for store in found if store is not None]
-        raise OSError("what is written there cannot be read back")
+        if any(store is None for store in found):
+            raise OSError("what is written there cannot be read back")
+        stores = [store for store in found if store is not None]
     except OSError as error:
         print_once(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only")
-    stores = [np.empty(job.shape, np.uint8) for job in jobs]
-    for number, index, pixels in _decode(jobs):
-        stores[number][index] = pixels
-    return [torch.from_numpy(store) for store in stores]
+        stores = [torch.empty(job.shape, dtype=torch.uint8) for job in jobs]
+        for number, index, pixels in _decode(jobs):
+            stores[number][index] = torch.from_numpy(pixels)
+    for job, store in zip(jobs, stores):
+        image_files.say_if_dark(store[:SAMPLE], job.files.root)
+    return stores
 
 
 @contextmanager

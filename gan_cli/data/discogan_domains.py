@@ -53,6 +53,10 @@ class UnpairedImages(Dataset):
     def fingerprint(self) -> str:
         return image_files.fingerprint(*(job.files for job in self._jobs), window=self.window)
 
+    def describe(self) -> str:
+        x, y, test_x, test_y = (f"{len(store):,}" for store in self._stores)
+        return f"images: {x} of x and {y} of y; held out: {test_x} and {test_y}"
+
     def to(self, device: torch.device) -> "UnpairedImages":
         self._stores = to_device(self._stores, device)
         return self

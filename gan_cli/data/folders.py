@@ -148,6 +148,10 @@ class UnpairedFolder(Dataset):
     def fingerprint(self) -> str:
         return image_files.fingerprint(*self._files, window=self.window)
 
+    def describe(self) -> str:
+        x, y, test_x, test_y = (f"{len(files.names):,} in {files.root.name}" for files in self._files)
+        return f"images: {x} and {y}; held out: {test_x} and {test_y}"
+
     def to(self, device: torch.device) -> "UnpairedFolder":
         self._stores = to_device(self._stores, device)
         return self

@@ -49,7 +49,7 @@ class HuggingFace(LazyImages):
         window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, flip, window)
-        self._root, self._columns = root, (image, label)[: 1 if num_classes is None else 2]
+        self.root, self._columns = root, (image, label)[: 1 if num_classes is None else 2]
         self._train = self._table(root, split)
         self._test = self._table(root, test_split) if test_split else self._train
         self.set_counts(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)
@@ -76,7 +76,7 @@ class HuggingFace(LazyImages):
         index = (rows[:, 0] * ROWS + rows[:, 1]).tolist()
         values = (self._test if held_out else self._train)[index]
         cells = [(cell["path"], cell["bytes"], row) for cell, row in zip(values[self._columns[0]], index)]
-        named = [(path if content is None else f"{self._root}, row {row}", content) for path, content, row in cells]
+        named = [(path if content is None else f"{self.root}, row {row}", content) for path, content, row in cells]
         labels = [] if self.num_classes is None else values[self._columns[1]]
         return [partial(image_files.read, name, self.channels, content, self.window) for name, content in named], labels
 

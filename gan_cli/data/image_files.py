@@ -23,6 +23,7 @@ AVIF = (".avif",) if "avif" in features.modules and features.check("avif") else 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
 ORIENTATION = 0x0112  # the EXIF tag
+DARK = 16  # of 255: the largest value of 12 bits in 16
 # The exceptions that Pillow raises on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError,
            AssertionError, struct.error, Image.DecompressionBombError)  # fmt: skip
@@ -122,7 +123,7 @@ def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
 
 def _skipped(others: Counter[str], irregular: int, folders: int) -> str:
     """Such as `12 non-image files (.heic, .txt), 1 subfolder`."""
-    kinds = ", ".join(suffix for suffix, _ in others.most_common(3)) + (", ..." if len(others) > 3 else "")
+    kinds = ", ".join(sorted(others, key=lambda kind: (-others[kind], kind))[:3]) + (", ..." if len(others) > 3 else "")
     parts = {f"non-image file{{}} ({kinds})": others.total(), "irregular file{}": irregular, "subfolder{}": folders}
     return ", ".join(f"{n:,} {noun.format('s' * (n > 1))}" for noun, n in parts.items() if n)
 
@@ -155,6 +156,16 @@ def to_tensor(image: Image.Image) -> Tensor:
     """Convert a PIL image of mode L or RGB to uint8 (C, H, W)."""
     pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def say_if_dark(pixels: Tensor, root: object) -> None:
+    """Print a note, once per `root`, if uint8 images are all but black, as are 12 bits in files of 16 bits."""
+    if pixels.numel() and (most := int(pixels.max())) <= DARK:
+        say_once(
+            f"note: {root}: no pixel is brighter than {most} of 255; dataset.window=[LOW,HIGH] names black and white "
+            "of files of more than 8 bits",
+            about=("dark", root),
+        )
 
 
 @contextmanager

@@ -60,8 +60,8 @@ def _classes(file: Path, ids: np.ndarray, label_nc: int, void: int | None) -> np
     """The ids with `void` for those of pixels without a class. ValueError for ids that are no classes."""
     wrong = (ids < 0) | (ids >= label_nc)
     void = 0 if void is None and label_nc == CITYSCAPES else void
-    missing = wrong & np.isin(ids, NO_CLASS) & (void is not None)
-    if missing.any():
+    missing = wrong & np.isin(ids, NO_CLASS)
+    if void is not None and missing.any():
         count = f"{int(missing.sum()):,} of {missing.size:,} pixels in {file.name}"
         image_files.say_once(f"note: {file.parent}: ids 255 and -1 count as class {void}: {count}", file.parent)
         ids, wrong = np.where(missing, void, ids), wrong & ~missing
@@ -139,7 +139,9 @@ class AlignedFolders(Dataset):
 
     def _photo(self, files: Files, i: int) -> Tensor:
         image = image_files.read(files.root / files.names[i], self.channels, window=self.window)
-        return image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
+        pixels = image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
+        image_files.say_if_dark(pixels, files.root)
+        return pixels
 
     def _order(self, seed: int, start: int, count: int) -> list[tuple[int, bool]]:
         """Return the numbers of the files at these positions, and whether each is mirrored."""

@@ -97,6 +97,8 @@ class LazyImages(Dataset):
     """
 
     value_range: tuple[float, float]
+    root: str
+    """As the user typed it, for messages."""
 
     def __init__(
         self, image_size: int, channels: int, num_classes: int | None, value_range: Sequence[float], flip: bool,
@@ -132,5 +134,6 @@ class LazyImages(Dataset):
             image = image_files.to_tensor(image_files.resize_crop(read(), self.image_size))
             return image.flip(2) if flip else image
 
-        image = scale(torch.stack(list(self._threads.map(pixels, readers, mirror.tolist()))), self.value_range)
-        return Images(image, None if self.num_classes is None else torch.tensor(labels))
+        image = torch.stack(list(self._threads.map(pixels, readers, mirror.tolist())))
+        image_files.say_if_dark(image, self.root)
+        return Images(scale(image, self.value_range), None if self.num_classes is None else torch.tensor(labels))

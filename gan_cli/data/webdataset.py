@@ -52,6 +52,7 @@ class WebDataset(LazyImages):
         window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, flip, window)
+        self.root = root
         kind = label if num_classes is not None else None
         cache = URLCache(cache_folder() / "files", round(cache_gb * 1e9))
         # Two blocks: at the border of two blocks a batch has samples of both.
