@@ -17,6 +17,7 @@ from gan_cli.cli.verbs import VERBS
 from gan_cli.config import renamed
 from gan_cli.utils import downloads
 from gan_cli.utils.errors import GanError, Terminated, one_line, suggest
+from gan_cli.utils.signals import STOPS
 from gan_cli.utils.terminal import printable_output
 
 OPTIONS = ("--help", "--version")
@@ -25,7 +26,8 @@ OPTIONS = ("--help", "--version")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns its exit status.
 
-    0: success. 1: a defect of this program. 2: a mistake of the user. 3: training diverged. 130, 143: SIGINT, SIGTERM.
+    0: success. 1: a defect of this program. 2: a mistake of the user. 3: training diverged. 128 + N: stopped by signal
+    N, such as 130 (Ctrl+C) and 143 (SIGTERM, trainer.max_time).
     """
     words = list(sys.argv[1:] if argv is None else argv)
     with printable_output():
@@ -43,9 +45,10 @@ def _run(words: list[str]) -> int:
             traceback.print_exc()
         _complain(one_line(error))
         return error.status
-    except Terminated:
-        _complain("terminated")
-        return 143
+    except Terminated as error:
+        number = signal.Signals(error.args[0] if error.args else signal.SIGTERM)
+        _complain("terminated" if number == signal.SIGTERM else f"terminated by {number.name}")
+        return 128 + number
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
@@ -67,21 +70,24 @@ def _run(words: list[str]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Raise Terminated on the first SIGTERM; a second one terminates the process."""
+    """Raise Terminated on the first signal of STOPS but SIGINT; a second one of its kind terminates the process.
+
+    A signal that has another handler, or is ignored as by `nohup`, is left alone.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        raise Terminated
+        raise Terminated(number)
 
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:  # another handler is in place
-        yield
-        return
-    signal.signal(signal.SIGTERM, interrupt)
+    numbers = [number for number in STOPS if main and signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _complain(text: str) -> None:

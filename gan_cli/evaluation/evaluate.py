@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +27,7 @@ from gan_cli.systems.base import System
 from gan_cli.training import build
 from gan_cli.training.run_dir import provenance
 from gan_cli.utils.errors import GanError, suggest
-from gan_cli.utils.files import make_folder, writable
+from gan_cli.utils.files import append_json, make_folder, writable
 
 RECORDS = "evaluation.jsonl"
 SAMPLES = 10_000
@@ -113,7 +113,8 @@ def evaluate_sources(
         raise GanError(str(error)) from error
     _check(metrics, None, data.data)
     make_folder(records.parent)
-    _score(metrics, data, {"real": real, "fake": fake}, records, nullcontext)
+    # Resolved, because `append_json` refuses links, and this one is the user's own.
+    _score(metrics, data, {"real": real, "fake": fake}, records.resolve(), nullcontext)
 
 
 def build_metrics(
@@ -197,8 +198,7 @@ def _score(
                 "seconds": seconds,
                 **{key: software[key] for key in ("time", "command", "versions", "git", "machine")},
             }
-            with open(records, "a") as file:
-                file.write(json.dumps(record, default=str) + "\n")
+            append_json(records, record)
     finally:
         for folder in (data.folder, records.parent):
             if not any(folder.iterdir()):
@@ -217,5 +217,5 @@ def _protocol(data: EvaluationData) -> dict[str, Any]:
 
 
 def _line(name: str, values: Mapping[str, float], protocol: Mapping[str, Any]) -> str:
-    shown = "  ".join(f"{key} {value:.4f}" for key, value in values.items())
+    shown = "  ".join(f"{key} {'not defined' if math.isnan(value) else f'{value:.4f}'}" for key, value in values.items())
     return f"{name}: {shown}  (" + ", ".join(f"{key} {value}" for key, value in protocol.items()) + ")"

@@ -18,7 +18,7 @@ from gan_cli.utils.errors import GanError
 
 RESERVED = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # overrides that `gan reproduce` makes itself
 MONITORING = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
-              "trainer.device", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
+              "trainer.device", "trainer.max_time", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
               "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
               "trainer.evaluate_count", "trainer.best_metric", "trainer.deterministic",
               "trainer.prefetch", "trainer.cpu_fast_paths", "trainer.channels_last", "trainer.compile")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,8 +92,8 @@ def _resumed_by_same_command() -> Iterator[None]:
         what = str(error).partition(";")[0]
         raise Interrupted(f"{what}; the same command continues", error.status) from error
     except KeyboardInterrupt as error:
-        status = 143 if isinstance(error, Terminated) else 130
-        raise Interrupted("stopped; the same command continues", status) from error
+        number = (*error.args, signal.SIGTERM)[0] if isinstance(error, Terminated) else signal.SIGINT
+        raise Interrupted("stopped; the same command continues", 128 + number) from error
 
 
 def _train_and_evaluate(plan: Mapping[Path, tuple[Experiment, int]], runs: dict[Path, Experiment]) -> None:

@@ -59,7 +59,8 @@ def run_trial(cfg: DictConfig) -> None:
             if is_resumable(folder):
                 resume_or_skip(folder, overrides)
             else:
-                run.train(run.prepare(cfg, command_line_modules(overrides)), folder, overrides)
+                prepared = run.prepare(cfg, command_line_modules(overrides))
+                run.train(prepared, folder, overrides, hydra.runtime.choices)
     except Interrupted as error:
         raise SystemExit(error.status) from error  # ends the sweep: Hydra catches every Exception
 

@@ -18,13 +18,14 @@ import torch
 
 from gan_cli.experiments.trial_run import GRACE, TrialJob, train_or_resume, write_failure
 from gan_cli.training.run_history import failure
+from gan_cli.utils.signals import STOPS
+from gan_cli.utils.time_limit import STARTED, started
 
 # A fork of this process would inherit its threads' locks, and CUDA does not survive it; a spawned process would import
 # torch anew, which takes seconds per trial. The fork server imports once and holds no threads.
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOAD = ["gan_cli.training.run", "gan_cli.training.launch", "torch._dynamo", "torch.utils.tensorboard"]
 OUTPUT = "output.txt"
-STOPS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = {status for number in STOPS for status in (128 + number, -number)}  # exit statuses
 
 
@@ -91,7 +92,7 @@ class WorkerPool:
     def start(self, job: TrialJob) -> None:
         """Start a trial in the first idle worker."""
         worker = self.idle.pop(0)
-        environment = dict(os.environ)
+        environment = dict(os.environ, **{STARTED: str(started())})
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[worker % len(self.gpus)]
         process = CONTEXT.Process(target=_work, args=(job, environment, self.threads))
@@ -125,7 +126,7 @@ class WorkerPool:
 
 
 def _start_fork_server() -> None:
-    """Start the fork server with SIGINT and SIGTERM blocked.
+    """Start the fork server with the signals of STOPS blocked.
 
     Ctrl-C in a terminal signals all processes of the group: the server would die while it imports, and a trial before
     it can save its state. Blocked signals are not lost; each process receives them when it unblocks them (`_work`).
@@ -140,9 +141,10 @@ def _start_fork_server() -> None:
 
 def _work(job: TrialJob, environment: dict[str, str], threads: int) -> None:
     """The process of a trial. Its output is appended to output.txt in its folder."""
-    # SIGINT stays blocked: only the pool, which receives Ctrl-C as well, decides by SIGTERM when a trial stops.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+    # The others stay blocked: only the pool, which receives Ctrl-C or a batch system's signal as well, decides by
+    # SIGTERM when a trial stops. A limit of CPU time is each process's own.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM, signal.SIGXCPU])
     os.environ.clear()  # it is that of the fork server, which may be older
     os.environ.update(environment)
     job.folder.mkdir(parents=True, exist_ok=True)

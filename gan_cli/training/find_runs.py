@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,26 @@ DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
 
 
 def contains_run(folder: Path) -> bool:
-    """Whether training has begun in this folder."""
-    return any((folder / name).exists() for name in ("checkpoints", "provenance.json", "metrics.jsonl"))
+    """Whether training has begun in this folder, or its results are there.
+
+    A process that was killed before provenance.json was whole has left nothing that counts: a new run may begin there.
+    """
+    if any((folder / name).exists() for name in ("provenance.json", "metrics.jsonl")):
+        return True
+    return any((folder / "checkpoints").glob("*.pt"))
 
 
 def is_resumable(folder: Path) -> bool:
-    """Whether the run can be resumed: its directory is complete, which provenance.json is written last to show."""
+    """Whether the run can be resumed: provenance.json is written after the config, and before anything else."""
     return (folder / "provenance.json").exists()
+
+
+def refuse_second_run(folder: Path) -> None:
+    """Raise GanError if the folder holds a run already, or what is left of one."""
+    if not contains_run(folder):
+        return
+    remedy = f"`gan resume {shlex.quote(str(folder))}` continues it" if is_resumable(folder) else "move it away"
+    raise GanError(f"{folder} already holds a run: {remedy}, another hydra.run.dir starts a new one")
 
 
 def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
@@ -30,7 +44,7 @@ def find_runs(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
         return
     children = [child for child in children if not child.name.startswith(".")]
     for child in sorted(children, key=lambda c: c.name, reverse=True):
-        if (child / "checkpoints").is_dir():
+        if contains_run(child):
             yield child
         elif depth > 1:
             yield from find_runs(child, depth - 1)
@@ -43,9 +57,9 @@ def _newest_first(folder: Path) -> list[Path]:
 def existing_run(text: str) -> Path:
     """The run directory that a user typed. GanError, which names similar or nearby ones, if it is not one."""
     folder = Path(text)
-    if (folder / "checkpoints").is_dir():
+    if contains_run(folder):
         return folder
-    above = next((path for path in folder.parents if (path / "checkpoints").is_dir()), None)
+    above = next((path for path in folder.parents if contains_run(path)), None)
     if folder.exists() and above is not None:
         raise GanError(f"{text} is a {'folder of a run' if folder.is_dir() else 'file'}; the run is {above}")
     problem = "holds no run" if folder.is_dir() else "is a file, no run" if folder.exists() else "does not exist"

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from gan_cli.config.composer import SWEEPER, Composer, arguments, quoted, task_overrides, without_hydra
 from gan_cli.config.schema import command_line_modules
-from gan_cli.training.find_runs import contains_run
+from gan_cli.training.find_runs import refuse_second_run
 from gan_cli.utils.errors import Busy, GanError, writing
 
 if TYPE_CHECKING:
@@ -67,14 +67,6 @@ def prepare(cfg: DictConfig) -> Prepared:
     return run.prepare(without_hydra(cfg), command_line_modules(task_overrides(cfg.hydra)))
 
 
-def refuse_second_run(run_dir: Path) -> None:
-    """Raise GanError if the directory holds a run already."""
-    if contains_run(run_dir):
-        raise GanError(
-            f"{run_dir} already holds a run: `gan resume {run_dir}` continues it, another {RUN_DIR} starts a new one"
-        )
-
-
 def _run_in_directory(args: argparse.Namespace, composer: Composer, prepared: Prepared, run_dir: Path) -> None:
     """Let Hydra make `run_dir` and train in it."""
     from gan_cli.training import run
@@ -84,7 +76,7 @@ def _run_in_directory(args: argparse.Namespace, composer: Composer, prepared: Pr
     def task(cfg: DictConfig) -> None:
         hydra = HydraConfig.get()
         try:
-            run.train(prepared, Path(hydra.runtime.output_dir), task_overrides(hydra))
+            run.train(prepared, Path(hydra.runtime.output_dir), task_overrides(hydra), hydra.runtime.choices)
         except Exception as error:  # Hydra would print a report of its own
             failures.append(error)
 

@@ -1,6 +1,6 @@
 """Output of a run while it trains: metrics.jsonl, TensorBoard, sample images, progress on the terminal."""
 
-import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils import images
+from gan_cli.utils.files import append_json
 from gan_cli.utils.progress import Progress
 
 
@@ -20,12 +21,12 @@ class Logger:
 
         run.rewind_metrics(iteration)
         self.run = run
-        self.metrics = open(run.metrics, "a", buffering=1)  # noqa: SIM115 (closed by `close`)
+        self.excepthook, threading.excepthook = threading.excepthook, self._hook
         self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics.jsonl, and one TensorBoard point per name (`turn/term`)."""
-        self.metrics.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        append_json(self.run.metrics, {"iteration": iteration, **values})
         for name, value in values.items():
             self.board.add_scalar(name, value, iteration)
 
@@ -43,8 +44,16 @@ class Logger:
                 self.board.add_histogram(name, finite, iteration)
 
     def close(self) -> None:
-        self.metrics.close()
-        self.board.close()
+        """Write what TensorBoard has buffered. OSError if the disk is full."""
+        try:
+            self.board.close()
+        finally:
+            threading.excepthook = self.excepthook
+
+    def _hook(self, failure: threading.ExceptHookArgs) -> None:
+        """Stay silent about an OSError of TensorBoard's thread, which raises it again in the next call here."""
+        if not isinstance(failure.exc_value, OSError):
+            self.excepthook(failure)
 
 
 class TrainingProgress(Progress):

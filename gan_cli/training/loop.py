@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import FrameType
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,63 +21,95 @@ from gan_cli.training.trainer import Trainer, to_device
 from gan_cli.utils import distributed
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import Diverged, Interrupted, reading
+from gan_cli.utils.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from gan_cli.metrics.validation import Validator
 
+TIME_IS_UP = 500  # among the numbers of signals: trainer.max_time
 DIVERGED = 1000  # larger than any signal's number, so that it wins when the processes agree on the largest
 
 
 class Loop:
     """Trains with `trainer` to the end of the run that `cfg` describes. Rank 0 writes into `run`.
 
-    validator: evaluates the system every `trainer.evaluate_every` iterations.
+    validator: evaluates the system every `trainer.evaluate_every` iterations. reported: whether the trainer's iteration
+    has been logged and evaluated.
     """
 
     def __init__(
-        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, validator: Validator | None = None
-    ) -> None:
+        self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, validator: Validator | None = None,
+        reported: bool = True,
+    ) -> None:  # fmt: skip
         self.run, self.trainer, self.data, self.validator = run, trainer, data, validator
         settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         self.settings, self.seed = TrainerSettings(**settings), cfg.seed
         self.logger = Logger(run, trainer.iteration) if distributed.rank() == 0 else None
         self.monitor = Monitor(trainer.system)
         self.progress = TrainingProgress(trainer.iteration, self.settings.iterations, self.settings.batch_size)
+        self.limit = TimeLimit(self.settings.max_time)
+        self.reported = reported
 
     def train(self, received: list[int]) -> None:
         """Train until the last iteration, or until `received` holds the number of a signal.
 
-        Raises Interrupted after a signal, when the state is saved, and Diverged for values that are not finite.
+        Raises Interrupted after a signal, and shortly before trainer.max_time, when the state is saved; Diverged for
+        values that are not finite. After any other error, the state of the last iteration is saved if it is whole.
         """
         trainer, settings = self.trainer, self.settings
         try:
             if trainer.iteration == 0:
                 self.sample()
+            elif not self.reported:
+                self.report({}, received)
             while trainer.iteration < settings.iterations:
                 scalars = trainer.iterate()
-
-                # Reading values waits for the device. On a CPU that costs nothing; a GPU is only asked when it is
-                # waited for anyway, for the log. All processes take the same decisions, or they would wait forever.
-                log = self.due(settings.log_every)
-                stopped = self.agree(received, check=log or trainer.device.type == "cpu")
-
-                # One line of metrics.jsonl per iteration, so the losses and the diversity of samples share a record.
-                record = self.log(scalars) if log else {}
-                if self.due(settings.sample_every):
-                    record |= self.sample()
-                if self.logger and record:
-                    self.logger.scalars(trainer.iteration, record)
-
-                # Evaluated before it is saved, so that last.pt knows the best score so far.
-                best = self.due(settings.evaluate_every) and self.evaluate()
-                if best or stopped or self.due(settings.checkpoint_every) or self.due(settings.keep_every):
-                    self.save(best)
-                if stopped and trainer.iteration < settings.iterations:
-                    raise self.interrupted(stopped)
+                self.reported = False
+                self.report(scalars, received)
+        except (Diverged, Interrupted, checkpoint.NotWritten):
+            raise
+        except BaseException:
+            self.rescue()
+            raise
         finally:
             if self.logger:
                 self.logger.close()
         self.announce_end()
+
+    def report(self, scalars: dict[str, torch.Tensor], received: list[int]) -> None:
+        """What follows the training of an iteration: log, sample, evaluate, save, stop, each if it is due."""
+        trainer, settings = self.trainer, self.settings
+        # Reading values waits for the device. On a CPU that costs nothing; a GPU is only asked when it is waited for
+        # anyway, for the log. All processes take the same decisions, or they would wait forever.
+        log = self.due(settings.log_every)
+        stopped = self.agree(received, check=log or trainer.device.type == "cpu")
+
+        # One line of metrics.jsonl per iteration, so the losses and the diversity of samples share a record.
+        record = self.log(scalars) if log and scalars else {}
+        if self.due(settings.sample_every):
+            record |= self.sample()
+        if self.logger and record:
+            self.logger.scalars(trainer.iteration, record)
+
+        # Evaluated before it is saved, so that last.pt knows the best score so far.
+        best = self.due(settings.evaluate_every) and self.evaluate()
+        self.reported = True
+        if best or stopped or self.due(settings.checkpoint_every) or self.due(settings.keep_every):
+            self.save(best)
+        elif settings.max_time is not None and not self.limit.measured:
+            self.save(numbered=False)  # to know how long before the limit the last save has to begin
+        if stopped and trainer.iteration < settings.iterations:
+            raise self.interrupted(stopped)
+
+    def rescue(self) -> None:
+        """Save the state of the last complete iteration after an error, unless that is not possible.
+
+        It is not if an iteration was in progress and has changed weights, and not if other processes, whose states are
+        part of the run's, wait for this one.
+        """
+        if self.trainer.whole and self.trainer.iteration and distributed.world() == 1:
+            with suppress(Exception):  # the first error is the one to be reported
+                self.save(numbered=False)
 
     def announce_end(self) -> None:
         """Print where the results are and what can be done with them."""
@@ -97,7 +126,7 @@ class Loop:
         return done == self.settings.iterations or (bool(every) and done % every == 0)
 
     def agree(self, received: list[int], check: bool) -> int:
-        """The signal by which all processes stop after this iteration, or 0.
+        """The signal by which all processes stop after this iteration, TIME_IS_UP, or 0.
 
         check: look for values that are not finite. Raises Diverged, in all processes, if one of them has found one.
         """
@@ -107,16 +136,19 @@ class Loop:
                 self.trainer.check_finite()
             except Diverged as error:
                 problem = error
-        verdict = distributed.largest(DIVERGED if problem else received[0] if received else 0)
+        late = TIME_IS_UP if self.limit.reached() else 0
+        verdict = distributed.largest(DIVERGED if problem else received[0] if received else late)
         if verdict == DIVERGED:
             raise self.diverged(problem or Diverged("a value in another process is not finite"))
         return verdict
 
     def interrupted(self, number: int) -> Interrupted:
+        late = number == TIME_IS_UP
+        reason = f"before trainer.max_time={self.settings.max_time}" if late else f"by {signal.Signals(number).name}"
         return Interrupted(
-            f"stopped by {signal.Signals(number).name} after iteration {self.trainer.iteration}; "
+            f"stopped {reason} after iteration {self.trainer.iteration}; "
             f"saved: `gan resume {self.run.path}` continues as if it had not been interrupted",
-            128 + number,
+            128 + (signal.SIGTERM if late else number),
         )
 
     def diverged(self, problem: Diverged) -> Diverged:
@@ -183,47 +215,29 @@ class Loop:
         for line in lines:
             self.progress.say(line)
 
-    def save(self, best: bool = False) -> None:
+    def save(self, best: bool = False, numbered: bool = True) -> None:
         """Write last.pt, the numbered checkpoint that is due, and best.pt if the state is the best so far."""
         try:
             self.trainer.check_weights()
         except Diverged as problem:
             raise self.diverged(problem) from None
-        state = self.trainer.state_dict()  # by all processes, which send theirs to rank 0
-        if not self.logger:
-            return
+        with self.limit.saving():
+            state = self.trainer.state_dict()  # by all processes, which send theirs to rank 0
+            if self.logger:
+                self._write(state, best, numbered)
+
+    def _write(self, state: dict[str, Any], best: bool, numbered: bool) -> None:
         if self.validator and self.validator.best:
             state["best"] = self.validator.best
+        if not self.reported:
+            state["reported"] = False
         done, newest, every = self.trainer.iteration, self.settings.keep_checkpoints, self.settings.keep_every
-        if newest or (every and done % every == 0):
+        if numbered and (newest or (every and done % every == 0)):
             checkpoint.save(self.run.checkpoints / f"{done:06d}.pt", state)
-        if newest:
-            checkpoint.keep_newest(self.run.checkpoints, newest, every)
+            if newest:
+                checkpoint.keep_newest(self.run.checkpoints, newest, every)
         checkpoint.save(self.run.last, state)
         # After last.pt: if the process is killed in between, `resume` writes it. A best.pt that is ahead of last.pt
         # would be of an iteration that the resumed run has yet to reach.
         if best:
             checkpoint.save(self.run.best, state)
-
-
-@contextmanager
-def signals() -> Iterator[list[int]]:
-    """Record SIGINT and SIGTERM in the list that is yielded; a second signal of the same kind terminates.
-
-    Outside the main thread, where Python does not allow handlers, the list stays empty.
-    """
-    received: list[int] = []
-
-    def record(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.signal(number, record) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

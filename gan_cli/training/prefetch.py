@@ -1,4 +1,4 @@
-"""Load the next batch in a thread while the current one is trained on."""
+"""Load the next batches in a thread while the current ones are trained on."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ MIN_SECONDS = 0.5e-3  # per batch: below this, handing a batch to a thread costs
 
 
 class Prefetcher:
-    """Calls load(position) for the positions 0, step, 2 step, ... and loads the next one ahead of time.
+    """Calls load(position) for the positions 0, step, 2 step, ... and loads the next ones ahead of time.
 
     A batch is a pure function of its position, so the batches are the same with and without the thread, and any
     position may be asked for. Batches that take less than `min_seconds` are loaded when they are asked for. pin: return
@@ -25,21 +25,24 @@ class Prefetcher:
     ) -> None:
         self.load, self.step, self.pin, self.min_seconds = load, step, pin, min_seconds
         self._pool: ThreadPoolExecutor | None = None
-        self._next: tuple[int, Future[tuple[Batch, float]]] | None = None
+        self._next: dict[int, Future[tuple[Batch, float]]] = {}
 
     def __call__(self, position: int) -> Batch:
-        expected, future = self._next or (None, None)
-        self._next = None
-        if future is not None and expected == position:
-            batch, seconds = future.result()
-        else:
-            batch, seconds = self._timed(position)
-        # Decided anew for each batch, because the first one may include the opening of files or the filling of a cache.
-        if seconds > self.min_seconds:
-            self._pool = self._pool or ThreadPoolExecutor(1, "batches")
-            following = position + self.step
-            self._next = following, self._pool.submit(self._timed, following)
-        return batch
+        return self.several(position, 1)[0]
+
+    def several(self, position: int, count: int) -> list[Batch]:
+        """The `count` batches from `position` on; as many are loaded ahead."""
+        ahead, self._next = self._next, {}
+        end = position + count * self.step
+        loaded = [
+            ahead[at].result() if at in ahead else self._timed(at) for at in range(position, end, self.step)
+        ]
+        # Decided anew each time, because the first batch may include the opening of files or the filling of a cache.
+        if loaded and loaded[-1][1] > self.min_seconds:
+            pool = self._pool = self._pool or ThreadPoolExecutor(1, "batches")
+            following = range(end, end + count * self.step, self.step)
+            self._next = {at: pool.submit(self._timed, at) for at in following}
+        return [batch for batch, _ in loaded]
 
     def _timed(self, position: int) -> tuple[Batch, float]:
         start = time.perf_counter()

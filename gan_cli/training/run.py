@@ -1,6 +1,7 @@
 """Train one run, new or resumed: check the config, build what it describes, and start the loop."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from gan_cli.config import resume_overrides, schema
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.validation import Validator
 from gan_cli.systems.base import System
-from gan_cli.training import build, checkpoint, precision
-from gan_cli.training.loop import Loop, signals
+from gan_cli.training import build, checkpoint, data_paths, precision
+from gan_cli.training.loop import Loop
 from gan_cli.training.run_dir import RunDir
-from gan_cli.training.run_errors import explained_errors, explained_mismatch
+from gan_cli.training.run_errors import explained_errors, explained_memory, explained_mismatch
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import distributed
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.signals import signals
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,13 @@ class Prepared:
     validator: Validator | None
 
 
-def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
-    """Check `cfg` and build what it describes, from its seed. Writes nothing; GanError if anything is wrong."""
+def prepare(
+    cfg: DictConfig, allowed_modules: Sequence[str] = (), located: DictConfig | None = None
+) -> Prepared:
+    """Check `cfg` and build what it describes, from its seed. Writes nothing; GanError if anything is wrong.
+
+    located: the same config with paths as they are today, from which everything is built.
+    """
     schema.check(cfg, allowed_modules)
     schema.complete(cfg)
     device = build.device(cfg.trainer.device)
@@ -43,23 +50,31 @@ def prepare(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> Prepared:
             f"trainer.batch_size={cfg.trainer.batch_size} cannot be divided among {distributed.world()} processes"
         )
     build.schedules(cfg)
-    system = build.system(cfg)
-    data = build.dataset(cfg)
-    build.match(cfg, system, data)
-    build.dry_run(cfg, system, data)
-    return Prepared(cfg, data, system, device, build.validator(cfg, system, data))
+    here = cfg if located is None else located
+    schema.complete(here)
+    with explained_memory(cfg.trainer):
+        system = build.system(here)
+        data = build.dataset(here)
+        build.match(cfg, system, data)
+        build.dry_run(cfg, system, data)
+        return Prepared(cfg, data, system, device, build.validator(here, system, data))
 
 
-def train(prepared: Prepared, run_dir: Path | None, changes: Sequence[str] = ()) -> None:
+def train(
+    prepared: Prepared, run_dir: Path | None, changes: Sequence[str] = (), choices: Mapping[str, str] | None = None
+) -> None:
     """Train a new run in `run_dir`; of several processes that of rank 0 counts.
 
-    changes: the overrides that describe the run, for its provenance. Raises GanError if the directory holds a run.
+    changes: the overrides that describe the run, for its provenance. choices: of config groups, likewise. Raises
+    GanError if the directory holds a run.
     """
     with distributed.group(prepared.device):
         run = RunDir(Path(distributed.from_first(str(run_dir))))
         if distributed.rank() == 0:
             facts = {"data": prepared.data.fingerprint(), "device": _describe(prepared.device)}
-            run.create(prepared.cfg, {"overrides": list(changes), **facts})
+            chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
+            paths = data_paths.describe(prepared.cfg, run.path)
+            run.create(prepared.cfg, {"overrides": list(changes), "choices": chosen, **paths, **facts})
         _run(run, prepared, state=None)
 
 
@@ -69,49 +84,57 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
     Raises GanError if there is no such run, if it has finished, or if it cannot be changed in this way.
     """
     run = RunDir(run_dir)
-    cfg = run.open()
+    cfg, facts = run.open(), run.facts()
+    length = cfg.trainer.iterations
     resume_overrides.override_run(cfg, changes)
-    prepared = prepare(cfg, allowed_modules)
+    typed = [change.lstrip("+").partition("=")[0] for change in changes]
+    located, moved = data_paths.located(cfg, run_dir, facts, typed)
+    prepared = prepare(cfg, allowed_modules, located)
+    data_paths.check_data(prepared.data.fingerprint(), facts, moved, typed)
     state = checkpoint.load(run.last) if run.last.exists() else None
     if distributed.rank() == 0:
         run.lock()
+        run.make_folders()
         _restore_best(run, state or {})
-    if state and state["iteration"] >= cfg.trainer.iterations:
+    if state and state["iteration"] >= cfg.trainer.iterations and state.get("reported", True):
         raise GanError(
             f"{run_dir} has finished its {state['iteration']} iterations; "
-            f"`gan resume {run_dir} trainer.iterations=N` with a larger N lengthens it"
+            f"`gan resume {shlex.quote(str(run_dir))} trainer.iterations=N` with a larger N lengthens it"
         )
     with distributed.group(prepared.device):
         if distributed.rank() == 0:
             _record_resume(run, prepared, changes, state["iteration"] if state else 0)
         point = f"after iteration {state['iteration']}" if state else "from the start: it has no checkpoint yet"
         print_once(f"resuming {run_dir} {point}")
-        _run(run, prepared, state)
+        _run(run, prepared, state, length)
 
 
-def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None) -> None:
+def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None, length: int | None = None) -> None:
+    """length: the number of iterations that the run was to have before this process."""
     settings = prepared.cfg.trainer
     # Benchmarking lets cuDNN choose its algorithms by their speed, which may choose others in a resumed run.
     torch.backends.cudnn.deterministic = settings.deterministic
     torch.backends.cudnn.benchmark = not settings.deterministic
     _warn(prepared)
 
-    # Optimizers refer to the weights, so that the networks have to be on their device before these are built.
-    prepared.system.to(prepared.device)
-    prepared.data.to(prepared.device)
-    trainer = build.trainer(prepared.cfg, prepared.system, prepared.data)
-
-    if state is not None:
-        _load(trainer, state, run.last)
-        if prepared.validator:
-            prepared.validator.best = state.get("best")
+    with explained_memory(settings):
+        # Optimizers refer to the weights, so that the networks have to be on their device before these are built.
+        prepared.system.to(prepared.device)
+        prepared.data.to(prepared.device)
+        trainer = build.trainer(prepared.cfg, prepared.system, prepared.data)
+        if state is not None:
+            _load(trainer, state, run.last)
+            if prepared.validator:
+                prepared.validator.best = state.get("best")
+    _note_changed_rates(trainer, length)
 
     sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in prepared.system.named_children()}
     parameters = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
     print_once(f"training in {run.path} on {prepared.device}; parameters: {parameters}")
 
+    reported = state is None or state.get("reported") is not False
     with explained_errors(run, settings), signals() as received:
-        Loop(run, prepared.cfg, prepared.data, trainer, prepared.validator).train(received)
+        Loop(run, prepared.cfg, prepared.data, trainer, prepared.validator, reported).train(received)
 
 
 def _warn(prepared: Prepared) -> None:
@@ -124,6 +147,21 @@ def _warn(prepared: Prepared) -> None:
     batchnorm_penalty = build.warn_batchnorm_penalty(prepared.system)
     if batchnorm_penalty:
         print_once(batchnorm_penalty)
+
+
+def _note_changed_rates(trainer: Trainer, length: int | None) -> None:
+    """Print a note if another length of the run changes what its schedules give for the next iteration."""
+    now, total = trainer.iteration, trainer.iterations
+    for schedule, what in ((trainer.schedule, "learning rate"), (trainer.momentum_schedule, "momentum")):
+        if length in (None, total) or schedule is None or schedule(now, length) == schedule(now, total):
+            continue
+        before, after = schedule(max(now - 1, 0), length), schedule(now, total)
+        factors = trainer.base_lr if what == "learning rate" else {"all networks": 1.0}
+        rates = ", ".join(f"{name} {rate * before:.3g} -> {rate * after:.3g}" for name, rate in factors.items())
+        print_once(
+            f"note: trainer.iterations={total} instead of {length} changes the {what} of the next iteration, which "
+            f"the schedule derives from it: {rates}"
+        )
 
 
 def _load(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
@@ -145,10 +183,8 @@ def _restore_best(run: RunDir, state: dict[str, Any]) -> None:
 
 
 def _record_resume(run: RunDir, prepared: Prepared, changes: list[str], iteration: int) -> None:
-    """Add this resume to the provenance; a note if the data have changed since the run began."""
+    """Add this resume to the provenance."""
     data = prepared.data.fingerprint()
-    if data != run.facts()["data"]:
-        print_once("note: the data have changed since the run began, so its results will differ")
     facts = {"overrides": changes, "iteration": iteration, "data": data, "device": _describe(prepared.device)}
     run.record_resume(prepared.cfg, facts)
 

@@ -13,11 +13,11 @@ from typing import IO, Any
 from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import migrations
-from gan_cli.training import run_history
-from gan_cli.training.find_runs import existing_run
+from gan_cli.training import run_facts, run_history
+from gan_cli.training.find_runs import existing_run, refuse_second_run
 from gan_cli.training.locks import LOCK
 from gan_cli.utils.errors import Busy, GanError, writing
-from gan_cli.utils.files import PART, write_text
+from gan_cli.utils.files import PART, replacing, write_text
 from gan_cli.utils.locks import hold
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
@@ -44,20 +44,22 @@ class RunDir:
         with writing(self.path, "hydra.run.dir"):
             self.path.mkdir(parents=True, exist_ok=True)
             self.lock()
-            if self.provenance.exists():
-                raise GanError(
-                    f"{self.path} already holds a run: `gan resume {self.path}` continues it; "
-                    "a new run needs another hydra.run.dir"
-                )
-            self.samples.mkdir(exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
+            refuse_second_run(self.path)
+            # The folder holds a run as soon as the provenance is there, which is whole or absent, and not before: a
+            # process that is killed at any moment leaves a run that can be resumed, or a folder for a new one.
             self.save_config(cfg)
             facts = {migrations.KEY: migrations.VERSION, **provenance(), **facts}
-            write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
+            write_text(self.provenance, json.dumps(facts, indent=2) + "\n", sync=True)
+            self.make_folders()
+
+    def make_folders(self) -> None:
+        """Make samples/ and checkpoints/, which a process that was killed at once has not made. May raise OSError."""
+        self.samples.mkdir(exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
 
     def save_config(self, cfg: DictConfig) -> None:
         """Write config.yaml. OSError if it cannot be written."""
-        write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True))
+        write_text(self.config, OmegaConf.to_yaml(cfg, resolve=True), sync=True)
 
     def open(self) -> DictConfig:
         """The config of the run in this directory, in today's form. GanError if there is none."""
@@ -82,11 +84,9 @@ class RunDir:
 
     def facts(self) -> dict[str, Any]:
         """The content of provenance.json, in today's form. GanError if it cannot be read."""
-        try:
-            facts: dict[str, Any] = json.loads(self.provenance.read_text())
-        except (OSError, ValueError) as error:
-            raise GanError(f"{self.provenance} cannot be read: {error}") from error
-        return migrations.provenance(facts, self.path)
+        if not self.provenance.exists():
+            raise GanError(f"{self.provenance} is missing: only a run that has it can be resumed")
+        return run_facts.read(self.path)
 
     def record_resume(self, cfg: DictConfig, entry: dict[str, Any]) -> None:
         """Save the config that the run continues with, and append `entry` to the resumes in the provenance.
@@ -98,20 +98,16 @@ class RunDir:
         self.save_config(cfg)
         facts = self.facts()
         facts.setdefault("resumes", []).append({"time": now(), **entry})
-        write_text(self.provenance, json.dumps(facts, indent=2) + "\n")
+        write_text(self.provenance, json.dumps(facts, indent=2) + "\n", sync=True)
 
     def rewind_metrics(self, iteration: int) -> None:
         """Drop the lines of metrics.jsonl that a killed run wrote after its last checkpoint, and a half-written one."""
         if not self.metrics.exists():
             return
-        lines = []
-        for line in self.metrics.read_text().splitlines():
-            try:
-                if json.loads(line)["iteration"] <= iteration:
-                    lines.append(line + "\n")
-            except ValueError:
-                continue
-        write_text(self.metrics, "".join(lines))
+        with replacing(self.metrics) as temporary, open(temporary, "w") as file:
+            for line in run_history.logged(self.path):
+                if line["iteration"] <= iteration:
+                    file.write(json.dumps(line) + "\n")
 
 
 def now() -> str:

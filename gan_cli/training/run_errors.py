@@ -1,39 +1,69 @@
 """What can go wrong around a run, as errors that name the remedy."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from gan_cli.training import checkpoint
 from gan_cli.training.run_dir import RunDir
-from gan_cli.utils.errors import GanError, one_line, out_of_memory
+from gan_cli.utils.distributed import print_once
+from gan_cli.utils.errors import Diverged, GanError, Interrupted, one_line, out_of_memory
 
 
 @contextmanager
 def explained_errors(run: RunDir, settings: DictConfig) -> Iterator[None]:
-    """Turn a full disk or exhausted memory during training into a GanError. settings: the section `trainer`."""
+    """Say after an error during training from where the run can be resumed. settings: the section `trainer`.
+
+    A full disk, exhausted memory and what the data or a metric raises become a GanError.
+    """
     try:
-        yield
+        with explained_memory(settings):
+            yield
+    except (Diverged, Interrupted, checkpoint.NotWritten):
+        raise  # they say it themselves
+    except GanError as error:
+        raise GanError(f"{error}; {_continuation(run)} once that is fixed") from error
     except OSError as error:
         raise GanError(
-            f"cannot write into {run.path}: {error.strerror or error}; its last checkpoint is kept: "
-            f"`gan resume {run.path}` continues once that is fixed"
+            f"cannot write into {run.path}: {error.strerror or error}; {_continuation(run)} once that is fixed"
         ) from error
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        remedy = f"`gan resume {run.path}` continues" if run.last.exists() else f"remove {run.path} and start again"
-        raise GanError(
-            f"no memory for trainer.batch_size={settings.batch_size}, trainer.sample_count={settings.sample_count} and "
-            f"these networks: choose smaller ones, then {remedy}"
-        ) from error
+    except BaseException:
+        print_once(f"note: {_continuation(run)}")
+        raise
 
 
 @contextmanager
-def explained_mismatch(checkpoint: Path) -> Iterator[None]:
-    """Turn the errors of loading the state of other networks or optimizers into a GanError."""
+def explained_memory(settings: DictConfig) -> Iterator[None]:
+    """Turn exhausted memory into a GanError. settings: the section `trainer`."""
     try:
         yield
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise GanError(f"{checkpoint} does not fit this run's networks: {one_line(error)[:200]}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise GanError(
+            f"no memory for trainer.batch_size={settings.batch_size}, trainer.sample_count={settings.sample_count} and "
+            "these networks: choose smaller ones"
+        ) from error
+
+
+def _continuation(run: RunDir) -> str:
+    """How the run can be resumed from what is on the disk."""
+    command = f"`gan resume {shlex.quote(str(run.path))}`"
+    if not run.last.exists():
+        return f"no checkpoint exists yet: {command} starts it again"
+    try:
+        return f"the state after iteration {checkpoint.iteration(run.last)} is saved: {command} continues"
+    except GanError:
+        return f"{run.last} cannot be read"
+
+
+@contextmanager
+def explained_mismatch(path: Path) -> Iterator[None]:
+    """Turn the errors of loading the state of other networks or optimizers into a GanError. path: the checkpoint."""
+    try:
+        yield
+    except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise GanError(f"{path} does not fit this run's networks: {one_line(error)[:200]}") from error

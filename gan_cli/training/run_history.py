@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from gan_cli.config import migrations
+from gan_cli.config import migrations, plain_yaml
+from gan_cli.config.paths import conf_dir
+from gan_cli.training import run_facts
 from gan_cli.training.find_runs import DEPTH, contains_run, existing_run, find_runs
 from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.files import json_lines, read_json
 
 FAILURE = "failure.json"  # written by a sweep for a run that failed
 EVALUATIONS = "evaluation.jsonl"  # written by `gan evaluate`
@@ -62,38 +65,30 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(runs, key=lambda run: (run.parent, by_number(run.name))) or [existing_run(str(folder))]
 
 
-def schema_version(folder: Path) -> int:
-    """The schema version that a run was written with. GanError if a newer version of this program wrote it."""
-    return migrations.version_of(_json(folder / "provenance.json"), folder)
-
-
 def config(folder: Path) -> DictConfig:
-    """The config.yaml of a run, in today's form. GanError if it cannot be read."""
-    file, version = folder / "config.yaml", schema_version(folder)
+    """The config.yaml of a run, in today's form. GanError if it cannot be read, or is not plain YAML."""
+    plain, version = plain_yaml.load(folder / "config.yaml"), run_facts.schema_version(folder)
     try:
-        plain = OmegaConf.to_container(OmegaConf.load(file))
-        if not isinstance(plain, dict):
-            raise ValueError("it holds no keys")
-        return OmegaConf.create(migrations.config({str(key): value for key, value in plain.items()}, version))
-    except Exception as error:  # whatever the file system and the YAML parser raise
-        raise GanError(f"{file} is not a run's config: {_first_line(error)}") from error
+        return OmegaConf.create(migrations.config(plain, version))
+    except (KeyError, TypeError, AttributeError, ValueError, OmegaConfBaseException) as error:
+        raise GanError(f"{folder / 'config.yaml'} is not a run's config: {_first_line(error)}") from error
 
 
 def read(folder: Path) -> Run:
-    """The record of the run in `folder`. GanError if its config cannot be read."""
+    """The record of the run in `folder`. GanError if its config or its provenance cannot be read."""
     failed = failure(folder)
-    facts = _json(folder / "provenance.json")
+    known = run_facts.read(folder)
     try:
         settings = flat(OmegaConf.to_container(config(folder)))
     except GanError:
         if not failed:  # a run that failed early has no config
             raise
         settings = {}
-    lines = list(json_lines(folder / "metrics.jsonl"))
+    lines = list(logged(folder))
+    overrides = known["overrides"] if "overrides" in known else migrations.overrides(_texts(failed.get("overrides")))
     return Run(
-        folder, settings, _choices(folder),
-        overrides=migrations.overrides(map(str, (facts or failed).get("overrides", []))),
-        done=max((line["iteration"] for line in lines if isinstance(line.get("iteration"), int)), default=0),
+        folder, settings, _choices(known, overrides), overrides,
+        done=max((line["iteration"] for line in lines), default=0),
         curves=_curves(lines),
         records=_records(folder),
         failure=str(failed.get("error", "no reason given")) if failed else None,
@@ -102,24 +97,40 @@ def read(folder: Path) -> Run:
 
 def failure(folder: Path) -> dict[str, Any]:
     """The content of failure.json: status, error, overrides, traceback; empty for a run that has not failed."""
-    return _json(folder / FAILURE)
-
-
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a .jsonl file, without lines that a killed process left half-written."""
-    if not path.exists():
-        return
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise GanError(f"{path} cannot be read: {error.strerror}") from error
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict):
-            yield entry
+        content = read_json(folder / FAILURE)
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def logged(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of metrics.jsonl: an iteration, and numbers by name. GanError if the file cannot be read."""
+    return _lines(folder / "metrics.jsonl", _is_logged)
+
+
+def _lines(path: Path, fits: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    try:
+        yield from json_lines(path, fits)
+    except (OSError, ValueError) as error:
+        raise GanError(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _is_logged(line: dict[str, Any]) -> bool:
+    return _numbers(line.values()) and type(line.get("iteration")) is int and line["iteration"] >= 0
+
+
+def _is_record(line: dict[str, Any]) -> bool:
+    """Whether a line of evaluation.jsonl is a record of one metric."""
+    values, protocol = line.get("values"), line.get("protocol", {})
+    if not (isinstance(line.get("metric"), str) and isinstance(values, dict) and isinstance(protocol, dict)):
+        return False
+    numbers = [value for value in values.values() if value is not None]
+    return isinstance(line.get("better", {}), dict) and _numbers(numbers)
+
+
+def _numbers(values: Iterable[Any]) -> bool:
+    return all(type(value) is float or (type(value) is int and abs(value) < 2**63) for value in values)
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:
@@ -135,7 +146,7 @@ def flat(node: Any, path: str = "") -> dict[str, Any]:
 def training_seconds(folder: Path, batch_size: int) -> float | None:
     """The time that the iterations took, from the speeds in metrics.jsonl; None if none is logged."""
     total, before = 0.0, 0
-    for line in json_lines(folder / "metrics.jsonl"):
+    for line in logged(folder):
         speed = line.get("images_per_second")
         if speed:
             total += (line["iteration"] - before) * batch_size / speed
@@ -165,8 +176,7 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
     curves: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         for name, value in line.items():
-            wanted = "/" in name and "grad_norm" not in name and not name.startswith("learning_rate")
-            if wanted and isinstance(value, (int, float)) and isinstance(line.get("iteration"), int):
+            if "/" in name and "grad_norm" not in name and not name.startswith("learning_rate"):
                 name = migrations.value(name)  # a run of an earlier version that was resumed has lines of both
                 curves.setdefault(name, []).append((line["iteration"], float(value)))
     return curves
@@ -174,26 +184,20 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of evaluation.jsonl, with today's names of the metrics."""
-    lines = json_lines(folder / EVALUATIONS)
-    return [migrations.record(r) for r in lines if "metric" in r and isinstance(r.get("values"), dict)]
+    return list(map(migrations.record, _lines(folder / EVALUATIONS, _is_record)))
 
 
-def _choices(folder: Path) -> dict[str, str]:
-    """The choices of config groups, in today's words; empty for a run that Hydra did not start."""
-    try:
-        choices = OmegaConf.load(folder / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    except Exception:  # absent, cut short, or of another Hydra
-        return {}
-    texts = [f"{key}={value}" for key, value in choices.items() if not str(key).startswith("hydra")]
-    return dict(text.split("=", 1) for text in migrations.overrides(texts))
+def _choices(known: dict[str, Any], overrides: list[str]) -> dict[str, str]:
+    """The choices of config groups; of a run that has not recorded them, those that were typed."""
+    if known.get("choices"):
+        return {str(group): str(choice) for group, choice in known["choices"].items()}
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    typed = dict(text.lstrip("+").split("=", 1) for text in overrides if "=" in text)
+    return {key: value for key, value in typed.items() if key.split("/")[0] in groups}
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def _texts(values: Any) -> list[str]:
+    return list(map(str, values)) if isinstance(values, list) else []
 
 
 def by_number(name: str) -> tuple[float, str]:

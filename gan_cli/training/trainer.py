@@ -1,6 +1,7 @@
 """Train the turns of a system: the only module that freezes networks, averages gradients and steps optimizers."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from gan_cli.training.ema import EMA
 from gan_cli.training.prefetch import Prefetcher
 from gan_cli.training.schedules import Schedule
 from gan_cli.utils import distributed, random
-from gan_cli.utils.errors import Diverged, reading
+from gan_cli.utils.errors import Diverged, GanError, reading
 
 
 class Trainer:
@@ -49,13 +50,14 @@ class Trainer:
         system.optimizers = optimizers
         self.iteration = 0  # finished iterations
         self.position = 0  # samples read from the data stream, by all processes together
+        self.whole = True  # whether the state is that after `iteration` iterations, none of which is in progress
         self.base_lr = {name: optimizer.param_groups[0]["lr"] for name, optimizer in optimizers.items()}
         self.ema = EMA(system, system.sampling_networks, ema_decay) if ema_decay else None
         # Listed once: walking the modules at every step would cost small networks more time than their arithmetic.
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
         self._unfrozen: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
-        self._batches = Prefetcher(self._batch, batch_size, self.device.type == "cuda") if prefetch else self._batch
+        self._batches = Prefetcher(self._batch, batch_size, self.device.type == "cuda") if prefetch else None
         # Noise is shared between the processes by rank (utils/random); torch's own generator, which dropout uses, has
         # to differ between them, or each would drop the same units.
         random.seed(seed, distributed.rank(), distributed.world())
@@ -71,17 +73,18 @@ class Trainer:
         """
         # Systems may weight their terms by the iteration, and both schedules are functions of it.
         self.system.iteration = self.iteration
+        turns = self.system.turns()
+        batches = self._read(turns)
+        self.whole = False
         self._set_schedules()
 
         # All turns share the iteration's first batch, so that G and D of a translation model are trained on the same
-        # images. Each further step of a turn reads a new batch, so that several critic steps see different images.
-        first: Batch | None = None
+        # images. Each further step of a turn takes a new batch, so that several critic steps see different images.
+        first = to_device(next(batches), self.device)
         scalars: dict[str, Tensor] = {}
-        for turn in self.system.turns():
+        for turn in turns:
             for step in range(turn.steps):
-                if first is None:
-                    first = self._next_batch()
-                values = self._step(turn, first if step == 0 else self._next_batch())
+                values = self._step(turn, first if step == 0 else to_device(next(batches), self.device))
                 # Whether a value is finite is asked later, for many at once: each question would wait for the GPU.
                 self._unchecked += [(self.iteration, name, value) for name, value in values.items()]
                 scalars.update(values)
@@ -90,6 +93,7 @@ class Trainer:
         if self.ema:
             self.ema.update(self.iteration)
         self.iteration += 1
+        self.whole = True
         return scalars
 
     def _step(self, turn: Turn, batch: Batch) -> dict[str, Tensor]:
@@ -128,16 +132,25 @@ class Trainer:
                     parameter.requires_grad_(name in networks)
             self._unfrozen = networks
 
-    def _next_batch(self) -> Batch:
-        batch = self._batches(self.position)
-        self.position += self.batch_size
-        return to_device(batch, self.device)
+    def _read(self, turns: list[Turn]) -> Iterator[Batch]:
+        """The batches of an iteration, all read before its first step: an error in the data changes nothing else."""
+        count = 1 + sum(turn.steps - 1 for turn in turns if turn.steps)
+        end = self.position + count * self.batch_size
+        if self._batches:
+            batches = self._batches.several(self.position, count)
+        else:
+            batches = [self._batch(position) for position in range(self.position, end, self.batch_size)]
+        self.position = end
+        return iter(batches)
 
     def _batch(self, position: int) -> Batch:
         """This process's share of the batch at `position` of the stream."""
         share = self.batch_size // distributed.world()
-        with reading("dataset"):
-            return self.dataset.train_batch(self.seed, position + distributed.rank() * share, share)
+        try:
+            with reading("dataset"):
+                return self.dataset.train_batch(self.seed, position + distributed.rank() * share, share)
+        except OSError as error:
+            raise GanError(f"dataset: cannot read {error.filename or 'it'}: {error.strerror or error}") from error
 
     def _set_schedules(self) -> None:
         factor = self.schedule(self.iteration, self.iterations) if self.schedule else 1.0

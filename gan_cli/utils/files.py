@@ -1,15 +1,22 @@
-"""Files that are written completely or not at all, and folders that can be written."""
+"""Files that are written completely or not at all, files of JSON, and folders that can be written."""
 
+import functools
+import json
 import os
+import stat
+import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from gan_cli.utils.errors import GanError
 
 PART = ".part"  # suffix of a file that is being written; a killed process leaves it behind
+TEXT = 2**24  # bytes of a text file that is read whole
+LINE = 2**22  # bytes of a line of JSON
 
 
 def writable(folder: Path, what: str) -> None:
@@ -56,10 +63,80 @@ def replacing(path: Path, *, sync: bool = False, suffix: str = PART) -> Iterator
         _flush_to_disk(path.parent)  # the new name is an entry of the folder, which is flushed on its own
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` atomically. OSError if the folder cannot be written."""
-    with replacing(path) as temporary:
-        temporary.write_text(text)
+def write_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace `path` by `text` atomically. OSError if the folder cannot be written. sync: as of `replacing`."""
+    with replacing(path, sync=sync) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read_text(path: Path, limit: int = TEXT) -> str:
+    """The text of a regular file. OSError if it cannot be read; ValueError if it is larger than `limit` bytes, no
+    regular file (a FIFO would be waited for), or not UTF-8.
+    """
+    with open(path, "rb", opener=open_regular) as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"it is larger than {limit:,} bytes")
+    return data.decode()
+
+
+def open_regular(path: str, flags: int) -> int:
+    """An opener for `open` that refuses anything but a regular file, with a ValueError."""
+    handle = os.open(path, flags | os.O_NONBLOCK)  # without it, opening a FIFO waits for a writer
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise ValueError("it is no regular file")
+
+
+def read_json(path: Path, limit: int = TEXT) -> Any:
+    """The value in a JSON file. OSError if it cannot be read, ValueError if it is not JSON or as for `read_text`."""
+    try:
+        return json.loads(read_text(path, limit))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def append_json(path: Path, *records: Mapping[str, Any]) -> None:
+    """Append each record as a line of JSON, in one write, on a fresh line if a killed process left half a line.
+
+    Raises OSError if the file cannot be written, or if it is a link: a run directory may be a stranger's.
+    """
+    text = "".join(json.dumps(record, default=str) + "\n" for record in records)
+    with open(path, "ab+", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666)) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            text = text if file.read(1) == b"\n" else "\n" + text
+        file.write(text.encode())
+
+
+def json_lines(path: Path, fits: Callable[[dict[str, Any]], bool] = bool) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one on each line; none if there is no such file. OSError, ValueError as `read_text`.
+
+    Lines that are no JSON objects, such as one that a killed process left half-written, and objects that `fits` does
+    not accept are skipped; a note says so.
+    """
+    if not path.exists():
+        return
+    skipped = 0
+    with open(path, "rb", opener=open_regular) as file:
+        for line in iter(lambda: file.readline(LINE), b""):
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError):
+                entry = None
+            if isinstance(entry, dict) and fits(entry):
+                yield entry
+            else:
+                skipped += 1
+    if skipped:
+        _note_once(f"note: {path}: {skipped} line{'s that are' if skipped > 1 else ' that is'} no record skipped")
+
+
+@functools.cache
+def _note_once(text: str) -> None:
+    """Print a line on standard error, unless this process has printed it before."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -138,21 +138,14 @@ def test_sample_and_translate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     assert main(["train", "model=infogan", *TINY, RUN]) == 0
     assert main(["sample", "run", "n=4", "out=images"]) == 0
-    assert sorted(p.name for p in Path("images").iterdir()) == [
-        "000000.png",
-        "000001.png",
-        "000002.png",
-        "000003.png",
-        "grid.png",
-        "traverse_c1.png",
-        "traverse_c2.png",
-        "traverse_c3.png",
-    ]
-    first = Path("images/grid.png").read_bytes()
+    assert sorted(p.name for p in Path("images").iterdir()) == [f"{i:06d}.png" for i in range(4)]
+    sheets = ["grid.png", "traverse_c1.png", "traverse_c2.png", "traverse_c3.png"]
+    assert sorted(p.name for p in Path("images_sheets").iterdir()) == sheets
+    first = Path("images_sheets/grid.png").read_bytes()
     assert main(["sample", "run", "n=4", "out=again"]) == 0
-    assert Path("again/grid.png").read_bytes() == first
+    assert Path("again_sheets/grid.png").read_bytes() == first
     assert main(["sample", "run", "n=4", "out=other", "seed=1"]) == 0
-    assert Path("other/grid.png").read_bytes() != first
+    assert Path("other_sheets/grid.png").read_bytes() != first
 
     assert main(["train", "model=cyclegan", *SMALL["cyclegan"], *TINY, "hydra.run.dir=cycle"]) == 0
     folder = Path("photos")

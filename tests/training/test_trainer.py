@@ -96,7 +96,7 @@ def test_a_turn_changes_only_the_networks_that_it_trains() -> None:
     train = trainer(system)
     for turn in system.turns():
         before = copy.deepcopy(system.state_dict())
-        train._step(turn, train._next_batch())
+        train._step(turn, train._batch(0))
         state = system.state_dict()
         changed = {name.split(".")[0] for name, value in state.items() if not torch.equal(value, before[name])}
         assert changed == set(turn.trains)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import statistics
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from gan_cli.utils.files import append_json
 from gan_cli.utils.tables import markdown
 
 NOISY = 1.3  # largest / smallest time above which a row is marked
@@ -82,8 +82,7 @@ def write(
     """Append the records to KIND.jsonl and the table to KIND.md in `folder`, and print the table."""
     folder.mkdir(parents=True, exist_ok=True)
     shared = {"kind": kind, "title": title, **facts()}
-    with open(folder / f"{kind}.jsonl", "a") as file:
-        file.writelines(json.dumps({**shared, **record}) + "\n" for record in records)
+    append_json(folder / f"{kind}.jsonl", *({**shared, **record} for record in records))
     load, torch = " ".join(map(str, shared["load"])), shared["versions"]["torch"]
     machine = f"{shared['time']}, {shared['device']}, {shared['cores']} cores, torch {torch}, load {load}"
     page = f"## {title}\n{machine}\n\n{markdown(columns, rows)}"
