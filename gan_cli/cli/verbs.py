@@ -70,8 +70,8 @@ VERBS = {
     "export": Verb(
         "RUN_DIR [format=onnx|torch|safetensors] [key=value] ...",
         "export a network of a run for other programs",
-        "preprocessing.json beside it describes inputs and outputs. The exported file is loaded again and must give\n"
-        "the same outputs as the run.",
+        "NETWORK.onnx.json beside NETWORK.onnx, and so on, describes inputs and outputs. The exported file is loaded\n"
+        "again and must give the same outputs as the run, at all image sizes that it accepts.",
         "inference.export.export",
         {
             "format": "onnx, torch (a torch.export program) or safetensors (weights only)",

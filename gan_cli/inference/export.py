@@ -13,11 +13,12 @@ import torch
 
 from gan_cli.inference import export_formats
 from gan_cli.inference.export_formats import BOUNDS, SUFFIXES, DynamicSizes, is_image
+from gan_cli.inference.outputs import output_folder
 from gan_cli.inference.trace import RecordedCall, TensorsOnly, record_call, reference_output, without_noise
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
-from gan_cli.utils.files import make_folder, replacing, write_text
+from gan_cli.utils.files import replacing, write_text
 
 
 def export(
@@ -33,7 +34,7 @@ def export(
     allowed_modules: Sequence[str] = (),
 ) -> None:
     """Write `network` (if omitted, the one that samples or translates) as NETWORK.onnx, .pt2 or .safetensors, and
-    preprocessing.json, which describes inputs and output, to the folder `out` (RUN_DIR/export/NETWORK).
+    NETWORK.onnx.json, ..., which describes inputs and output, to the folder `out` (RUN_DIR/export/NETWORK).
 
     The file is read back and compared with the run on inputs of `seed`, and at other batch and image sizes if it takes
     them. GanError, and no file, if they differ by more than `export_formats.BOUNDS`.
@@ -47,8 +48,7 @@ def export(
     module = TensorsOnly(quiet, call).eval()
     reference = reference_output(module, call, bool(removed), name)
     native_size: int = run.cfg.dataset.image_size
-    folder = make_folder(Path(out) if out else run_dir / "export" / name)
-    path = folder / f"{name}.{SUFFIXES[format]}"
+    path = output_folder(run_dir, f"export/{name}", out) / f"{name}.{SUFFIXES[format]}"
     with replacing(path, suffix=f".{SUFFIXES[format]}") as temporary:
         exported, sizes = export_formats.write(format, module, call, native_size, temporary)
         difference = export_formats.largest_difference(module, exported, call, reference, native_size, sizes)
@@ -59,7 +59,7 @@ def export(
             )
     description = {"file": path.name, "format": format, **_origin(run, name), **_inputs_and_output(run, call, sizes)}
     description |= {"noise_layers_off": removed, "largest_difference_from_the_run": difference}
-    write_text(folder / "preprocessing.json", json.dumps(description, indent=2) + "\n")
+    write_text(path.with_name(f"{path.name}.json"), json.dumps(description, indent=2) + "\n")
     batch = "any batch" if sizes.batch else f"batches of {len(call.output)}"
     size = f", images of multiples of {sizes.multiple} pixels" if sizes.multiple else ""
     note = f"; noise is off: {len(removed)} dropout layers" if removed else ""

@@ -70,16 +70,17 @@ def largest_difference(
     sizes: DynamicSizes,
 ) -> float:
     """The largest absolute difference from the network over the recorded inputs (`reference` is the run's output) and,
-    where those sizes are open, over batches of one and three and larger images.
+    where those sizes are open, over batches of one and three and images of other sizes.
     """
     cases = [(call.tensors, reference)]
     others = []
     if sizes.batch:
         others += [{k: v[:1] for k, v in call.tensors.items()}, {k: v[[0, 1, 0]] for k, v in call.tensors.items()}]
     if sizes.multiple:
-        others.append(enlarged(call.tensors, native_size, native_size + sizes.multiple))
+        others += [resized(call.tensors, native_size, *shape) for shape in _other_sizes(native_size, sizes.multiple)]
     cases += [(other, module(*other.values())) for other in others]
-    return max(float((exported(*given.values()) - expected).abs().max()) for given, expected in cases)
+    differences = [(exported(*given.values()) - expected).abs().max() for given, expected in cases]
+    return float(torch.stack(differences).max())  # NaN if one is; Python's max would lose it
 
 
 @torch.no_grad()
@@ -90,24 +91,35 @@ def image_multiple(module: TensorsOnly, call: RecordedCall, native_size: int) ->
     for multiple in MULTIPLES:
         if native_size < 2 * multiple or native_size % multiple:
             continue
-        try:
-            found = module(*enlarged(call.tensors, native_size, native_size + multiple).values()).shape[2:]
-        except (ValueError, RuntimeError):
-            continue
-        if found == (native_size + multiple, native_size + multiple):
+        if all(_keeps_size(module, call.tensors, native_size, shape) for shape in _other_sizes(native_size, multiple)):
             return multiple
     return None
+
+
+def _other_sizes(native_size: int, multiple: int) -> tuple[tuple[int, int], ...]:
+    """One (height, width) of each kind that a file with this `multiple` accepts: least, larger, and oblong."""
+    least, larger = 2 * multiple, native_size + multiple
+    return (least, least), (larger, larger), (least, larger), (larger, least)
+
+
+def _keeps_size(module: Exported, tensors: dict[str, Tensor], native_size: int, shape: tuple[int, int]) -> bool:
+    """Whether a network accepts images of `shape`, and returns images of that shape."""
+    try:
+        return module(*resized(tensors, native_size, *shape).values()).shape[2:] == shape
+    except (AssertionError, ValueError, RuntimeError):  # a program's own checks raise AssertionError
+        return False
 
 
 def is_image(value: Tensor, native_size: int) -> bool:
     return value.shape[2:] == (native_size, native_size)
 
 
-def enlarged(tensors: dict[str, Tensor], native_size: int, size: int) -> dict[str, Tensor]:
+def resized(tensors: dict[str, Tensor], native_size: int, height: int, width: int) -> dict[str, Tensor]:
     """The same tensors with images of another size, filled by repeating the old ones."""
-    times = math.ceil(size / native_size)
+    times = math.ceil(height / native_size), math.ceil(width / native_size)
+    # A view would keep the strides of the repeated image, and torch.export would refuse images of their size.
     return {
-        key: value.repeat(1, 1, times, times)[..., :size, :size] if is_image(value, native_size) else value
+        key: value.repeat(1, 1, *times)[..., :height, :width].clone() if is_image(value, native_size) else value
         for key, value in tensors.items()
     }
 
@@ -136,12 +148,15 @@ def _program(
     """
     problem: Exception | None = None
     for sizes in dict.fromkeys((DynamicSizes(True, multiple), DynamicSizes(True, None), DynamicSizes(False, None))):
-        tensors = enlarged(call.tensors, native_size, native_size + sizes.multiple) if sizes.multiple else call.tensors
+        traced = native_size + (sizes.multiple or 0)
+        tensors = resized(call.tensors, native_size, traced, traced)
         try:
             with torch.no_grad(), _quiet():
                 shapes = tuple(_open(value, native_size, sizes) for value in call.tensors.values())
                 program = torch.export.export(module, tuple(tensors.values()), dynamic_shapes=(shapes,))
-                return _written(program, module, path, runtime), sizes
+                exported = _written(program, module, path, runtime)
+            if not isinstance(exported, nn.Module) or accepts_all(exported, call.tensors, native_size, sizes.multiple):
+                return exported, sizes
         except Exception as error:  # torch.export raises a different kind for everything that it cannot trace
             problem = error
     assert problem
@@ -172,6 +187,18 @@ def _written(program: Any, module: TensorsOnly, path: Path, runtime: ModuleType 
         return torch.from_numpy(session.run(None, feed)[0])
 
     return run
+
+
+def accepts_all(exported: nn.Module, tensors: dict[str, Tensor], native_size: int, multiple: int | None) -> bool:
+    """Whether a program accepts every multiple up to twice the native size, and powers of two beyond it, as height and
+    as width: torch.export may exclude single sizes. Only shapes are computed. True if no `multiple` is claimed.
+    """
+    if multiple is None:
+        return True
+    program, blank = copy.deepcopy(exported).to("meta"), {key: value.to("meta") for key, value in tensors.items()}
+    lengths = {*range(2 * multiple, 2 * native_size + 1, multiple), *(multiple * 2**k for k in range(1, 11))}
+    shapes = [shape for n in sorted(lengths) for shape in ((n, native_size), (native_size, n))]
+    return all(_keeps_size(program, blank, native_size, shape) for shape in shapes)
 
 
 @contextlib.contextmanager

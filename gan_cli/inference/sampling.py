@@ -1,16 +1,21 @@
 """`gan sample`: images of a finished or running run as PNG files, and traversals of its latent space."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
+from gan_cli.inference.outputs import output_folder, sheets_folder
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.systems.base import Generates, Traverses
 from gan_cli.training.trainer import to_device
 from gan_cli.utils import images
+from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError
-from gan_cli.utils.files import make_folder
+from gan_cli.utils.progress import Progress
+
+GRID = 100  # images of a grid, at most
 
 
 def sample(
@@ -25,39 +30,55 @@ def sample(
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
-    """Write n samples as one grid and as single images, and the model's traversals; translations of held-out images
-    for a model that translates.
+    """Write n samples as single images, and sheets: a grid of at most GRID of them, and the model's traversals; for a
+    model on points or one that translates held-out images, only the grid.
 
-    Files go to `out` (RUN_DIR/generated if omitted): grid.png, NNNNNN.png, traverse_NAME.png. Other options as in
-    `TrainedRun`. Raises GanError for a label or a count that the model cannot take.
+    The images NNNNNN.png go to `out` (RUN_DIR/generated if omitted), the sheets grid.png and traverse_NAME.png to a
+    folder beside it; a grid alone goes to `out`. Other options as in `TrainedRun`. Raises GanError for a label or a
+    count that the model cannot take.
     """
     if n < 1:
         raise GanError(f"n={n}: ask for at least one sample")
-    run = TrainedRun(
-        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules
-    )
+    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     run.check_label(label)
-    folder = make_folder(Path(out) if out else run_dir / "generated")
-    if isinstance(run.system, Generates):
-        _write_samples(run, folder, n, seed, label)
+    folder = output_folder(run_dir, "generated", out)
+    if isinstance(run.system, Generates) and run.value_range is not None:
+        written = _write_images(run, folder, out, n, seed, label)
     else:
-        with run.test_mode(seed) as system:
-            columns = system.sample(to_device(run.data.test_batch(0, n), run.device))
-        images.save(folder / "grid.png", images.stack(columns, run.value_range))
-    print(f"{n} samples ({run.weights} weights, iteration {run.iteration}, seed {seed}) in {folder}")
+        with run.test_mode(seed):
+            images.save(folder / "grid.png", images.stack(_columns(run, n, label), run.value_range))
+        written = str(folder)
+    print(f"{n} samples ({run.weights} weights, iteration {run.iteration}, seed {seed}) in {written}")
 
 
-def _write_samples(run: TrainedRun, folder: Path, n: int, seed: int, label: int | None) -> None:
+def _columns(run: TrainedRun, n: int, label: int | None) -> dict[str, Tensor]:
+    """The batches side by side in the grid of a model on points, or of one that translates."""
+    if isinstance(run.system, Generates):
+        return {"generated": run.generate(n, label)}
+    if n > GRID:
+        translate = command("translate", run.path, "input=DIR", "output=DIR")
+        raise GanError(f"n={n}: {run.name} translates images; the grid has at most {GRID} rows, {translate} writes all")
+    return run.system.sample(to_device(run.data.test_batch(0, n), run.device))
+
+
+def _write_images(run: TrainedRun, folder: Path, out: str | None, n: int, seed: int, label: int | None) -> str:
+    """Write images and sheets batch by batch, so that the memory does not grow with n; returns where they are."""
+    assert run.value_range is not None
+    sheets = output_folder(run.path, "generated_sheets", None if out is None else str(sheets_folder(folder)))
+    others = len(set(os.listdir(folder)) - {f"{i:06d}.png" for i in range(n)})
     tables: dict[str, Tensor] = {}
+    progress = Progress(n, "images")
     with run.test_mode(seed):
-        samples = run.generate(n, label)
+        for batch in run.batches(n, label):
+            if not progress.done:
+                images.save(sheets / "grid.png", images.grid(batch[:GRID], run.value_range))
+            for image in images.to_uint8(batch, run.value_range):
+                images.save(folder / f"{progress.done:06d}.png", image if len(image) in (1, 3) else image[:1])
+                progress.advance()
         if isinstance(run.system, Traverses):
             tables = run.system.traverse(rows=min(n, 10))
-    images.save(folder / "grid.png", images.grid(samples, run.value_range))
-    if run.value_range is None:  # points: the grid is a scatter plot, and a single point is no image
-        return
-    for index, image in enumerate(images.to_uint8(samples, run.value_range)):
-        images.save(folder / f"{index:06d}.png", image if len(image) in (1, 3) else image[:1])
     for name, table in tables.items():
         sheet = images.grid(table.flatten(0, 1), run.value_range, columns=table.shape[1])
-        images.save(folder / f"traverse_{name}.png", sheet)
+        images.save(sheets / f"traverse_{name}.png", sheet)
+    note = f"; {others} other file{'s are' if others > 1 else ' is'} in {folder}" if others else ""
+    return f"{folder}, sheets in {sheets}{note}"

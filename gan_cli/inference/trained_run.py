@@ -92,9 +92,16 @@ class TrainedRun:
 
     def generate(self, n: int, label: int | None = None) -> Tensor:
         """n samples (n, C, H, W) on the CPU, in the value range of the training data; to be called in `test_mode`."""
+        return torch.cat(list(self.batches(n, label)))
+
+    def batches(self, n: int, label: int | None = None) -> Iterator[Tensor]:
+        """The samples of `generate`, in batches of at most BATCH."""
         if not isinstance(self.system, Generates):
             raise GanError(f"{self.path} holds a {self.name}, which does not generate from noise")
-        return generate(self.system, n, None if label is None else torch.full((n,), label, device=self.device))
+        for start in range(0, n, BATCH):
+            size = min(BATCH, n - start)
+            labels = None if label is None else torch.full((size,), label, device=self.device)
+            yield self.system.generate(size, labels).cpu()
 
     @property
     def name(self) -> str:
@@ -119,13 +126,6 @@ class TrainedRun:
         except (AttributeError, KeyError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise GanError(f"the checkpoint does not fit the networks of {self.path}: {reason}") from error
-
-
-def generate(system: Generates, n: int, labels: Tensor | None = None) -> Tensor:
-    """n samples on the CPU, computed in batches. labels: (n,), or None."""
-    parts = torch.arange(n).split(BATCH)
-    samples = [system.generate(len(part), None if labels is None else labels[part]) for part in parts]
-    return torch.cat([part.cpu() for part in samples])
 
 
 def _read_checkpoint(run: RunDir, name: str) -> dict[str, Any]:

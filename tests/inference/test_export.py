@@ -1,6 +1,7 @@
 """`gan export`: what the files give, what they are open to, and what is said about them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def export(run: Path, *words: str) -> dict:
     assert main.main(["export", str(run), *words]) == 0
     name = next((word.partition("=")[2] for word in words if word.startswith("network=")), None)
+    kind = next((word.partition("=")[2] for word in words if word.startswith("format=")), "onnx")
     folders = [run / "export" / name] if name else sorted((run / "export").iterdir())
-    return json.loads((folders[0] / "preprocessing.json").read_text())
+    return json.loads((folders[0] / f"{folders[0].name}.{export_formats.SUFFIXES[kind]}.json").read_text())
 
 
 def test_onnx_of_a_translator(runs: Path) -> None:
@@ -62,6 +64,53 @@ def test_program_of_a_generator(runs: Path) -> None:
         expected = system.generate(5)  # type: ignore[operator]
     with run.test_mode(3), torch.no_grad():
         assert torch.equal(player(normal(5, z["shape"][1])), expected)
+
+
+def test_a_program_accepts_every_size_that_it_claims(runs: Path) -> None:
+    """Traced with a view of a larger image, the program refused that image's width, 16."""
+    (image,) = export(runs / "cycle", "format=torch", "network=G")["inputs"]
+    assert "multiples of 4, 8 or more" in image["resize"]
+    program = torch.export.load(runs / "cycle/export/G/G.pt2").module()
+    for height, width in [(n, 8) for n in range(8, 69, 4)] + [(8, n) for n in range(8, 69, 4)] + [(16, 16), (128, 8)]:
+        assert program(torch.zeros(1, 3, height, width)).shape == (1, 3, height, width)
+
+
+class Excludes(nn.Module):
+    """Accepts all multiples of 4 but one, as a traced program may."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] != 24
+        return x
+
+
+def test_a_size_that_a_program_refuses_is_not_claimed(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_formats.accepts_all(nn.Identity(), {"x": torch.zeros(2, 3, 16, 16)}, 16, 4)
+    assert not export_formats.accepts_all(Excludes(), {"x": torch.zeros(2, 3, 16, 16)}, 16, 4)
+    monkeypatch.setattr(export_formats, "accepts_all", lambda *arguments: arguments[-1] is None)
+    (image,) = export(runs / "cycle", "format=torch", "network=G")["inputs"]
+    assert image["shape"] == ["batch", 3, 8, 8] and "multiples" not in capsys.readouterr().out
+
+
+def test_two_exports_into_one_folder_keep_both_descriptions(runs: Path, tmp_path: Path) -> None:
+    for words in (["format=torch", "network=G"], ["format=torch", "network=F"]):
+        assert main.main(["export", str(runs / "cycle"), *words, f"out={tmp_path}"]) == 0
+    for name in ("G", "F"):
+        assert json.loads((tmp_path / f"{name}.pt2.json").read_text())["network"] == name
+
+
+def test_a_link_in_a_run_is_not_written_through(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copytree(runs / "points", run := tmp_path / "run", ignore=shutil.ignore_patterns("export"))
+    for link, verb in (("export", "export"), ("generated", "sample")):
+        (run / link).symlink_to(home)
+        words = ["format=torch"] if verb == "export" else ["n=2"]
+        assert main.main([verb, str(run), *words]) == 2
+        assert "name the folder to write to by out=" in capsys.readouterr().err and not list(home.iterdir())
+        assert main.main([verb, str(run), *words, f"out={tmp_path}/out/{link}"]) == 0
+        (run / link).unlink()
 
 
 def test_weights(runs: Path) -> None:

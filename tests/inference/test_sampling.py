@@ -1,0 +1,114 @@
+"""`gan sample`: single images, sheets beside them, and the memory that they take."""
+
+import shutil
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import TINY, TINY_CYCLEGAN
+from PIL import Image
+
+from gan_cli.cli import main
+from gan_cli.evaluation.image_sources import folder_samples
+from gan_cli.inference import trained_run
+from gan_cli.inference.outputs import sheets_folder
+from gan_cli.inference.trained_run import TrainedRun
+from gan_cli.utils import images
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DCGAN of 16 pixels."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    small = ["model=dcgan", "dataset=shapes", "dataset.size=8", "dataset.image_size=16", "model.generator.width=2"]
+    small += ["model.discriminator.width=2"]
+    assert main.main(["train", *TINY, *small, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_sheets_are_beside_the_folder_of_the_images(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that scores all images of the folder scores each sample once."""
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["sample", str(run), "n=60", "out=images"]) == 0
+    assert "in images, sheets in images_sheets\n" in capsys.readouterr().out
+    assert sorted(path.name for path in Path("images").iterdir()) == [f"{i:06d}.png" for i in range(60)]
+    assert sorted(path.name for path in Path("images_sheets").iterdir()) == ["grid.png", "traverse_interpolation.png"]
+    assert folder_samples(Path("images"), channels=1).size == 60
+    assert main.main(["sample", str(run), "n=2", "out=images"]) == 0
+    assert "58 other files are in images" in capsys.readouterr().out
+    assert main.main(["sample", str(run), "n=2"]) == 0
+    assert {path.name for path in run.glob("generated*")} == {"generated", "generated_sheets"}
+
+
+def test_a_link_in_a_run_is_not_written_through(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(run, copy := tmp_path / "run", ignore=shutil.ignore_patterns("generated*"))
+    (tmp_path / "home").mkdir()
+    (copy / "generated_sheets").symlink_to("../home")
+    assert main.main(["sample", str(copy), "n=2"]) == 2
+    assert "name the folder to write to by out=" in capsys.readouterr().err and not list((tmp_path / "home").iterdir())
+
+
+def test_where_sheets_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sheets_folder(Path("a/b")) == Path("a/b_sheets")
+    assert sheets_folder(Path(".")) == tmp_path.with_name(f"{tmp_path.name}_sheets")
+    assert sheets_folder(Path("/")) == Path("/_sheets")
+
+
+def test_batches_are_those_of_one_call_and_a_grid_has_a_hundred_images(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trained_run, "BATCH", 110)
+    assert main.main(["sample", str(run), "n=230", "seed=3", f"out={tmp_path}/images"]) == 0
+    trained = TrainedRun(run, device="cpu")
+    assert trained.value_range is not None
+    with trained.test_mode(3) as system:
+        expected = torch.cat([system.generate(n) for n in (110, 110, 10)])  # type: ignore[operator]
+        table = system.traverse(rows=10)["interpolation"]  # type: ignore[operator]
+    for index in (0, 109, 110, 229):
+        image = images.to_uint8(expected[index : index + 1], trained.value_range)[0]
+        assert np.array_equal(pixels(tmp_path / f"images/{index:06d}.png"), image.permute(1, 2, 0).numpy())
+    grid = images.grid(expected[:100], trained.value_range).permute(1, 2, 0)
+    assert np.array_equal(pixels(tmp_path / "images_sheets/grid.png"), grid.numpy()) and grid.shape == (180, 180, 3)
+    sheet = images.grid(table.flatten(0, 1), trained.value_range, columns=10).permute(1, 2, 0)
+    assert np.array_equal(pixels(tmp_path / "images_sheets/traverse_interpolation.png"), sheet.numpy())
+
+
+def test_the_memory_does_not_grow_with_the_number_of_images(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most two batches are alive at any time; a list of all of them would keep every one alive."""
+    alive, most = [], 0
+    generate = type(TrainedRun(run, device="cpu").system).generate
+
+    def counted(self: object, n: int, labels: object = None) -> torch.Tensor:
+        nonlocal most
+        batch = generate(self, n, labels)  # type: ignore[arg-type]
+        alive.append(weakref.ref(batch))
+        most = max(most, sum(reference() is not None for reference in alive))
+        return batch
+
+    monkeypatch.setattr(trained_run, "BATCH", 10)
+    monkeypatch.setattr(type(TrainedRun(run, device="cpu").system), "generate", counted)
+    assert main.main(["sample", str(run), "n=200", "device=cpu", f"out={tmp_path}/images"]) == 0
+    assert len(alive) == 20 and most <= 2
+
+
+def test_a_model_that_translates_has_a_grid_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["train", *TINY, *TINY_CYCLEGAN, "dataset.image_size=8", "hydra.run.dir=my run"]) == 0
+    assert main.main(["sample", "my run", "n=4", "out=images"]) == 0
+    assert [path.name for path in Path("images").iterdir()] == ["grid.png"] and not Path("images_sheets").exists()
+    assert main.main(["sample", "my run", "n=101"]) == 2
+    assert "`gan translate 'my run' input=DIR output=DIR`" in capsys.readouterr().err
