@@ -173,7 +173,7 @@ def find_folder(path: str, key: str, url: str | None = None) -> Path:
     """
     root = Path(path).expanduser()
     if not root.exists() and url:
-        fetch(url, root)
+        fetch(url, root, key.replace("root", "url"))
     if root.is_dir():
         return root
     if root.exists():

@@ -19,7 +19,8 @@ from gan_cli.data import image_files
 from gan_cli.data.base import Images
 from gan_cli.data.image_files import Files
 from gan_cli.data.lazy_images import LazyImages
-from gan_cli.data.tar_shards import Shards, cache_folder, expand
+from gan_cli.data.shard_index import cache_folder
+from gan_cli.data.tar_shards import Shards, expand
 from gan_cli.data.url_cache import URLCache
 
 
@@ -54,10 +55,13 @@ class WebDataset(LazyImages):
         super().__init__(image_size, channels, num_classes, value_range, flip, window)
         self.root = root
         kind = label if num_classes is not None else None
-        cache = URLCache(cache_folder() / "files", round(cache_gb * 1e9))
+        folder, limit = cache_folder() / "files", round(cache_gb * 1e9)
         # Two blocks: at the border of two blocks a batch has samples of both.
-        self._train = Shards(expand(root, "root"), kind, 2 * max(shuffle_shards, 1), cache)
-        self._test = Shards(expand(test_shards, "test_shards"), kind, 4, cache) if test_shards else self._train
+        opened = 2 * max(shuffle_shards, 1)
+        self._train = self._test = Shards(expand(root, "root"), kind, opened, URLCache(folder, limit, root))
+        if test_shards:
+            cache = URLCache(folder, limit, test_shards, "test_shards")
+            self._test = Shards(expand(test_shards, "test_shards"), kind, 4, cache)
         self.set_counts(self._train.counts, self._test.counts, shuffle_shards)
         self._check_labels()
         self._check_room(2 * shuffle_shards, cache_gb)

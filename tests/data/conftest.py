@@ -5,12 +5,20 @@ from pathlib import Path
 import pytest
 from helpers import save_plain, save_ramp
 
+from gan_cli.utils import downloads
+
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of decoded images and downloads."""
     monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All addresses and folders count as typed on the command line."""
+    monkeypatch.setattr(downloads, "_typed", lambda text: True)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from helpers import checkpoint_values, in_bytes, run_gan, start_gan
 from PIL import Image
 
 from gan_cli.config.composer import Composer, arguments
-from gan_cli.data import image_files, tar_shards, url_cache
+from gan_cli.data import image_files, shard_index, tar_shards, url_cache
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.lazy_images import BlockOrder
 from gan_cli.data.url_cache import URLCache
@@ -216,8 +216,8 @@ def test_an_index_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     fill(tmp_path / "set")
     first = small(tmp_path / "set").test_batch(0, 20).image
     made: list[str] = []
-    rows = tar_shards._rows
-    monkeypatch.setattr(tar_shards, "_rows", lambda *words: made.append(words[1]) or rows(*words))
+    rows = shard_index._rows
+    monkeypatch.setattr(shard_index, "_rows", lambda *words: made.append(words[1]) or rows(*words))
     assert torch.equal(small(tmp_path / "set").test_batch(0, 20).image, first) and not made
     pack(tmp_path / "set/s-001.tar", {"1.png": png(200)})
     assert small(tmp_path / "set").size == 16 and made == [str(tmp_path / "set/s-001.tar")]
@@ -272,14 +272,14 @@ def test_processes_that_start_together_make_one_index(tmp_path: Path, capfd: pyt
 
 def announced(folder: Path) -> None:
     """A data set that tells which archives it indexes."""
-    rows = tar_shards._rows
+    rows = shard_index._rows
 
     def recorded(handle: int, source: str, label: str | None) -> list[tuple[int, int, int]]:
         os.write(1, f"indexed {Path(source).name}\n".encode())
         return rows(handle, source, label)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tar_shards, "_rows", recorded)
+        patch.setattr(shard_index, "_rows", recorded)
         assert small(folder).size == 20
 
 
@@ -343,7 +343,7 @@ def test_what_fits_is_fetched_once_and_the_next_block_ahead(server: str) -> None
 
 
 def test_the_least_recently_used_is_deleted_first(server: str, tmp_path: Path) -> None:
-    here = URLCache(tmp_path / "m", 5 * (tmp_path / "far/s-000.tar").stat().st_size // 2)
+    here = URLCache(tmp_path / "m", 5 * (tmp_path / "far/s-000.tar").stat().st_size // 2, "")
     for name in ("0", "1", "0", "2", "0"):
         os.close(here.open(f"{server}/s-00{name}.tar"))
     assert sorted(Handler.asked.values()) == [1, 1, 1]
@@ -353,7 +353,7 @@ def test_downloads_are_tried_again(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(url_cache, "WAITS", (0.0, 0.0))
-    here = URLCache(tmp_path / "m", LIMIT)
+    here = URLCache(tmp_path / "m", LIMIT, "")
     Handler.busy = 2
     os.close(here.open(f"{server}/s-000.tar"))
     said = capsys.readouterr().out.splitlines()
