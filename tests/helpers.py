@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -240,6 +241,20 @@ def write_mnist(root: Path, packed: bool = False, folder: Path = RAW) -> Path:
 
 CONFIG = {"seed": 0, "trainer": {"iterations": 40}, "optimizer": {"lr": 0.1}, "loss": {"penalty": {"weight": 1}}}
 FID = "FID[classifier:mnist:ab12]"
+
+
+def begin_run(folder: Path) -> None:
+    """What a run has in its folder as soon as it has begun."""
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "provenance.json").write_text("{}")
+
+
+def small_state(iteration: Any = 1, **changed: Any) -> dict[str, Any]:
+    """The smallest state of a run, with some parts changed."""
+    bits = torch.arange(3, dtype=torch.uint8)
+    process = {"random": {"cpu": bits}, "torch": bits, "cuda": None, "system": {}}
+    state = {"system": {"w": torch.arange(4)}, "ema": {}, "optimizers": {}, "processes": [process]}
+    return {"iteration": iteration, "position": 2, **state, **changed}
 
 
 def make_run(folder: Path, *, seed=0, lr=0.1, overrides=(), losses=(3.0, 2.0), logged=(), records=(), samples=True):

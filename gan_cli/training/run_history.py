@@ -67,11 +67,13 @@ def runs_in(folder: Path) -> list[Path]:
 
 def config(folder: Path) -> DictConfig:
     """The config.yaml of a run, in today's form. GanError if it cannot be read, or is not plain YAML."""
-    plain, version = plain_yaml.load(folder / "config.yaml"), run_facts.schema_version(folder)
+    file, version = folder / "config.yaml", run_facts.schema_version(folder)
     try:
-        return OmegaConf.create(migrations.config(plain, version))
+        return OmegaConf.create(migrations.config(plain_yaml.load(file), version))
+    except GanError as error:
+        raise GanError(f"{file} is not a run's config: {str(error).removeprefix(str(file)).lstrip(', :')}") from error
     except (KeyError, TypeError, AttributeError, ValueError, OmegaConfBaseException) as error:
-        raise GanError(f"{folder / 'config.yaml'} is not a run's config: {_first_line(error)}") from error
+        raise GanError(f"{file} is not a run's config: {_first_line(error)}") from error
 
 
 def read(folder: Path) -> Run:
@@ -85,7 +87,7 @@ def read(folder: Path) -> Run:
             raise
         settings = {}
     lines = list(logged(folder))
-    overrides = known["overrides"] if "overrides" in known else migrations.overrides(_texts(failed.get("overrides")))
+    overrides = known.get("overrides") or migrations.overrides(_texts(failed.get("overrides")))
     return Run(
         folder, settings, _choices(known, overrides), overrides,
         done=max((line["iteration"] for line in lines), default=0),

@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, begin_run, small_state
 from omegaconf import OmegaConf
 
 import gan_cli
@@ -40,14 +40,14 @@ class FakeRunner(SimpleNamespace):
         check(cfg, allowed_modules)
         return cfg
 
-    def train(self, prepared, run_dir, changes=()):
+    def train(self, prepared, run_dir, changes=(), choices=None):
         self.trained.append(run_dir)
         if run_dir is not None:
             (run_dir / "checkpoints").mkdir()
-            (run_dir / "provenance.json").touch()
+            (run_dir / "provenance.json").write_text("{}")
             OmegaConf.save(prepared, run_dir / "config.yaml", resolve=True)
             if prepared.seed not in (1, 2, 3):
-                checkpoint.save(run_dir / "checkpoints/last.pt", {"iteration": prepared.trainer.iterations})
+                checkpoint.save(run_dir / "checkpoints/last.pt", small_state(prepared.trainer.iterations))
         if prepared.seed == 1:
             raise Diverged("d/wasserstein of discriminator is not finite at iteration 7")
         if prepared.seed == 2:
@@ -396,18 +396,18 @@ def test_options_of_a_verb_are_typed():
     ],
 )
 def test_wrong_options_of_a_verb(verb, words, message, tmp_path, monkeypatch, capsys):
-    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     status, _, err = gan(capsys, verb, "run", *words.split())
     assert status == 2 and message in err
 
 
 def test_a_wrong_run_directory_is_answered_with_the_nearest(tmp_path, monkeypatch, capsys):
-    (tmp_path / "outputs/day/12-00-dcgan-mnist/checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "outputs/day/12-00-dcgan-mnist")
     monkeypatch.chdir(tmp_path)
     assert "did you mean 'outputs/day/12-00-dcgan-mnist'?" in gan(capsys, "sample", "outputs/day/12-00-dcgan-mnits")[2]
     assert "outputs holds no run; runs in it: outputs/day/12" in gan(capsys, "resume", "outputs")[2]
-    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "run")
     (tmp_path / "run/checkpoints/last.pt").touch()
     assert "rn does not exist; did you mean 'run'?" in gan(capsys, "resume", "rn")[2]
     assert "last.pt is a file; the run is run\n" in gan(capsys, "resume", "run/checkpoints/last.pt")[2]
@@ -452,7 +452,7 @@ def test_options_are_read_from_the_functions_that_do_the_work():
     ],
 )
 def test_completion(line, expected, tmp_path, monkeypatch):
-    (tmp_path / "outputs/day/run/checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "outputs/day/run")
     monkeypatch.chdir(tmp_path)
     found = {re.sub(r"(?<==)\d+$", "", candidate) for candidate in completion.candidates(line)}
     assert expected <= found and all(f.startswith(line.rpartition(" ")[2]) for f in found)

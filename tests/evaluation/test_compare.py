@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import FID, TINY, make_run
+from helpers import FID, TINY, begin_run, make_run
 from PIL import Image
 
 from gan_cli.cli.main import main
@@ -131,7 +131,7 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(GanError, match="holds no run"):
         compare([tmp_path / "empty"])
-    (tmp_path / "broken" / "checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "broken")
     with pytest.raises(GanError, match="none of these runs can be read"):
         compare([tmp_path / "broken"])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import TINY_RING, checkpoint_values, run_gan, start_gan, wait_until
+from helpers import TINY_RING, begin_run, checkpoint_values, run_gan, start_gan, wait_until
 
 from gan_cli.cli import main
 from gan_cli.config import migrations
@@ -142,10 +142,10 @@ def test_only_one_process_runs_a_sweep(tmp_path, monkeypatch, capsys):
 
 def test_the_folder_of_a_run_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "run/checkpoints").mkdir(parents=True)
+    begin_run(tmp_path / "run")
     line = ["train", "-m", *TINY_RING, "seed=0,1", "hydra.sweep.dir=run"]
     assert mistake(capsys, *line).strip() == "gan: run holds a run: name another folder by hydra.sweep.dir="
-    assert [file.name for file in (tmp_path / "run").iterdir()] == ["checkpoints"]
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {"checkpoints", "provenance.json"}
 
 
 @pytest.mark.parametrize("value", ["", "''"])

@@ -3,7 +3,7 @@
 import json
 from types import SimpleNamespace
 
-from helpers import TINY_RING, composed
+from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
 from gan_cli.experiments.sweep_report import SweepProgress, report
@@ -39,7 +39,7 @@ def test_a_line_for_each_trial(tmp_path, monkeypatch, capsys):
 def make_trial(folder, done):
     (folder / "checkpoints").mkdir(parents=True)
     OmegaConf.save(composed(*TINY_RING, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
-    checkpoint.save(folder / "checkpoints" / "last.pt", {"iteration": done})
+    checkpoint.save(folder / "checkpoints" / "last.pt", small_state(done))
 
 
 def test_the_table(tmp_path, capsys):

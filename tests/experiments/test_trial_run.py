@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers import TINY_RING, composed
+from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
 from gan_cli.experiments.trial_run import TrialJob, record_failure, resume_or_skip, train_or_resume
@@ -16,7 +16,7 @@ def stopped_trial(folder, done):
     (folder / "checkpoints").mkdir(parents=True)
     OmegaConf.save(composed(*TINY_RING, "trainer.iterations=10"), folder / "config.yaml", resolve=True)
     (folder / "provenance.json").write_text("{}")
-    checkpoint.save(folder / "checkpoints" / "last.pt", {"iteration": done})
+    checkpoint.save(folder / "checkpoints" / "last.pt", small_state(done))
     return folder
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from helpers import TINY_RING, composed
+from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
 from gan_cli.experiments import trial_run
@@ -35,7 +35,7 @@ def make_trial(folder, cfg, done, failure=None):
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     (folder / "provenance.json").write_text("{}")
     if done:
-        checkpoint.save(folder / "checkpoints" / "last.pt", {"iteration": done})
+        checkpoint.save(folder / "checkpoints" / "last.pt", small_state(done))
     if failure:
         (folder / "failure.json").write_text(json.dumps({"error": failure, "status": 3}))
 

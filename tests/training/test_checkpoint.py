@@ -4,26 +4,18 @@ import errno
 import os
 import pickle
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from helpers import small_state
 
 from gan_cli.config import migrations
 from gan_cli.training import checkpoint
 from gan_cli.utils.errors import GanError
 
 
-def small(iteration: Any = 1, **changed: Any) -> dict[str, Any]:
-    """The smallest state of a run, with some parts changed."""
-    bits = torch.arange(3, dtype=torch.uint8)
-    process = {"random": {"cpu": bits}, "torch": bits, "cuda": None, "system": {}}
-    state = {"system": {"w": torch.arange(4)}, "ema": {}, "optimizers": {}, "processes": [process]}
-    return {"iteration": iteration, "position": 2, **state, **changed}
-
-
 def test_round_trip_by_weights_only(tmp_path: Path) -> None:
-    state = small(3, c=[None, 1.5, "x", {}])
+    state = small_state(3, c=[None, 1.5, "x", {}])
     checkpoint.save(tmp_path / "last.pt", state)
     loaded = checkpoint.load(tmp_path / "last.pt")
     assert (
@@ -37,14 +29,14 @@ def test_round_trip_by_weights_only(tmp_path: Path) -> None:
 def test_failed_write_keeps_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoints" / "last.pt"
     path.parent.mkdir()
-    checkpoint.save(path, small(1))
+    checkpoint.save(path, small_state(1))
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(GanError, match="No space left"):
-        checkpoint.save(path, small(2))
+        checkpoint.save(path, small_state(2))
     monkeypatch.undo()
     assert checkpoint.load(path)["iteration"] == 1
     assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
@@ -86,7 +78,7 @@ def test_bad_checkpoints_are_refused(
 
 def test_a_checkpoint_of_version_0_1_is_brought_up_to_date(tmp_path: Path) -> None:
     """Its generators were called "draw"; written again, it is a checkpoint of today's format."""
-    path, state = tmp_path / "last.pt", small(5)
+    path, state = tmp_path / "last.pt", small_state(5)
     generator = state["processes"][0].pop("random")
     torch.save({**state, "format": 1, "processes": [{"draw": generator, **state["processes"][0]}]}, path)
     for _ in range(2):
