@@ -29,6 +29,17 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+def check(source: str | None, root: Path | None, key: str) -> None:
+    """ValueError unless this process may download `source`, the value of dataset.`key`, into the folder `root`.
+
+    See utils.downloads.check.
+    """
+    try:
+        downloads.check(source, root, f"dataset.{key}")
+    except GanError as error:  # a constructor of a data set raises ValueError
+        raise ValueError(str(error)) from error
+
+
 @contextmanager
 def opened(url: str, root: Path | None, typed: str, key: str, timeout: float) -> Iterator[HTTPResponse]:
     """Open `url` for the block. ValueError if this process may not download it into `root` (see utils.downloads).
@@ -37,10 +48,7 @@ def opened(url: str, root: Path | None, typed: str, key: str, timeout: float) ->
     """
     if urlsplit(url).scheme.lower() not in TYPED_SCHEMES:
         raise ValueError(f"{url}: dataset.{key} names http(s) addresses, and none of other kinds")
-    try:
-        downloads.check(typed, root, f"dataset.{key}")
-    except GanError as error:
-        raise ValueError(str(error)) from error
+    check(typed, root, key)
     with urllib.request.build_opener(_Redirects).open(url, timeout=timeout) as response:
         yield response
 

@@ -15,7 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from gan_cli.data import image_files
+from gan_cli.data import fetching, image_files
 from gan_cli.data.lazy_images import LazyImages
 
 ROWS, TOGETHER = 1 << 16, 16  # rows per run of consecutive rows, and runs that are shuffled together (BlockOrder)
@@ -30,8 +30,8 @@ class HuggingFace(LazyImages):
     of the training images. window: see image_files.Window.
 
     Memory does not depend on the number of images: a batch, and 8 bytes for each of the million rows that are shuffled
-    together. The library downloads and converts the whole data set at the first use. Raises FileNotFoundError and
-    ValueError.
+    together. The library downloads and converts the whole data set at the first use, if the command line names it (see
+    utils.downloads). Raises FileNotFoundError and ValueError.
     """
 
     def __init__(
@@ -103,6 +103,9 @@ def _load(root: str, split: str) -> tuple[Any, Any]:
         if (folder / "state.json").exists():
             return library, library.load_from_disk(str(folder))
         if not (folder / "dataset_dict.json").exists():
+            # Without the network the library finds the copy in its cache, whoever named the data set.
+            if not folder.exists() and not library.config.HF_HUB_OFFLINE:
+                fetching.check(root, None, "root")
             return library, library.load_dataset(str(folder) if folder.exists() else root, split=split)
         splits = library.load_from_disk(str(folder))
     except (library.exceptions.DatasetGenerationError, LookupError, ValueError) as error:  # LookupError: no rows

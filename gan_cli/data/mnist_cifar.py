@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
+from gan_cli.data import fetching
 from gan_cli.data.base import Dataset, Images, as_range, order, positions, scale, uniform
 from gan_cli.data.shapes import LUMA
 
@@ -128,6 +129,7 @@ class MNIST(InMemoryImages):
         import torchvision
         from torchvision.datasets.utils import download_url
 
+        fetching.check(None, root, "root")
         source = getattr(torchvision.datasets, self.folder)
         folder = root / self.folder / "raw"
         new = [path for path in (folder, folder.parent, root) if not path.exists()]
@@ -170,8 +172,11 @@ class CIFAR10(InMemoryImages):
     def _read(root: Path, train: bool) -> tuple[Tensor, Tensor]:
         from torchvision.datasets import CIFAR10 as Source
 
+        missing = not (root / Source.base_folder).is_dir()
+        if missing:
+            fetching.check(None, root, "root")
         try:
-            source = Source(str(root), train=train, download=not (root / Source.base_folder).is_dir())
+            source = Source(str(root), train=train, download=missing)
         except (OSError, RuntimeError) as error:  # RuntimeError: missing files or a wrong md5
             raise _absent(root / Source.base_folder, "CIFAR-10") from error
         return torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(source.targets)
