@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
-PARAMETERS = {"modules": "allowed_modules"}
+PARAMETERS = {"modules": "allowed_modules", "dataset.root": "dataset_root"}
 """Options whose parameter has another name."""
 
 

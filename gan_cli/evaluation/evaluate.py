@@ -51,10 +51,15 @@ def evaluate(
     """Print metrics of conf/metric on `n` samples of a run and append them to RUN_DIR/evaluation.jsonl.
 
     metric, n, extractor: what the run's experiment asks for if omitted. settings: `metric.NAME.FIELD=VALUE` and
-    `extractor.FIELD=VALUE`, after the experiment's own for these metrics.
+    `extractor.FIELD=VALUE`, after the experiment's own for these metrics, and `dataset.root=FOLDER`.
     """
     _check_count(n)
-    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
+    roots = [setting for setting in settings if setting.startswith("dataset.root=")]
+    settings = [setting for setting in settings if setting not in roots]
+    run = TrainedRun(
+        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
+        dataset_root=roots[-1].partition("=")[2] if roots else None,
+    )  # fmt: skip
     asked = run.cfg.get("evaluate") or {}
     names = metric or list(asked.get("metric") or []) or list(run.cfg.get("metric") or {})
     if not names:
@@ -64,7 +69,7 @@ def evaluate(
     prefixes: tuple[str, ...] = ("extractor.",) if chosen == asked.get("extractor") else ()
     prefixes += tuple(f"metric.{name}." for name in names)
     own = [setting for setting in asked.get("settings") or () if setting.startswith(prefixes)]
-    metrics, network = build_metrics(names, chosen, [*own, *settings], run.cfg.get("metric"), allowed_modules)
+    metrics, network = build_metrics(names, chosen, [*own, *settings], run.located.get("metric"), allowed_modules)
     if direction and not run.system.directions:
         raise GanError(f"direction={direction}: {run.name} does not translate; omit it")
     if direction and direction not in run.system.directions:

@@ -17,7 +17,7 @@ from gan_cli.config import schema
 from gan_cli.config.resume_overrides import override_run
 from gan_cli.data.base import Dataset
 from gan_cli.systems.base import Generates, System, test_mode
-from gan_cli.training import build
+from gan_cli.training import build, data_paths, run_facts
 from gan_cli.training import checkpoint as checkpoints
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
@@ -30,7 +30,8 @@ class TrainedRun:
     """The model of a run directory with the weights of one of its checkpoints.
 
     Attributes: path; iteration, that of the checkpoint; weights, "ema" or "raw"; device; system, the model itself;
-    channels, num_classes, value_range (None for points) of the data that it was trained on.
+    channels, num_classes, value_range (None for points) of the data that it was trained on; cfg, the configuration, and
+    located, the same with absolute paths of files and folders.
     """
 
     def __init__(
@@ -41,20 +42,27 @@ class TrainedRun:
         weights: str = "auto",
         device: str = "auto",
         allowed_modules: Sequence[str] = (),
+        dataset_root: str | None = None,
     ) -> None:
         """Read the run in the directory `path`.
 
         checkpoint: "last", "best", an iteration such as "2000", or the path of a .pt file. weights: "ema", the average
         of the weights; "raw", those of the last step; "auto", the average if the run kept one. device: "auto", "cpu",
-        "cuda" or "cuda:N". allowed_modules: modules of your own that its configuration may name. Raises GanError if
-        there is no such run, checkpoint or average.
+        "cuda" or "cuda:N". allowed_modules: modules of your own that its configuration may name. dataset_root: the
+        folder of its data, where that has moved. Raises GanError if there is no such run, checkpoint or average.
         """
         run = RunDir(Path(path))
         cfg = run.open()
         override_run(cfg, [f"trainer.device={device}"])
+        if dataset_root is not None:
+            if "root" not in cfg.dataset:
+                raise GanError(f"dataset.root={dataset_root}: the data of {path} have no root; omit it")
+            cfg.dataset.root = dataset_root
         schema.check(cfg, allowed_modules)
+        self._facts, self._typed = run_facts.read(run.path), [] if dataset_root is None else ["dataset.root"]
+        self.located, self._moved = data_paths.located(cfg, run.path, self._facts, self._typed)
         self.path, self.cfg, self.device = run.path, cfg, build.device(device)
-        self.system = build.system(cfg)
+        self.system = build.system(self.located)
         state = _read_checkpoint(run, checkpoint)
         self.iteration: int = state["iteration"]
         self.weights = _choose_weights(weights, bool(state["ema"]), run.path)
@@ -80,7 +88,8 @@ class TrainedRun:
     @cached_property
     def data(self) -> Dataset:
         """The run's data set, built at first use: sampling and translation do not need the training data."""
-        dataset = build.dataset(self.cfg)
+        dataset = build.dataset(self.located)
+        data_paths.check_data(dataset.fingerprint(), self._facts, self._moved, self._typed)
         dataset.to(self.device)
         return dataset
 

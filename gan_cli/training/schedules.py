@@ -10,7 +10,7 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True)
-class LinearDecay:
+class LinearDecay(Schedule):
     """Constant until the fraction `begin` of the run, then linear to zero at its end.
 
     begin 0.5 is CycleGAN's rule (Zhu et al. 2017, section 4: 100 epochs constant, 100 epochs to zero), applied per
@@ -30,7 +30,7 @@ class LinearDecay:
 
 
 @dataclass(frozen=True)
-class ExponentialDecay:
+class ExponentialDecay(Schedule):
     """max(factor^-t, floor) at iteration t: the learning rate is divided by `factor` after each iteration.
 
     Goodfellow et al. 2014 (mnist.yaml): .1 / 1.000004^t, not below 1e-6, which is floor 1e-5. Mirza & Osindero 2014:
@@ -49,7 +49,7 @@ class ExponentialDecay:
 
 
 @dataclass(frozen=True)
-class MomentumRamp:
+class MomentumRamp(Schedule):
     """A momentum that rises linearly from `start` to `end` in the first `length` iterations and stays there.
 
     Goodfellow et al. 2014 (mnist.yaml): .5 in epoch 1, .7 from epoch 250 on, that is 249 epochs of 500 updates; their
@@ -71,7 +71,7 @@ class MomentumRamp:
 
 
 @dataclass(frozen=True)
-class EpochDecay:
+class EpochDecay(Schedule):
     """1 - max(0, k - start) / length in epoch k = 1 .. epochs of the run: constant, then one step down per epoch.
 
     The two implementations of CycleGAN differ, for 100 + 100 epochs: pytorch-CycleGAN-and-pix2pix steps its scheduler
@@ -97,7 +97,7 @@ class EpochDecay:
 
 
 @dataclass(frozen=True)
-class Stages:
+class Stages(Schedule):
     """Two schedules in sequence: `first` in the iterations 0 .. length - 1, then `second`, each as if it were a run.
 
     pix2pixHD trains its enhancer after its global generator, and lets the rate fall in each stage. Raises ValueError
