@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,9 +19,11 @@ from torch.nn.functional import cross_entropy, pad
 
 from gan_cli.data.base import Dataset, HasDigits, Images
 from gan_cli.data.decoded_cache import exclusive
-from gan_cli.metrics.base import Features
-from gan_cli.metrics.feature_cache import cache_dir, digest, load_whole, save_whole
+from gan_cli.metrics.base import Extractor, Features
+from gan_cli.metrics.feature_cache import cache_dir, digest, discard, load_whole, save_whole
 from gan_cli.metrics.pixels import in_batches
+from gan_cli.utils.distributed import print_once
+from gan_cli.utils.files import write_text
 from gan_cli.utils.progress import Progress
 
 VERSION = 1  # of the network, its training recipe and the format of the file
@@ -100,7 +103,7 @@ def train(network: ConvNet, view: Dataset, device: torch.device, seed: int, name
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RECIPE["rate"], total_steps=steps + 1)
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    print(f"{name}: training on {steps * batch:,} images, once", flush=True)
+    print_once(f"{name}: training on {steps * batch:,} images, once")
     progress = Progress(steps * batch, "images", interval=10.0)
     for step in range(steps):
         image, label = _labeled_batch(view, seed, step * batch, batch)
@@ -127,7 +130,7 @@ def shifted(images: Tensor, reach: int, generator: torch.Generator) -> Tensor:
     return padded[number, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-class Classifier:
+class Classifier(Extractor):
     """A classifier of the data set, trained at its first use and then cached.
 
     Features: the 128 inputs of the last layer; logits: its outputs. name: such as `classifier:mnist`, from the data
@@ -164,7 +167,7 @@ class Classifier:
                         record = self._train(view)
                         self._save(folder, record)
             except OSError as error:
-                print(f"note: {folder}: {error.strerror or error}; the classifier is not cached", flush=True)
+                print_once(f"note: {folder}: {error.strerror or error}; the classifier is not cached")
                 record = record or self._train(view)
         self.record, self.hash = record, record["hash"]
 
@@ -196,18 +199,30 @@ class Classifier:
         return digest(self._network.state_dict().items(), VERSION, self._shape)
 
     def _load(self, folder: Path, view: Dataset) -> dict[str, Any] | None:
-        """Load the cached network and return its record; None if there is none, or if it is broken."""
+        """Load the cached network and return its record; None if there is none, or if it is broken.
+
+        The record's hash proves the weights, and its own checksum the accuracy, which is measured again without one.
+        """
         cached = load_whole(folder / WEIGHTS)
-        if not isinstance(cached, dict):
+        if cached is None:
             return None
         try:
             with torch.random.fork_rng(devices=[]):
                 self._network = self._build(view)
-            self._network.load_state_dict(cached["network"])
+            self._network.load_state_dict(cached["network"] if isinstance(cached, dict) else {})
             record = dict(cached["record"])
-            return record if record["hash"] == self._hash() else None
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            whole = record["hash"] == self._hash()
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            whole = False
+        if not whole:
+            discard(folder / WEIGHTS)
             return None
+        if cached.get("sum") != digest((), record):
+            record["accuracy"] = self._accuracy(view)
+            print_once(f"{self.name}: its accuracy was not certain and is measured again: {record['accuracy']:.2%}")
+            with suppress(OSError):
+                self._save(folder, record)
+        return record
 
     def _train(self, view: Dataset) -> dict[str, Any]:
         """Train the network and return its record. The caller's random numbers and gradient mode are restored."""
@@ -219,8 +234,8 @@ class Classifier:
         self._network.eval()
         seconds = time.perf_counter() - start
         accuracy = self._accuracy(view)
-        print(f"{self.name}: trained in {seconds:.0f} s; accuracy {accuracy:.2%} on {view.test_size} held-out images",
-              flush=True)  # fmt: skip
+        result = f"accuracy {accuracy:.2%} on {view.test_size} held-out images"
+        print_once(f"{self.name}: trained in {seconds:.0f} s; {result}")
         return {
             "name": self.name, "hash": self._hash(), "accuracy": accuracy, "test_size": view.test_size,
             "seconds": round(seconds, 1), "data": view.fingerprint(), "image": list(self._shape),
@@ -238,5 +253,6 @@ class Classifier:
 
     def _save(self, folder: Path, record: dict[str, Any]) -> None:
         """Save the weights with the record, and the record as JSON for people. OSError if there is no space."""
-        save_whole({"network": self._network.state_dict(), "record": record}, folder / WEIGHTS)
-        (folder / "classifier.json").write_text(json.dumps(record, indent=2) + "\n")
+        value = {"network": self._network.state_dict(), "record": record, "sum": digest((), record)}
+        save_whole(value, folder / WEIGHTS)
+        write_text(folder / "classifier.json", json.dumps(record, indent=2) + "\n")

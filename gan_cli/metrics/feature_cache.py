@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gan_cli.data.decoded_cache import exclusive
 from gan_cli.metrics.base import Features
+from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing
 
 LARGEST = 500_000_000  # bytes of features under one key; larger ones are not cached
@@ -46,13 +49,23 @@ def save_whole(value: Any, path: Path) -> None:
 
 def load_whole(path: Path) -> Any:
     """The value that `save_whole` wrote, with tensors on the CPU; None if there is none. A broken file is deleted."""
+    if not path.is_file():  # opening a pipe might never return
+        return None
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of what is no file of its own
+            return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:  # missing, or without the permission to read it
         return None
     except Exception:  # torch.load raises many types of errors for a broken file
-        path.unlink(missing_ok=True)
+        discard(path)
         return None
+
+
+def discard(path: Path) -> None:
+    """Delete a damaged file, whose content is then computed again."""
+    print_once(f"note: {path} is damaged; its content is computed again")
+    path.unlink(missing_ok=True)
 
 
 class FeatureCache:
@@ -68,12 +81,11 @@ class FeatureCache:
         """The features under `key`; None if there are none. A file that is broken, or of another key, is deleted."""
         path = self.path(key)
         parts = load_whole(path)
-        if isinstance(parts, dict) and set(parts) == {*Features._fields, "sum"}:
-            checksum = parts.pop("sum")
-            if checksum == _checksum(key, parts):
-                return Features(**parts)
+        whole = isinstance(parts, dict) and set(parts) == {*Features._fields, "sum"}
+        if whole and parts.pop("sum") == checksum(key, parts):
+            return Features(**parts)
         if parts is not None:
-            path.unlink(missing_ok=True)
+            discard(path)
         return None
 
     def put(self, key: str, features: Features) -> None:
@@ -81,10 +93,12 @@ class FeatureCache:
         if sum(part.nbytes for part in features if part is not None) > LARGEST:
             return
         try:
-            save_whole({**features._asdict(), "sum": _checksum(key, features._asdict())}, self.path(key))
+            with exclusive(self.folder, "*.part", quiet=True):  # which deletes what a killed process left behind
+                save_whole({**features._asdict(), "sum": checksum(key, features._asdict())}, self.path(key))
         except OSError as error:
-            print(f"note: {self.folder}: {error.strerror or error}; features are not cached", flush=True)
+            print_once(f"note: {self.folder}: {error.strerror or error}; features are not cached")
 
 
-def _checksum(key: str, parts: dict[str, Any]) -> str:
+def checksum(key: str, parts: Mapping[str, Any]) -> str:
+    """A hash of the tensors in `parts`, and of the key under which they are cached."""
     return digest(((name, part) for name, part in parts.items() if isinstance(part, Tensor)), key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
@@ -124,7 +125,7 @@ def test_seed_decides_the_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("harm", ["cut", "foreign", "changed"])
-def test_broken_classifier_is_trained_again(cache: Path, harm: str) -> None:
+def test_broken_classifier_is_trained_again(cache: Path, harm: str, capsys: pytest.CaptureFixture[str]) -> None:
     first = prepared(Corners())
     (file,) = cache.glob("extractors/*/classifier.pt")
     if harm == "cut":
@@ -135,10 +136,32 @@ def test_broken_classifier_is_trained_again(cache: Path, harm: str) -> None:
         kept = torch.load(file, weights_only=True)
         kept["network"]["last.bias"][0] += 1
         torch.save(kept, file)
+    capsys.readouterr()
     again = prepared(Corners())
+    assert capsys.readouterr().out.count(f"note: {file} is damaged; its content is computed again\n") == 1
     assert again.hash == first.hash
     values = [c(Corners().test_batch(0, 4).image).logits for c in (first, again)]
     torch.testing.assert_close(*values, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("harm", ["another accuracy", "no checksum"])
+def test_an_accuracy_that_is_not_certain_is_measured_again(
+    cache: Path, harm: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Older caches have no checksum. Training is not repeated, because the hash proves the weights."""
+    first = prepared(Corners())
+    (file,) = cache.glob("extractors/*/classifier.pt")
+    kept = torch.load(file, weights_only=True)
+    kept["record"]["accuracy"] = 0.25
+    if harm == "no checksum":
+        del kept["sum"]
+    torch.save(kept, file)
+    no_training(monkeypatch)
+    capsys.readouterr()
+    assert prepared(Corners()).record == first.record and first.record["accuracy"] == 1.0
+    assert "its accuracy was not certain and is measured again: 100.00%" in capsys.readouterr().out
+    assert json.loads((file.parent / "classifier.json").read_text())["accuracy"] == 1.0
+    assert prepared(Corners()).record == first.record and not capsys.readouterr().out
 
 
 def test_two_at_once_train_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -532,6 +555,32 @@ def test_store_gives_back_what_was_put() -> None:
     assert found is not None and all(torch.equal(x, y) for x, y in zip(found, FEATURES, strict=True))
     assert plain is not None and torch.equal(plain.values, FEATURES.values) and plain.logits is plain.label is None
     assert {path.suffix for path in cache_dir("features").iterdir()} == {".pt"}
+
+
+def test_what_a_killed_evaluation_left_is_deleted(cache: Path) -> None:
+    """But not while the process that writes it still holds the folder."""
+    cache.joinpath("features").mkdir(parents=True)
+    left = cache / "features/.a.pt.0123.part"
+    left.write_bytes(b"half")
+    handle = os.open(left.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    other = threading.Thread(target=FeatureCache().put, args=("a", FEATURES))
+    other.start()
+    other.join(0.3)
+    assert other.is_alive() and left.exists()
+    os.close(handle)
+    other.join(10)
+    assert [path.suffix for path in left.parent.iterdir()] == [".pt"] and FeatureCache().get("a") is not None
+
+
+def test_a_pipe_in_the_cache_is_not_opened(cache: Path) -> None:
+    kept = FeatureCache()
+    kept.put("a", FEATURES)
+    kept.path("a").unlink()
+    os.mkfifo(kept.path("a"))
+    assert kept.get("a") is None
+    kept.put("a", FEATURES)
+    assert kept.get("a") is not None
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "text", "evil", "other key", "other kind"])
