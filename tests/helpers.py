@@ -1,12 +1,14 @@
 """What several test files share: small settings, models by hand, runs of `gan`, image files, and run directories."""
 
 import gzip
+import io
 import json
 import multiprocessing
 import os
 import signal
 import struct
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -275,4 +277,40 @@ def make_run(folder: Path, *, seed=0, lr=0.1, overrides=(), losses=(3.0, 2.0), l
     if samples:
         (folder / "samples").mkdir()
         Image.new("L", (30, 20), 128).save(folder / "samples" / "000040.png")
+    return folder
+
+
+# -- tar archives
+
+
+def png(number: int, size: tuple[int, int] = (20, 14)) -> bytes:
+    """Red says which image, green which column."""
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = number, 10 * np.arange(size[0])
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+def pack(path: Path, files: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def fill_shards(folder: Path, sizes: tuple[int, ...] = (3, 5, 2, 4, 6), first: int = 0) -> Path:
+    """Archives of images 0, 1, ..., whose class is their number modulo 3."""
+    number = first
+    for place, size in enumerate(sizes):
+        files = {}
+        for _ in range(size):
+            files[f"{number:06d}.png"] = png(number)
+            files[f"{number:06d}.cls"] = b"%d\n" % (number % 3)
+            files[f"{number:06d}.json"] = json.dumps({"label": number % 3, "caption": "a"}).encode()
+            number += 1
+        pack(folder / f"s-{place:03d}.tar", files)
     return folder

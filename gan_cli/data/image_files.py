@@ -217,7 +217,9 @@ def convert(image: Image.Image, channels: int, window: Window = None) -> Image.I
     """Convert a PIL image to mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white."""
     if window and ";16" in str(getattr(image, "tile", "")) and not image.mode.startswith("I"):
         raise ValueError("color of 16 bits, to which dataset.window cannot apply: save it with 8 bits, or as grayscale")
-    converted = _on_white(_eight_bits(ImageOps.exif_transpose(image), window))
+    # exif_transpose copies an image that is upright already, and a large image in memory three times is too much.
+    upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
+    converted = _on_white(_eight_bits(upright, window))
     return converted if channels == 3 else converted.convert("L")
 
 

@@ -1,5 +1,8 @@
 """Folders of images that several tests of data sets read."""
 
+import http.server
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,33 @@ def domains(tmp_path: Path) -> Path:
         for number in range(count):
             save_ramp(tmp_path / "pair" / folder / f"{number}.png", number + (100 if folder.endswith("B") else 0))
     return tmp_path / "pair"
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves the current folder; /to/ADDRESS redirects; /long announces more than there is."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        elif self.path.startswith("/long"):
+            self.send_response(200)
+            self.send_header("Content-Length", "9" * int(self.path[5:]))
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.chdir(tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
+        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{served.server_port}"
+        served.shutdown()
+        thread.join()

@@ -1,15 +1,13 @@
 """What data sets may download, and what an archive may hold."""
 
 import gzip
-import http.server
 import io
 import json
 import os
+import socket
 import stat
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,36 +21,6 @@ from gan_cli.data.webdataset import WebDataset
 from gan_cli.utils import downloads
 
 IS_TYPED = downloads._typed  # which conftest.py replaces
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves the current folder; /to/ADDRESS redirects; /long announces more than there is."""
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/to/"):
-            self.send_response(302)
-            self.send_header("Location", self.path.removeprefix("/to/"))
-            self.end_headers()
-        elif self.path.startswith("/long"):
-            self.send_response(200)
-            self.send_header("Content-Length", "9" * int(self.path[5:]))
-            self.end_headers()
-        else:
-            super().do_GET()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.chdir(tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as served:
-        thread = threading.Thread(target=served.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{served.server_port}"
-        served.shutdown()
-        thread.join()
 
 
 def tarred(path: Path, *members: tuple[str, bytes]) -> Path:
@@ -206,8 +174,8 @@ def test_only_what_is_typed_is_fetched(server: str, tmp_path: Path, monkeypatch:
     url, root = f"{server}/to/{server}/a.tgz", tmp_path / "data/set"
     tarred(tmp_path / "a.tgz", ("a/1.png", b"text"))
     only(monkeypatch, "train")
-    asked: list[str] = []
-    monkeypatch.setattr(Handler, "do_GET", lambda self: asked.append(self.path))
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "create_connection", lambda *words, **more: asked.append(words))
     monkeypatch.setattr(mnist_cifar, "_find", lambda *_: None)
     for call in (
         lambda: fetch(url, root),

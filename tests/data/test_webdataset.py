@@ -3,7 +3,6 @@
 import gc
 import http.server
 import io
-import json
 import multiprocessing
 import os
 import signal
@@ -19,7 +18,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from helpers import checkpoint_values, in_bytes, run_gan, start_gan
+from helpers import checkpoint_values, in_bytes, pack, png, run_gan, start_gan
+from helpers import fill_shards as fill
 from PIL import Image
 
 from gan_cli.config.composer import Composer, arguments
@@ -37,39 +37,6 @@ LIMIT = 10**12
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "*")
-
-
-def png(number: int, size: tuple[int, int] = (20, 14)) -> bytes:
-    """Red says which image, green which column."""
-    pixels = np.zeros((size[1], size[0], 3), np.uint8)
-    pixels[..., 0], pixels[..., 1] = number, 10 * np.arange(size[0])
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
-
-
-def pack(path: Path, files: dict[str, bytes]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return path
-
-
-def fill(folder: Path, sizes: tuple[int, ...] = (3, 5, 2, 4, 6), first: int = 0) -> Path:
-    """Archives of images 0, 1, ..., whose class is their number modulo 3."""
-    number = first
-    for place, size in enumerate(sizes):
-        files = {}
-        for _ in range(size):
-            files[f"{number:06d}.png"] = png(number)
-            files[f"{number:06d}.cls"] = b"%d\n" % (number % 3)
-            files[f"{number:06d}.json"] = json.dumps({"label": number % 3, "caption": "a"}).encode()
-            number += 1
-        pack(folder / f"s-{place:03d}.tar", files)
-    return folder
 
 
 def numbers(batch: torch.Tensor) -> list[int]:
