@@ -426,7 +426,7 @@ CASES = [
     Case(
         "broken image to translate",
         "translate cycle input=odd output=out",
-        ("1 image of odd could not be translated", "broken.png: "),
+        ("images of odd could not be translated: broken.png: ",),
         2,
         odd_input,
         left=("out",),
@@ -443,7 +443,7 @@ CASES = [
     Case("code in a weights file", "import code.pth", ("holds more than weights",), 2, pickled),
     Case("page of a noise model", "web run", ("does not translate",)),
     Case("no such port", "web cycle port=70000", ("port=70000", "65535")),
-    Case("no images to translate", "translate cycle input=empty output=out", ("no images in it",)),
+    Case("no images to translate", "translate cycle input=empty output=out", ("input=empty", "no images in empty")),
     # -- scores
     Case("misspelled metric of a training", "train {points} metric=[mods]", ("did you mean 'modes'",)),
     Case("setting of a metric not chosen", "train metric.fid.reference=test", ("add metric=[fid]",)),

@@ -8,6 +8,7 @@ WEIGHTS = {
     "device": "auto, cpu, cuda or cuda:N",
     "modules": "your own modules whose classes the run may use, separated by commas",
 }
+DATA = {"dataset.root": "folder of the run's data, if they have moved"}
 TRAIN_HELP = """\
 Overrides choose from the groups that `gan list` shows and set single values:
   gan train model=wgan_gp dataset=mnist
@@ -40,8 +41,9 @@ VERBS = {
             "n": "number of images",
             "seed": "random seed of the latent noise",
             "label": "class to generate, for a conditional model; all classes if omitted",
-            "out": "output folder; a folder in RUN_DIR if omitted",
+            "out": "output folder, the grid goes beside it; folders in RUN_DIR if omitted",
             **WEIGHTS,
+            **DATA,
         },
     ),
     "translate": Verb(
@@ -50,6 +52,7 @@ VERBS = {
         "Outputs keep the names and sizes of the inputs. An image whose size the network does not accept is padded by\n"
         "reflection and cropped afterwards; if the network accepts one size only, it is resized and resized back. The\n"
         "last line reports this. Transparency becomes white; 16-bit, color and grayscale images are converted.\n"
+        "Images that fail are named and do not stop the others; the exit status is then 2.\n"
         "Random output number i uses the same noise for every image.",
         "inference.translation.translate",
         {
@@ -60,7 +63,7 @@ VERBS = {
             "seed": "random seed of the noise",
             "style": "image, or folder of images, whose style the outputs take, if the model supports it",
             "instances": "for label maps: folder of the instance maps, with the same file names",
-            "contact_sheet": "true: also write sheet.png with inputs beside outputs",
+            "contact_sheet": "true: also write pages of inputs beside outputs, to the folder OUTPUT_sheets",
             "resize": "length in pixels of the shorter side inside the network",
             "tile": "split larger images into tiles of this many pixels, which needs less memory",
             "overlap": "overlap of adjacent tiles in pixels; a quarter of the tile if omitted",
@@ -105,6 +108,7 @@ VERBS = {
             "port": "port of http://127.0.0.1:PORT",
             "direction": "AtoB or BtoA; the first direction of the model if omitted",
             **WEIGHTS,
+            **DATA,
         },
     ),
     "evaluate": Verb(
@@ -112,7 +116,8 @@ VERBS = {
         "compute metrics of a run, or of one set of images against another",
         "`gan list metric` and `gan list extractor` show the choices. A SOURCE is a folder of images, DATASET:train,\n"
         "DATASET:test or, for fake= only, noise. Settings of metrics and extractors: metric.NAME.FIELD=VALUE,\n"
-        "extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE.",
+        "extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE. dataset.root=FOLDER is also\n"
+        "where the data of a run are, if they have moved.",
         "evaluation.evaluate.evaluate",
         {
             "metric": "names, separated by commas; if omitted, those of the run's experiment",

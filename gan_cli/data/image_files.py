@@ -23,6 +23,7 @@ AVIF = (".avif",) if "avif" in features.modules and features.check("avif") else 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
 ORIENTATION = 0x0112  # the EXIF tag
+STRIP = 512  # rows
 DARK = 16  # of 255: the largest value of 12 bits in 16
 # The exceptions that Pillow raises on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError,
@@ -217,7 +218,7 @@ def convert(image: Image.Image, channels: int, window: Window = None) -> Image.I
     """Convert a PIL image to mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white."""
     if window and ";16" in str(getattr(image, "tile", "")) and not image.mode.startswith("I"):
         raise ValueError("color of 16 bits, to which dataset.window cannot apply: save it with 8 bits, or as grayscale")
-    # exif_transpose copies an image that is upright already, and a large image in memory three times is too much.
+    # exif_transpose copies an image that is upright already, which takes much memory if it is large.
     upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
     converted = _on_white(_eight_bits(upright, window))
     return converted if channels == 3 else converted.convert("L")
@@ -229,7 +230,7 @@ def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
         return image
     # One scale for all images of a data set: with a scale per image, images would differ that are alike.
     low, high = window or ((0.0, 1.0) if image.mode == "F" else (0.0, 65535.0))
-    pixels = np.asarray(image, dtype=np.float64)
+    pixels = np.asarray(image)
     least, most = pixels.min(), pixels.max()
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError("it holds values that are no finite numbers")
@@ -238,16 +239,27 @@ def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
             f"pixels from {least:g} to {most:g}, and black is {low:g} and white {high:g}: dataset.window=[LOW,HIGH] "
             "sets these for all images of the data set"
         )
-    return Image.fromarray(((pixels - low) * (255 / (high - low))).round().astype(np.uint8))
+    eight = np.empty(pixels.shape, dtype=np.uint8)
+    for rows in _strips(len(pixels)):
+        eight[rows] = ((pixels[rows].astype(np.float64) - low) * (255 / (high - low))).round().astype(np.uint8)
+    return Image.fromarray(eight)
+
+
+def _strips(height: int) -> Iterator[slice]:
+    """Rows to convert at once: steps of the conversion of a large image would take several times its memory."""
+    yield from (slice(top, min(top + STRIP, height)) for top in range(0, height, STRIP))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB, with transparent parts on white."""
     if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
         return image.convert("RGB")
-    image = image.convert("RGBA")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+    result = Image.new("RGB", image.size)
+    for rows in _strips(image.height):
+        part = image.crop((0, rows.start, image.width, rows.stop)).convert("RGBA")
+        white = Image.new("RGBA", part.size, "white")
+        result.paste(Image.alpha_composite(white, part).convert("RGB"), (0, rows.start))
+    return result
 
 
 def resize_crop(image: Image.Image, size: int) -> Image.Image:

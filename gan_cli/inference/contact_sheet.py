@@ -1,6 +1,5 @@
 """Contact sheets: pages with an input and its outputs side by side in each row."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -22,13 +21,29 @@ def thumbnail(image: Tensor) -> Tensor:
     return resize_image(image[None].float(), shape)[0].round().to(torch.uint8).expand(3, -1, -1)
 
 
-def save(folder: Path, rows: list[list[Tensor]]) -> int:
-    """Write rows of thumbnails to sheet.png, or to sheet_1.png, sheet_2.png, ...; returns the number of pages."""
-    pages = math.ceil(len(rows) / ROWS_PER_PAGE)
-    for page in range(pages):
-        name = f"sheet_{page + 1}.png" if pages > 1 else "sheet.png"
-        images.save(folder / name, _page(rows[page * ROWS_PER_PAGE : (page + 1) * ROWS_PER_PAGE]))
-    return pages
+class ContactSheets:
+    """Pages sheet_1.png, sheet_2.png, ... in `folder`, each written when it is full; sheet.png if one is enough for
+    `most` rows.
+    """
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self.folder, self.numbered = folder, most > ROWS_PER_PAGE
+        self.rows: list[list[Tensor]] = []
+        self.pages = 0
+
+    def add(self, row: list[Tensor]) -> None:
+        """Add a row of thumbnails."""
+        self.rows.append(row)
+        if len(self.rows) == ROWS_PER_PAGE:
+            self.save()
+
+    def save(self) -> int:
+        """Write the rows that are on no page yet; returns the number of pages."""
+        if self.rows:
+            self.pages += 1
+            images.save(self.folder / (f"sheet_{self.pages}.png" if self.numbered else "sheet.png"), _page(self.rows))
+            self.rows = []
+        return self.pages
 
 
 def _page(rows: list[list[Tensor]]) -> Tensor:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.inference.translation import Translator
+from gan_cli.inference.translator import Translator
+from gan_cli.utils import images
 from gan_cli.utils.errors import GanError
 
 
@@ -51,6 +52,6 @@ class Run(TrainedRun):
         translator = Translator(self, direction)
         adapter = SizeAdapter(translator.native_size, resize, tile, overlap)
         with self.test_mode(seed):
-            example = None if style is None else translator.from_pil(style)
+            example = None if style is None else translator.style(translator.from_pil(style))
             output, _ = translator(adapter, translator.from_pil(image), seed, example)
-        return translator.to_pil(output)
+        return images.to_pil(output)

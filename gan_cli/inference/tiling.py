@@ -1,7 +1,7 @@
 """Images of any size through a network that accepts only some sizes: padded, resized, or in tiles."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,10 @@ MULTIPLES = (1, 2, 4, 8, 16, 32)
 PADDED, RESIZED = "padded by reflection and cropped back", "resized to {0}x{0} and back"
 
 Network = Callable[[Tensor], Tensor]
+
+
+def _same(image: Tensor) -> Tensor:
+    return image
 
 
 @dataclass(frozen=True)
@@ -49,39 +53,57 @@ class SizeAdapter:
         """Pixels by which neighboring tiles overlap."""
         return (self.tile or 0) // 4 if self.overlap is None else self.overlap
 
-    def __call__(self, network: Network, image: Tensor) -> tuple[Tensor, str | None]:
-        """network(image) for image (1, C, H, W), again H x W, and how the image was adapted (None: not at all).
+    def __call__(
+        self, network: Network, image: Tensor, encode: Network = _same, decode: Network = _same
+    ) -> tuple[Tensor, str | None]:
+        """decode(network(encode(image))) for image (1, C, H, W), again H x W, and how the image was adapted (None: not
+        at all).
 
-        ValueError or RuntimeError of the network if it accepts the image in no way; GanError that recommends tiles if
-        the memory is too small.
+        encode, decode: from the stored to the network's values and back, pixel by pixel. Of an image that is cut into
+        tiles, only the stored values are ever in memory as a whole. ValueError or RuntimeError of the network if it
+        accepts the image in no way; GanError that recommends tiles if the memory is too small.
         """
         shape = image.shape[-2:]
         if self.resize is not None:
             scale = self.resize / min(shape)
-            image = resize_image(image, (round(shape[0] * scale), round(shape[1] * scale)), self.labels)
-        if self.tile and max(image.shape[-2:]) > self.tile:
-            result, adaptation = self._tiled(network, image, self.tile)
-        else:
-            result, adaptation = pad_or_resize(network, image, self.native_size, self.labels)
-        return (result, adaptation) if result.shape[-2:] == shape else (resize_image(result, shape), adaptation)
+            resized = resize_image(encode(image), (round(shape[0] * scale), round(shape[1] * scale)), self.labels)
+            result, adaptation = replace(self, resize=None)(network, resized)
+            return decode(result if result.shape[-2:] == shape else resize_image(result, shape)), adaptation
+        if self.tile and max(shape) > self.tile:
+            return self._tiled(network, image, self.tile, encode, decode)
+        result, adaptation = pad_or_resize(network, encode(image), self.native_size, self.labels)
+        return decode(result), adaptation
 
-    def _tiled(self, network: Network, image: Tensor, tile: int) -> tuple[Tensor, str | None]:
-        """The weighted mean of the tiles' results."""
+    def _tiled(
+        self, network: Network, image: Tensor, tile: int, encode: Network, decode: Network
+    ) -> tuple[Tensor, str | None]:
+        """The weighted mean of the tiles' results, computed in strips as high as a tile."""
         overlap = self.overlap_or_default
         height, width = image.shape[-2:]
-        total, weights = torch.zeros(()), torch.zeros(1, 1, height, width)
-        for top in tile_starts(height, tile, overlap):
+        tops = tile_starts(height, tile, overlap)
+        total, output = torch.zeros(()), torch.zeros(())
+        weights = torch.zeros(1, 1, min(tile, height), width)
+        for top, following in zip(tops, [*tops[1:], height]):
             for left in tile_starts(width, tile, overlap):
-                window = (..., slice(top, top + tile), slice(left, left + tile))
-                result = pad_or_resize(network, image[window], self.native_size, self.labels)[0].cpu()
+                part = encode(image[..., top : top + tile, left : left + tile])
+                result = pad_or_resize(network, part, self.native_size, self.labels)[0].cpu()
                 if not total.ndim:  # the number of output channels is known only now
-                    total = torch.zeros(1, result.shape[1], height, width, dtype=result.dtype)
+                    total = torch.zeros(1, result.shape[1], *weights.shape[2:], dtype=result.dtype)
                 # Weights that rise from a tile's border hide the seams: near its border a tile sees little context.
                 vertical, horizontal = (ramp(length, overlap) for length in result.shape[-2:])
                 weight = vertical[:, None] * horizontal
+                window = (..., slice(left, left + tile))
                 total[window] += weight * result
                 weights[window] += weight
-        return total / weights, f"cut into tiles of {tile}x{tile} that overlap by {overlap}"
+            done = following - top  # no later tile reaches these rows
+            strip = decode(total[..., :done, :] / weights[..., :done, :])
+            if not output.ndim:
+                output = torch.empty(*strip.shape[:2], height, width, dtype=strip.dtype)
+            output[..., top:following, :] = strip
+            for rows in (total, weights):
+                rows[..., :-done, :] = rows[..., done:, :].clone()
+                rows[..., -done:, :] = 0
+        return output, f"cut into tiles of {tile}x{tile} that overlap by {overlap}"
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:

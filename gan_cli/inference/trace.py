@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.inference.translation import Translator
+from gan_cli.inference.translator import Translator
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.systems.base import Generates, Translates
 from gan_cli.utils import random

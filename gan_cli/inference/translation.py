@@ -2,123 +2,26 @@
 
 from __future__ import annotations
 
-import colorsys
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from gan_cli.data.image_files import SUFFIXES, convert, decode, to_tensor
-from gan_cli.data.label_maps import read_maps
-from gan_cli.inference import contact_sheet as sheets
-from gan_cli.inference.tiling import SizeAdapter, resize_image
+from gan_cli.data.image_files import list_images
+from gan_cli.inference.contact_sheet import ContactSheets, thumbnail
+from gan_cli.inference.outputs import sheets_folder
+from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.systems.base import TransfersStyle, Translates
-from gan_cli.systems.pix2pixhd_labels import Pix2PixHDLabels
-from gan_cli.utils import images, random
-from gan_cli.utils.errors import GanError
+from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator
+from gan_cli.utils import images
+from gan_cli.utils.errors import GanError, one_line, out_of_memory, reading
 from gan_cli.utils.files import make_folder
 from gan_cli.utils.progress import Progress
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-DEFAULT_OUTPUTS = 5
-"""Outputs per image of a multimodal model."""
-
-
-class Translator:
-    """One direction of a run's model.
-
-    Attributes: run; direction; directions, all that the run has weights for; multimodal; channels, value_range and
-    native_size of the input; classes, number of classes of a model that translates label maps, else None. GanError if
-    the model does not translate images, or not in `direction`.
-    """
-
-    def __init__(self, run: TrainedRun, direction: str | None) -> None:
-        self.run, self.system = run, run.system
-        if not isinstance(run.system, Translates) or not run.system.directions or run.value_range is None:
-            raise GanError(f"{run.path} holds a {run.name}, which does not translate images")
-        self.directions = _trained_directions(run)
-        self.direction = direction or self.directions[0]
-        if self.direction not in self.directions:
-            raise GanError(f"direction={direction}: choose one of {', '.join(self.directions)}")
-        self.multimodal = run.system.multimodal
-        self.value_range: tuple[float, float] = run.value_range
-        self.channels: int = run.cfg.dataset.get("source_channels") or run.channels
-        self.native_size: int = run.cfg.dataset.image_size
-        self.classes = run.system.label_nc if isinstance(run.system, Pix2PixHDLabels) else None
-
-    @property
-    def takes_style(self) -> bool:
-        """Whether the style can come from an image."""
-        return isinstance(self.system, TransfersStyle) and self.classes is None
-
-    def read(self, file: Path, instances: Path | None = None) -> Tensor:
-        """An image file as (1, channels, H, W) in `value_range`, on the run's device.
-
-        For a model on label maps, a file of class numbers as (1, 2, H, W): classes, and the instance numbers of the
-        file `instances` (if omitted, each class is one instance). ValueError for a broken file.
-        """
-        if self.classes is None:
-            return self.scale(decode(file, self.channels)[None])
-        return read_maps(file, instances, self.classes)[None].float().to(self.run.device)
-
-    def from_pil(self, image: Image) -> Tensor:
-        """A PIL image as `read` gives it. GanError for a model on label maps."""
-        if self.classes is not None:
-            raise GanError(f"{self.run.name} translates label maps, not images: use `gan translate`")
-        return self.scale(to_tensor(convert(image, self.channels))[None])
-
-    def to_pil(self, output: Tensor) -> Image:
-        """An output (1, C, H, W) as a PIL image of mode L or RGB."""
-        return images.to_pil(images.to_uint8(output, self.value_range)[0])
-
-    def preview(self, image: Tensor) -> Tensor:
-        """An input as `read` gives it, as uint8 (C, H, W) to look at; label maps in the colors of `palette`."""
-        if self.classes is None:
-            return images.to_uint8(image, self.value_range)[0]
-        return palette(self.classes)[image[0, 0].long().clamp(0, self.classes - 1).cpu()].permute(2, 0, 1)
-
-    def scale(self, pixels: Tensor) -> Tensor:
-        """uint8 as float32 in `value_range`, on the run's device."""
-        low, high = self.value_range
-        return (pixels.float() / 255 * (high - low) + low).to(self.run.device)
-
-    def __call__(
-        self, adapter: SizeAdapter, image: Tensor, seed: int, style: Tensor | None = None
-    ) -> tuple[Tensor, str | None]:
-        """The output (1, C, H, W) and how `adapter` adapted the image; to be called in `run.test_mode`.
-
-        seed: random seed of the latent noise, the same for all tiles and all images. style: (1, C, H, W), for a model
-        that takes its style from an image.
-        """
-        system = self.system
-
-        def network(x: Tensor) -> Tensor:
-            with random.fork(seed):
-                if style is not None and isinstance(system, TransfersStyle):
-                    square = resize_image(style, (self.native_size, self.native_size))
-                    return system.transfer(x, square, self.direction)
-                assert isinstance(system, Translates)
-                return system.translate(x if self.classes is None else x.round().long(), self.direction)
-
-        return adapter(network, image)
-
-
-def palette(classes: int) -> Tensor:
-    """uint8 (classes, 3): a color per class, all different; hues by the golden angle, three lightnesses."""
-    rows = [colorsys.hls_to_rgb(i * 0.381966 % 1, (0.35, 0.55, 0.75)[i % 3], 0.8) for i in range(classes)]
-    return (torch.tensor(rows) * 255).round().to(torch.uint8)
-
-
-def _trained_directions(run: TrainedRun) -> tuple[str, ...]:
-    """The directions that have weights: an imported run may have only one, and random weights in the other."""
-    imported = run.imported if run.iteration == 0 else None
-    return tuple(imported["directions"]) if imported else tuple(run.system.directions)
+NAMED = 3  # images that the last line names, with the reason, at most
 
 
 def translate(
@@ -144,44 +47,59 @@ def translate(
 
     Outputs keep names and sizes (see `SizeAdapter` for resize, tile, overlap). A multimodal model writes `n` outputs
     NAME_0.png, ... per image, of the seeds seed, seed + 1, ...; with `style`, one output per style image.
-    contact_sheet: also pages of inputs beside outputs. instances: for a model on label maps, the folder of instance
-    maps of the same names. An image that cannot be translated is named at the end, and does not stop the others.
+    contact_sheet: also pages of inputs beside outputs, in a folder beside `output`. instances: for a model on label
+    maps, the folder of instance maps of the same names. An image that cannot be translated or written is named, at once
+    and at the end, and does not stop the others; GanError then, after the last one.
     """
     run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     translator = Translator(run, direction)
     adapter = SizeAdapter(translator.native_size, resize, tile, overlap, labels=translator.classes is not None)
-    files = _image_files(Path(input), "input")
+    files, skipped = _image_files(Path(input), "input")
     instance_maps = _instance_maps(translator, instances, files)
     styles = _style_files(translator, style)
     count = _count(translator, n, style)
-    names = _output_names(files, _style_suffixes(styles) if styles else [f"_{i}" for i in range(count)])
-    _check_contact_sheet(contact_sheet, names)
-    folder = _output_folder(Path(output), files)
-    rows: list[list[Tensor]] = []
+    suffixes = [f"_{name}" for name in _names(styles)] if styles else [f"_{i}" for i in range(count)]
+    names, renamed = _output_names(files, suffixes if len(suffixes) > 1 else [""])
+    folder, sheets = _output_folders(Path(output), contact_sheet, files)
     failed: list[str] = []
     adaptations: Counter[str] = Counter()
     progress = Progress(len(files), "images")
     with run.test_mode(seed):
-        variants: list[tuple[int, Tensor | None]] = [(seed, translator.read(file)) for file in styles]
-        variants = variants or [(seed + i, None) for i in range(count)]
+        variants: list[tuple[int, Tensor | None]] = [(seed + i, None) for i in range(count)]
+        if styles:
+            with reading(f"style={style}"):
+                variants = [(seed, translator.style(translator.read(file))) for file in styles]
         for file, instance_map, targets in zip(files, instance_maps, names, strict=True):
-            try:
+            with _recorded(file, failed, progress):
                 image = translator.read(file, instance_map)
-                results = [translator(adapter, image, *variant) for variant in variants]
-            except (ValueError, OSError, RuntimeError) as error:
-                failed.append(f"{file.name}: {' '.join(str(error).split())}")
-                continue
-            outputs = [images.to_uint8(result, translator.value_range)[0] for result, _ in results]
-            for name, pixels in zip(targets, outputs, strict=True):
-                images.save(folder / name, pixels)
-            adaptations.update([adaptation for _, adaptation in results[:1] if adaptation])
-            if contact_sheet:
-                rows.append([sheets.thumbnail(pixels) for pixels in (translator.preview(image), *outputs)])
+                row = [thumbnail(translator.preview(image))] if sheets else []
+                adaptation: str | None = None
+                for name, variant in zip(targets, variants, strict=True):
+                    pixels, adaptation = translator(adapter, image, *variant)
+                    images.save(folder / name, pixels)
+                    row += [thumbnail(pixels)] if sheets else []
+                if sheets:
+                    sheets.add(row)
+                adaptations.update([adaptation] if adaptation else [])
             progress.advance()
-    pages = sheets.save(folder, rows)
     remarks = [f"{number} {adaptation}" for adaptation, number in adaptations.items()]
-    remarks += [f"{pages} sheets"] if pages else []
-    _report(translator, len(files), len(names[0]), failed, input, folder, remarks)
+    remarks += [f"{sheets.save()} sheets in {sheets.folder}"] if sheets else []
+    remarks += [renamed] if renamed else []
+    remarks += [f"skipped {skipped}"] if skipped else []
+    _report(translator, len(files), len(variants), failed, input, folder, remarks)
+
+
+@contextmanager
+def _recorded(file: Path, failed: list[str], progress: Progress) -> Iterator[None]:
+    """Record why an image could not be translated, instead of ending the work."""
+    try:
+        yield
+    except (GanError, ValueError, OSError, RuntimeError, MemoryError) as error:
+        reason = one_line(error).removeprefix(f"{file}: ")
+        if out_of_memory(error) and not isinstance(error, GanError):
+            reason = "no memory for it; tile=512 translates it in pieces"
+        failed.append(f"{file.name}: {reason}")
+        progress.say(f"not translated: {failed[-1]}")
 
 
 def _report(
@@ -195,9 +113,9 @@ def _report(
         f"into {folder}{''.join(f'; {remark}' for remark in remarks)}"
     )
     if failed:
+        more = f"; and {len(failed) - NAMED} more, named above" if len(failed) > NAMED else ""
         raise GanError(
-            f"{len(failed)} {'images' if len(failed) > 1 else 'image'} of {source} could not be translated: "
-            f"{'; '.join(failed[:3])}{'; ...' if len(failed) > 3 else ''}"
+            f"{len(failed)} of {total} images of {source} could not be translated: {'; '.join(failed[:NAMED])}{more}"
         )
 
 
@@ -218,7 +136,10 @@ def _instance_maps(translator: Translator, folder: str | None, files: list[Path]
         return [None] * len(files)
     if translator.classes is None:
         raise GanError(f"instances={folder}: {translator.run.name} takes no label maps; omit instances=")
-    by_name = {file.stem: file for file in _image_files(Path(folder), "instances")}
+    maps, _ = _image_files(Path(folder), "instances")
+    by_name = {file.stem: file for file in maps}
+    if len(by_name) < len(maps):
+        raise GanError(f"instances={folder} holds images of one name with different suffixes: which is the partner?")
     missing = [file.name for file in files if file.stem not in by_name]
     if missing:
         raise GanError(f"instances={folder} has no file named {missing[0]} ({len(missing)} of {len(files)} missing)")
@@ -230,42 +151,53 @@ def _style_files(translator: Translator, style: str | None) -> list[Path]:
         return []
     if not translator.takes_style:
         raise GanError(f"style={style}: {translator.run.name} does not take its style from an image; omit style=")
-    return _image_files(Path(style), "style")
+    return _image_files(Path(style), "style")[0]
 
 
-def _image_files(path: Path, key: str) -> list[Path]:
-    """The image `path`, or the images in the folder `path`, by name."""
+def _image_files(path: Path, key: str) -> tuple[list[Path], str]:
+    """The image `path`, or the images in the folder `path` by name, and in words what was skipped there."""
     if path.is_file():
-        return [path]
+        return [path], ""
     if not path.is_dir():
-        raise GanError(f"{key}={path}: no such folder or file")
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    if not files:
-        raise GanError(f"{key}={path}: no images in it ({', '.join(SUFFIXES)})")
-    return files
+        exists = path.exists()  # as a pipe, for example, which nobody may ever write to
+        raise GanError(f"{key}={path}: {'neither a file nor a folder' if exists else 'no such folder or file'}")
+    with reading(f"{key}={path}"):
+        listing = list_images(path, subfolders=False)
+    return [path / name for name in listing.files.names], listing.skipped
 
 
-def _output_folder(output: Path, files: list[Path]) -> Path:
-    """The folder to write to, created if needed. GanError if the inputs are in it."""
-    if output.resolve() == files[0].parent.resolve():
-        raise GanError(f"output={output}: the inputs are there and would be overwritten; name another folder")
-    return make_folder(output)
+def _output_folders(output: Path, contact_sheet: bool, files: list[Path]) -> tuple[Path, ContactSheets | None]:
+    """The folder to write to, created if needed, and the contact sheets. GanError if the inputs are there."""
+    sheets = sheets_folder(output)
+    for folder in (output, sheets) if contact_sheet else (output,):
+        if folder.resolve() == files[0].parent.resolve():
+            raise GanError(f"output={output}: the inputs are in {folder} and would be overwritten; name another folder")
+    return make_folder(output), ContactSheets(make_folder(sheets), len(files)) if contact_sheet else None
 
 
-def _output_names(files: list[Path], suffixes: list[str]) -> list[list[str]]:
-    """The names of each image's outputs: NAME.png, or NAME_0.png, ...
-
-    Where two inputs differ only in their suffix, such as a.jpg and a.png, the suffix stays in the name.
+def _names(files: list[Path]) -> list[str]:
+    """The name of each file without its suffix or, where several files differ only in that, such as a.jpg and a.png,
+    with it.
     """
-    stems = [file.stem for file in files]
-    ends = suffixes if len(suffixes) > 1 else [""]
-    return [[f"{f.stem if stems.count(f.stem) == 1 else f.name}{end}.png" for end in ends] for f in files]
+    stems = Counter(file.stem for file in files)
+    return [file.stem if stems[file.stem] == 1 else file.name for file in files]
 
 
-def _style_suffixes(styles: list[Path]) -> list[str]:
-    return [f"_{name.removesuffix('.png')}" for (name,) in _output_names(styles, [""])]
-
-
-def _check_contact_sheet(wanted: bool, names: list[list[str]]) -> None:
-    if wanted and (taken := [name for row in names for name in row if name.startswith("sheet")]):
-        raise GanError(f"contact_sheet=true would overwrite the output {taken[0]}: rename that image, or omit it")
+def _output_names(files: list[Path], ends: list[str]) -> tuple[list[list[str]], str]:
+    """The names of each image's outputs, all different: NAME.png or, of several, NAME_0.png, ...; and in words how many
+    could not have the name of their image alone.
+    """
+    rows: list[list[str]] = []
+    taken: set[str] = set()
+    for name in _names(files):
+        rows.append([])
+        for end in ends:
+            candidates = (f"{name}{end}{f'_{number}' if number else ''}.png" for number in itertools.count())
+            # Some file systems do not tell A.png from a.png.
+            rows[-1].append(next(candidate for candidate in candidates if candidate.casefold() not in taken))
+            taken.add(rows[-1][-1].casefold())
+    changed = [(f, row) for f, row in zip(files, rows) if row != [f"{f.stem}{end}.png" for end in ends]]
+    if not changed:
+        return rows, ""
+    file, row = changed[-1]
+    return rows, f"{len(changed)} named otherwise because names would be equal, such as {file.name}: {row[-1]}"

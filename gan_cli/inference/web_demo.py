@@ -19,7 +19,7 @@ from torch import Tensor
 from gan_cli.data.image_files import decode
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.inference.translation import DEFAULT_OUTPUTS, Translator, palette
+from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator, palette
 from gan_cli.utils import images
 from gan_cli.utils.errors import GanError, one_line
 
@@ -36,6 +36,7 @@ def serve(
     weights: str = "auto",
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
+    dataset_root: str | None = None,
 ) -> None:
     """Serve the page at http://127.0.0.1:`port` until Ctrl+C.
 
@@ -48,7 +49,10 @@ def serve(
         from werkzeug.serving import WSGIRequestHandler, make_server
     except ImportError:
         raise GanError("gan web needs werkzeug: pip install 'gan-cli[web]'") from None
-    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
+    run = TrainedRun(
+        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
+        dataset_root=dataset_root,
+    )  # fmt: skip
     page = Page(run, direction)
     quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})  # by default a line per stroke
     try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Range = tuple[float, float] | None
 
+STRIP = 512  # rows that are converted at once
+
 
 def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
     """(N, C, H, W) in `value_range` -> uint8, clamped, on the CPU."""
@@ -90,8 +92,12 @@ def to_pil(image: Tensor) -> PILImage:
     """uint8 (1|3|4, H, W) -> PIL image of mode L, RGB or RGBA."""
     from PIL import Image
 
-    array = image.permute(1, 2, 0).contiguous().numpy()
-    return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+    channels, height, width = image.shape
+    result = Image.new({1: "L", 3: "RGB", 4: "RGBA"}[channels], (width, height))
+    for top in range(0, height, STRIP):  # a large image at once would be in memory twice more, for the conversion
+        array = image[:, top : top + STRIP].permute(1, 2, 0).contiguous().numpy()
+        result.paste(Image.fromarray(array[..., 0] if channels == 1 else array), (0, top))
+    return result
 
 
 def save(path: Path, image: Tensor) -> None:

@@ -1,6 +1,10 @@
 """`gan translate`: images of any size, tiles, several outputs, styles, contact sheets."""
 
+import os
+import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +13,12 @@ from helpers import TINY, TINY_CYCLEGAN
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_cli.cli import main
-from gan_cli.inference import contact_sheet, translation
+from gan_cli.inference import contact_sheet, translation, translator
 from gan_cli.inference.tiling import PADDED, RESIZED, SizeAdapter, pad_or_resize, ramp, tile_starts
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.networks.sizes import multiple
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.training import build
@@ -209,7 +215,7 @@ def test_sizes_and_names_are_kept(runs: Path, photos: Path, capsys: pytest.Captu
 def test_a_model_with_noise_gives_several_outputs(runs: Path, photos: Path) -> None:
     run = f"{runs}/pairs"
     assert main.main(["translate", run, "input=photos", "output=out"]) == 0
-    assert len(list(Path("out").iterdir())) == 2 * translation.DEFAULT_OUTPUTS
+    assert len(list(Path("out").iterdir())) == 2 * translator.DEFAULT_OUTPUTS
     assert main.main(["translate", run, "input=photos", "output=two", "n=2", "seed=1"]) == 0
     assert {p.name for p in Path("two").iterdir()} == {"a_0.png", "a_1.png", "b_0.png", "b_1.png"}
     assert not np.array_equal(pixels("out/a_0.png"), pixels("out/a_1.png"))
@@ -229,7 +235,8 @@ def test_tiles_share_their_noise(runs: Path, photos: Path) -> None:
 
 def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
     assert main.main(["translate", f"{runs}/pairs", *["input=photos", "output=out", "n=2", "contact_sheet=true"]]) == 0
-    found = pixels("out/sheet.png")
+    assert {p.name for p in Path("out").iterdir()} == {"a_0.png", "a_1.png", "b_0.png", "b_1.png"}
+    found = pixels("out_sheets/sheet.png")
     assert found.shape == (2 * 24 - 4, 3 * 28 - 4, 3)  # cells of 20 x 24 and gaps of 4
     assert np.array_equal(found[:20, :24], pixels("photos/a.jpg"))
     assert np.array_equal(found[:20, 28:52], pixels("out/a_0.png"))
@@ -238,8 +245,10 @@ def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
 
 def test_pages_are_bounded(tmp_path: Path) -> None:
     image = contact_sheet.thumbnail(torch.zeros(1, 700, 1000, dtype=torch.uint8))
-    rows = [[image] * 2 for _ in range(contact_sheet.ROWS_PER_PAGE + 1)]
-    assert contact_sheet.save(tmp_path, rows) == 2
+    sheets = contact_sheet.ContactSheets(tmp_path, contact_sheet.ROWS_PER_PAGE + 1)
+    for _ in range(contact_sheet.ROWS_PER_PAGE + 1):
+        sheets.add([image] * 2)
+    assert len(sheets.rows) == 1 and sheets.save() == 2  # full pages are not kept in memory
     assert pixels(tmp_path / "sheet_1.png").shape == (contact_sheet.ROWS_PER_PAGE * 183 - 4, 2 * 260 - 4, 3)
     assert pixels(tmp_path / "sheet_2.png").shape == (179, 516, 3)
 
@@ -293,10 +302,156 @@ def test_what_is_refused(
     assert {path: path.read_bytes() for path in photos.iterdir()} == before
 
 
-def test_a_sheet_overwrites_no_output(runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sheet_overwrites_no_output_and_no_input(
+    runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (photos / "a.jpg").rename(photos / "sheet.jpg")
-    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "contact_sheet=true"]]) == 2
-    assert "would overwrite the output sheet.png" in capsys.readouterr().err
+    assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "contact_sheet=true"]]) == 0
+    assert pixels("out/sheet.png").shape == (20, 24, 3) and pixels("out_sheets/sheet.png").shape == (44, 52, 3)
+    photos.rename("out_sheets2"), Path("out_sheets").rename("other")
+    Path("out_sheets2").rename("out_sheets")
+    assert main.main(["translate", f"{runs}/cycle", *["input=out_sheets", "output=out", "contact_sheet=true"]]) == 2
+    assert "the inputs are in out_sheets" in capsys.readouterr().err
+
+
+# -- what is skipped, what fails
+
+
+def test_outputs_have_names_of_their_own(runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "a.png.jpg", "b.PNG"):
+        Image.new("RGB", (16, 16)).save(photos / name)
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 0
+    names = {"a.jpg.png", "a.png.png", "a.png_1.png", "b.PNG.png", "b.png_1.png"}
+    assert {path.name for path in Path("out").iterdir()} == names
+    said = capsys.readouterr().out
+    assert "5 of 5 images" in said and "5 named otherwise because names would be equal, such as b.png: b.png_1" in said
+
+
+def test_outputs_of_several_styles_have_names_of_their_own() -> None:
+    rows, said = translation._output_names([Path("a"), Path("a_b")], ["_b_c", "_c"])
+    assert rows == [["a_b_c.png", "a_c.png"], ["a_b_b_c.png", "a_b_c_1.png"]] and "1 named otherwise" in said
+    assert translation._output_names([Path("a.jpg"), Path("b.png")], [""]) == ([["a.png"], ["b.png"]], "")
+
+
+def test_what_is_skipped_is_said_and_nothing_but_files_is_opened(
+    runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe that nobody writes to would be waited for without end."""
+    (photos / "more").mkdir()
+    (photos / "c.png").mkdir()
+    (photos / "d.heic").touch()
+    Image.new("P", (16, 16)).save(photos / "e.gif")
+    os.mkfifo(photos / "f.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("photos/g.png")
+        assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 0
+    assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png", "e.png"}
+    said = capsys.readouterr().out
+    assert "3 of 3 images" in said
+    assert "skipped 1 non-image file (.heic), 2 irregular files, 2 subfolders" in said
+    for name in ("input=photos/f.png", "input=photos/g.png"):
+        assert main.main(["translate", f"{runs}/cycle", name, "output=out2"]) == 2
+        assert "neither a file nor a folder" in capsys.readouterr().err and not Path("out2").exists()
+
+
+def test_a_failure_is_that_of_one_image(
+    runs: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Broken, too large for the memory, an output that is a folder, a long name: the others are written."""
+    long = 251 * "n"
+    (photos / "broken.png").write_bytes(b"no image")
+    for name, width in (("large", 100), ("taken", 16), (long, 16), ("z", 16)):
+        Image.new("RGB", (width, 16)).save(photos / f"{name}.png")
+    Path("out/taken.png").mkdir(parents=True)
+    call = translator.Translator.__call__
+
+    def limited(self: translator.Translator, adapter: SizeAdapter, image: Tensor, *more: object) -> object:
+        if image.shape[-1] > 64:
+            raise GanError("no memory for an image of 100x16: tile=512 translates it in pieces")
+        return call(self, adapter, image, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(translator.Translator, "__call__", limited)
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 2
+    written = {path.name for path in Path("out").iterdir()}
+    assert {"a.png", "b.png", "z.png", "taken.png"} <= written and not {"broken.png", "large.png"} & written
+    out, err = capsys.readouterr()
+    total = 4 - (f"{long}.png" in written)
+    assert f"{7 - total} of 7 images translated" in out and f"{total} of 7 images of photos could not be" in err
+    for name, reason in (("broken.png", "not an image"), ("large.png", "no memory"), ("taken.png", "cannot write")):
+        assert f"not translated: {name}: {reason}" in out
+    assert "broken.png: not an image" in err and err.count("\n") == 1
+    assert not [name for name in written if name.startswith(".")]
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(
+    runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "c\x1b[31m.png").write_bytes(b"no image")
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out"]) == 2
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and "c\\x1b[31m.png" in out and "c\\x1b[31m.png" in err
+
+
+@pytest.mark.parametrize("key", ["style", "instances"])
+def test_a_broken_image_option_is_named(
+    key: str, runs: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(translator.Translator, "takes_style", True)
+    Path("odd").mkdir()
+    Path("odd/a.png").write_bytes(b"no image")
+    words = [f"{key}=odd"]
+    if key == "instances":
+        (photos / "b.png").unlink()
+        Image.new("L", (16, 16)).save(photos / "a.png")
+        (photos / "a.jpg").unlink()
+        monkeypatch.setattr(translator, "Pix2PixHDLabels", CycleGAN)  # whose models translate label maps
+        monkeypatch.setattr(CycleGAN, "label_nc", 5, raising=False)
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out", *words]) == 2
+    assert "odd/a.png: not an image" in capsys.readouterr().err
+
+
+# -- memory
+
+
+def test_tiles_bound_the_memory(runs: Path) -> None:
+    """The largest tensors of a tiled translation are the input and the output, one byte per value; a float image of
+    all tiles would take four.
+    """
+    sizes: list[int] = []
+
+    class Recorded(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, Tensor):
+                sizes.append(result.untyped_storage().nbytes())
+            return result
+
+    image = torch.randint(0, 256, (3, 400, 300), dtype=torch.uint8)
+    run = TrainedRun(runs / "cycle", device="cpu")
+    direction = translator.Translator(run, None)
+    with run.test_mode(0), Recorded():
+        output, _ = direction(SizeAdapter(16, tile=32), image, seed=0)
+    assert output.shape == image.shape and output.dtype == torch.uint8
+    assert max(sizes) == image.numel()  # a strip of floats, 32 x 300, has less
+    assert sizes.count(image.numel()) < 12 * 60  # views of the two images
+
+
+def test_tiles_in_strips_give_the_bits_of_the_whole_mean(runs: Path) -> None:
+    """The mean over the whole image, as it was computed before: total and weights of the size of the image."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.rand(3, 3, 3, 3, generator=generator)
+    network = partial(torch.nn.functional.conv2d, weight=weight, padding=1)
+    for height, width, tile, overlap in ((61, 47, 16, 5), (30, 90, 32, 8), (33, 32, 32, 16), (90, 10, 16, 0)):
+        image = torch.rand(1, 3, height, width, generator=generator)
+        total, weights = torch.zeros(1, 3, height, width), torch.zeros(1, 1, height, width)
+        for top in tile_starts(height, tile, overlap):
+            for left in tile_starts(width, tile, overlap):
+                window = (..., slice(top, top + tile), slice(left, left + tile))
+                result = network(image[window])
+                blend = ramp(result.shape[2], overlap)[:, None] * ramp(result.shape[3], overlap)
+                total[window] += blend * result
+                weights[window] += blend
+        assert torch.equal(SizeAdapter(8, tile=tile, overlap=overlap)(network, image)[0], total / weights)
 
 
 def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli.cli import main
-from gan_cli.inference import translation
+from gan_cli.inference import translator
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.inference.translation import palette
+from gan_cli.inference.translator import palette
 from gan_cli.inference.web_demo import MAX_BYTES, Page
 from gan_cli.utils.errors import Terminated
 
@@ -135,7 +135,7 @@ def test_colors_become_classes(run: Path, monkeypatch: pytest.MonkeyPatch) -> No
     trained = TrainedRun(run, device="cpu")
     kind = type(trained.system)
     monkeypatch.setattr(kind, "translate", translate)
-    monkeypatch.setattr(translation, "Pix2PixHDLabels", kind)  # whose models translate label maps
+    monkeypatch.setattr(translator, "Pix2PixHDLabels", kind)  # whose models translate label maps
     monkeypatch.setattr(kind, "label_nc", 5, raising=False)
     colors = palette(5)
     image = colors[torch.arange(256).view(16, 16) % 5]
