@@ -28,11 +28,14 @@ def relative_paths(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield from relative_paths(value, where)
 
 
-def describe(cfg: DictConfig, run: Path) -> dict[str, Any]:
-    """For the provenance of a run in directory `run`: the current folder, and the relative paths that exist in it."""
+def describe(cfg: DictConfig, located: DictConfig) -> dict[str, dict[str, str]]:
+    """For the provenance: key -> a relative path as typed, and its absolute form, of those that exist.
+
+    located: the same config with absolute paths, where another than the current folder counts.
+    """
     found = relative_paths(OmegaConf.to_container(cfg, resolve=True))
-    paths = {key: {"typed": text, "absolute": os.path.abspath(text)} for key, text in found if _exists(Path(text))}
-    return {"folder": os.getcwd(), "run": os.path.abspath(run), "paths": paths}
+    absolute = {key: (text, os.path.abspath(OmegaConf.select(located, key))) for key, text in found}
+    return {key: {"typed": text, "absolute": path} for key, (text, path) in absolute.items() if _exists(Path(path))}
 
 
 def located(

@@ -22,7 +22,11 @@ class Logger:
         run.rewind_metrics(iteration)
         self.run = run
         self.excepthook, threading.excepthook = threading.excepthook, self._hook
-        self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
+        try:
+            self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
+        except OSError:
+            threading.excepthook = self.excepthook
+            raise
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
         """Write one line of metrics.jsonl, and one TensorBoard point per name (`turn/term`)."""

@@ -1,5 +1,6 @@
 """Train one run, new or resumed: check the config, build what it describes, and start the loop."""
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -68,13 +69,13 @@ def train(
     changes: the overrides that describe the run, for its provenance. choices: of config groups, likewise. Raises
     GanError if the directory holds a run.
     """
-    with distributed.group(prepared.device):
-        run = RunDir(Path(distributed.from_first(str(run_dir))))
+    with distributed.group(prepared.device), RunDir(Path(distributed.from_first(str(run_dir)))) as run:
         if distributed.rank() == 0:
             facts = {"data": prepared.data.fingerprint(), "device": _describe(prepared.device)}
             chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
-            paths = data_paths.describe(prepared.cfg, run.path)
-            run.create(prepared.cfg, {"overrides": list(changes), "choices": chosen, **paths, **facts})
+            places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}
+            paths = {"paths": data_paths.describe(prepared.cfg, prepared.cfg)}
+            run.create(prepared.cfg, {"overrides": list(changes), "choices": chosen, **places, **paths, **facts})
         _run(run, prepared, state=None)
 
 
@@ -83,29 +84,34 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
 
     Raises GanError if there is no such run, if it has finished, or if it cannot be changed in this way.
     """
-    run = RunDir(run_dir)
+    with RunDir(run_dir) as run:
+        _resume(run, changes, allowed_modules)
+
+
+def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> None:
     cfg, facts = run.open(), run.facts()
     length = cfg.trainer.iterations
     resume_overrides.override_run(cfg, changes)
     typed = [change.lstrip("+").partition("=")[0] for change in changes]
-    located, moved = data_paths.located(cfg, run_dir, facts, typed)
+    located, moved = data_paths.located(cfg, run.path, facts, typed)
     prepared = prepare(cfg, allowed_modules, located)
     data_paths.check_data(prepared.data.fingerprint(), facts, moved, typed)
+    if distributed.rank() == 0:
+        run.lock()  # before the state is read, which another process may be about to replace
+        run.make_folders()
     state = checkpoint.load(run.last) if run.last.exists() else None
     if distributed.rank() == 0:
-        run.lock()
-        run.make_folders()
         _restore_best(run, state or {})
     if state and state["iteration"] >= cfg.trainer.iterations and state.get("reported", True):
         raise GanError(
-            f"{run_dir} has finished its {state['iteration']} iterations; "
-            f"`gan resume {shlex.quote(str(run_dir))} trainer.iterations=N` with a larger N lengthens it"
+            f"{run.path} has finished its {state['iteration']} iterations; "
+            f"`gan resume {shlex.quote(str(run.path))} trainer.iterations=N` with a larger N lengthens it"
         )
     with distributed.group(prepared.device):
         if distributed.rank() == 0:
-            _record_resume(run, prepared, changes, state["iteration"] if state else 0)
+            _record_resume(run, prepared, changes, state["iteration"] if state else 0, located)
         point = f"after iteration {state['iteration']}" if state else "from the start: it has no checkpoint yet"
-        print_once(f"resuming {run_dir} {point}")
+        print_once(f"resuming {run.path} {point}")
         _run(run, prepared, state, length)
 
 
@@ -117,15 +123,15 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None, length: 
     torch.backends.cudnn.benchmark = not settings.deterministic
     _warn(prepared)
 
-    with explained_memory(settings):
+    with explained_errors(run, settings):
         # Optimizers refer to the weights, so that the networks have to be on their device before these are built.
         prepared.system.to(prepared.device)
         prepared.data.to(prepared.device)
         trainer = build.trainer(prepared.cfg, prepared.system, prepared.data)
-        if state is not None:
-            _load(trainer, state, run.last)
-            if prepared.validator:
-                prepared.validator.best = state.get("best")
+    if state is not None:
+        _load(trainer, state, run.last)
+        if prepared.validator:
+            prepared.validator.best = state.get("best")
     _note_changed_rates(trainer, length)
 
     sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in prepared.system.named_children()}
@@ -182,11 +188,13 @@ def _restore_best(run: RunDir, state: dict[str, Any]) -> None:
         checkpoint.save(run.best, state)
 
 
-def _record_resume(run: RunDir, prepared: Prepared, changes: list[str], iteration: int) -> None:
+def _record_resume(
+    run: RunDir, prepared: Prepared, changes: list[str], iteration: int, located: DictConfig
+) -> None:
     """Add this resume to the provenance."""
     data = prepared.data.fingerprint()
     facts = {"overrides": changes, "iteration": iteration, "data": data, "device": _describe(prepared.device)}
-    run.record_resume(prepared.cfg, facts)
+    run.record_resume(prepared.cfg, facts, data_paths.describe(prepared.cfg, located))
 
 
 def _describe(device: torch.device) -> dict[str, Any]:

@@ -26,6 +26,8 @@ PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tenso
 class RunDir:
     """The files of a run under `path`: config.yaml, provenance.json, metrics.jsonl, TensorBoard events, samples/ and
     checkpoints/.
+
+    Used in a `with` statement by a process that reserves it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,21 +84,31 @@ class RunDir:
             for leftover in folder.glob(f".*{PART}"):
                 leftover.unlink(missing_ok=True)
 
+    def __enter__(self) -> "RunDir":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Release the lock; an exception may keep this object alive."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
     def facts(self) -> dict[str, Any]:
         """The content of provenance.json, in today's form. GanError if it cannot be read."""
         if not self.provenance.exists():
             raise GanError(f"{self.provenance} is missing: only a run that has it can be resumed")
         return run_facts.read(self.path)
 
-    def record_resume(self, cfg: DictConfig, entry: dict[str, Any]) -> None:
-        """Save the config that the run continues with, and append `entry` to the resumes in the provenance.
+    def record_resume(self, cfg: DictConfig, entry: dict[str, Any], paths: dict[str, Any]) -> None:
+        """Save the config that the run continues with, append `entry` to the resumes in the provenance, and put `paths`
+        into it.
 
         From here on the run is one of this version's schema.
         """
         # The config comes first: if the process is killed in between, migrating it a second time changes nothing,
         # whereas an old config under a new version would never be migrated.
         self.save_config(cfg)
-        facts = self.facts()
+        facts = {**self.facts(), "paths": paths}
         facts.setdefault("resumes", []).append({"time": now(), **entry})
         write_text(self.provenance, json.dumps(facts, indent=2) + "\n", sync=True)
 

@@ -13,6 +13,10 @@ from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, one_line, out_of_memory
 
 
+class NoMemory(GanError):
+    """Memory, of a CPU or a GPU, is exhausted. Exit status 2."""
+
+
 @contextmanager
 def explained_errors(run: RunDir, settings: DictConfig) -> Iterator[None]:
     """Say after an error during training from where the run can be resumed. settings: the section `trainer`.
@@ -24,6 +28,10 @@ def explained_errors(run: RunDir, settings: DictConfig) -> Iterator[None]:
             yield
     except (Diverged, Interrupted, checkpoint.NotWritten):
         raise  # they say it themselves
+    except NoMemory as error:
+        # A resumed run keeps its batch size and its networks.
+        remedy = _continuation(run) if run.last.exists() else f"then remove {run.path} and start again"
+        raise GanError(f"{error}; {remedy}") from error
     except GanError as error:
         raise GanError(f"{error}; {_continuation(run)} once that is fixed") from error
     except OSError as error:
@@ -40,10 +48,10 @@ def explained_memory(settings: DictConfig) -> Iterator[None]:
     """Turn exhausted memory into a GanError. settings: the section `trainer`."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+    except Exception as error:  # of any type: what builds a network wraps the errors of its layers
+        if not any(map(out_of_memory, (error, error.__cause__ or error))):
             raise
-        raise GanError(
+        raise NoMemory(
             f"no memory for trainer.batch_size={settings.batch_size}, trainer.sample_count={settings.sample_count} and "
             "these networks: choose smaller ones"
         ) from error

@@ -84,7 +84,8 @@ def test_a_checkpoint_of_version_0_1_is_brought_up_to_date(tmp_path: Path) -> No
     for _ in range(2):
         state = checkpoint.load(path)
         (process,) = state["processes"]
-        assert process.keys() == {"random", "torch", "cuda", "system"} and torch.equal(process["random"]["cpu"], generator["cpu"])
+        assert process.keys() == {"random", "torch", "cuda", "system"}
+        assert torch.equal(process["random"]["cpu"], generator["cpu"])
         checkpoint.save(path, state)
     assert torch.load(path, weights_only=True)["format"] == checkpoint.FORMAT == migrations.VERSION
 
