@@ -12,9 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from gan_cli.config.composer import Composer, swept_values
+from gan_cli.config.composer import Composer
 from gan_cli.config.targets import bind
 from gan_cli.experiments.experiment import key_of
+from gan_cli.experiments.swept_overrides import bare_key, check_sweepable, listed_values, without_replaced
 from gan_cli.utils.errors import GanError, one_line
 
 
@@ -63,25 +64,34 @@ class Choice:
 
 @dataclass(frozen=True)
 class SweepGrid:
-    """The product of `axes`, the last one fastest. fixed: the overrides that all trials share."""
+    """The product of `axes`, the last one fastest.
 
-    fixed: tuple[str, ...]
+    An override that all trials share is an axis of one choice without a label: a trial has its overrides in the order
+    in which they were given, because a later one may change what an earlier one has set. notes: what was replaced.
+    """
+
     axes: tuple[tuple[Choice, ...], ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return math.prod(map(len, self.axes))
 
     def swept_keys(self) -> set[str]:
         """The keys in which the trials differ."""
-        return {key_of(override) for axis in self.axes for choice in axis for override in choice.overrides}
+        choices = [choice for axis in self.axes for choice in axis if choice.label]
+        return {key_of(override) for choice in choices for override in choice.overrides}
 
     def trial(self, index: int) -> tuple[str, list[str]]:
         """Label and overrides of the trial at `index`."""
+        return self.joined(self.choices(index))
+
+    def choices(self, index: int) -> tuple[Choice, ...]:
+        """The choice of each axis in the trial at `index`."""
         choices = []
         for axis in reversed(self.axes):
             index, place = divmod(index, len(axis))
             choices.append(axis[place])
-        return self._joined(choices[::-1])
+        return tuple(choices[::-1])
 
     def subsample(self, sample: int | str, seed: int) -> list[int]:
         """Distinct indices: "all" in order, or the first `sample` of a shuffle by `seed`.
@@ -96,52 +106,56 @@ class SweepGrid:
         random.Random(seed).shuffle(order)
         return order[: int(sample)]
 
-    def each_value_once(self) -> Iterator[tuple[str, list[str]]]:
-        """Label and overrides of trials in which each value of each axis occurs, the other axes at their first value.
+    def each_value_once(self) -> Iterator[tuple[Choice, ...]]:
+        """Trials in which each value of each axis occurs, the other axes at their first value.
 
         As many as the sum of the axes' lengths, not their product: enough to check every value.
         """
-        first = [axis[0] for axis in self.axes]
-        yield self._joined(first)
+        first = tuple(axis[0] for axis in self.axes)
+        yield first
         for index, axis in enumerate(self.axes):
             for choice in axis[1:]:
-                yield self._joined([*first[:index], choice, *first[index + 1 :]])
+                yield (*first[:index], choice, *first[index + 1 :])
 
-    def _joined(self, choices: Sequence[Choice]) -> tuple[str, list[str]]:
+    def joined(self, choices: Sequence[Choice]) -> tuple[str, list[str]]:
+        """Label and overrides of the trial with these choices."""
         overrides = [override for choice in choices for override in choice.overrides]
-        return ",".join(choice.label for choice in choices), [*self.fixed, *overrides]
+        return ",".join(choice.label for choice in choices if choice.label), overrides
 
 
 def build_grid(overrides: Sequence[str], settings: SweepSettings, composer: Composer) -> SweepGrid:
     """The grid that a command line and `settings` describe.
 
     The overrides come after `settings.base` and replace the axes of `settings.grid` that set the same keys. GanError
-    for a swept override without values.
+    for a swept override whose values cannot be listed.
     """
+    parser = OverridesParser.create(config_loader=composer.loader)
     texts = [*(f"{key}={value}" for key, value in settings.params.items()), *overrides]
-    parsed = OverridesParser.create(config_loader=composer.loader).parse_overrides(texts)
-    typed = {_bare(override.get_key_element()): override for override in parsed}
-    typed = {key: override for key, override in typed.items() if key != "sweep" and not key.startswith("hydra")}
-    axes = [_named_axis(name, keys) for name, keys in settings.grid.items() if not typed.keys() & set(map(_bare, keys))]
-    fixed = [text for text in settings.base if key_of(text) not in typed]
-    for override in typed.values():
-        if override.is_discrete_sweep():
-            axes.append(_typed_axis(override))
-        elif not override.is_sweep_override():  # an interval, for other sweepers, has no values to try
-            fixed.append(str(override.input_line))
-    return SweepGrid(tuple(fixed), tuple(axes))
+    typed = [override for override in parser.parse_overrides(texts) if not _of_sweep(override)]
+    base = parser.parse_overrides(settings.base)
+    kept, notes = without_replaced([*base, *typed])
+    given = set(map(bare_key, typed))
+    grid = {name: keys for name, keys in settings.grid.items() if not given & {key.lstrip("+~") for key in keys}}
+    named = [_named_axis(name, keys) for name, keys in grid.items()]
+    axes = [_axis(override, settings.seed) for override in kept]
+    begin = sum(any(override is one for one in base) for override in kept)
+    return SweepGrid((*axes[:begin], *named, *axes[begin:]), tuple(notes))
 
 
-def _bare(key: str) -> str:
-    return key.lstrip("+~")
+def _of_sweep(override: Override) -> bool:
+    """Whether it belongs to the sweep as a whole: Hydra's own settings, and the choice of a grid."""
+    key = bare_key(override)
+    if key == "sweep" and override.is_sweep_override():
+        raise GanError(f"{str(override.input_line).lstrip('+')}: a sweep has one grid; start one sweep for each")
+    return key == "sweep" or key.startswith("hydra")
 
 
-def _typed_axis(override: Override) -> tuple[Choice, ...]:
-    """The axis of a swept override such as `seed=0,1`."""
-    values = swept_values(override)
-    if not values:
-        raise GanError(f"'{override.input_line}' matches nothing")
-    return tuple(Choice(value, (value,)) for value in values)
+def _axis(override: Override, seed: int) -> tuple[Choice, ...]:
+    """The axis of an override: `seed=0,1` has two choices, one that is not swept a single one without a label."""
+    check_sweepable(override)
+    if not override.is_sweep_override():
+        return (Choice("", (str(override.input_line),)),)
+    return tuple(Choice(value, (value,)) for value in listed_values(override, seed))
 
 
 def _named_axis(name: str, keys: Mapping[str, Any]) -> tuple[Choice, ...]:

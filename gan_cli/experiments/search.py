@@ -14,14 +14,15 @@ from gan_cli.config.composer import Composer, arguments, slug, without_hydra
 from gan_cli.config.paths import conf_dir
 from gan_cli.evaluation.score_table import directions_of_file
 from gan_cli.experiments.search_space import Dimension, parse_dimension
+from gan_cli.experiments.sweep_report import warnings
 from gan_cli.experiments.trial_run import TrialJob
 from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.locks import claimed
-from gan_cli.training.loop import signals
-from gan_cli.training.run_history import base_name, json_lines
+from gan_cli.training.run_history import base_name, logged
 from gan_cli.utils.errors import GanError, Interrupted, suggest
 from gan_cli.utils.files import write_text
+from gan_cli.utils.signals import signals
 from gan_cli.utils.tables import number
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class Search:
         for trial in best[:5]:
             values = " ".join(f"{d.key}={number(d.current(trial.params[d.name]))}" for d in self.dimensions)
             lines.append(f"  {self.value} {number(trial.value)}  {values}  ({self.folder / str(trial.number)})")
-        return [*lines, f"`gan compare {self.folder}` compares them"]
+        runs = [self.folder / str(trial.number) for trial in trials]
+        return [*lines, *warnings(runs), f"`gan compare {self.folder}` compares them"]
 
     def _begun(self) -> int:
         """The number of trials that have begun, ended or not."""
@@ -203,7 +205,7 @@ class Search:
 def curve(run: Path, value: str) -> list[tuple[int, float]]:
     """(iteration, score) of the scores that a run has logged, in order."""
     points = {}
-    for line in json_lines(run / "metrics.jsonl"):
+    for line in logged(run):
         for name, score in line.items():
             if name.startswith(run_history.SCORE) and base_name(name.removeprefix(run_history.SCORE)) == value:
                 points[int(line["iteration"])] = float(score)

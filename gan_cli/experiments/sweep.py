@@ -22,12 +22,13 @@ from gan_cli.experiments.grid import SweepGrid, SweepSettings, build_grid, sweep
 from gan_cli.experiments.sweep_report import SweepProgress, report
 from gan_cli.experiments.trial_run import TrialJob, run_trial
 from gan_cli.experiments.trials import ExistingTrials, Trial
+from gan_cli.experiments.value_checks import TrialBuilder, ValueChecks
 from gan_cli.experiments.workers import WorkerPool
 from gan_cli.training.find_runs import contains_run
 from gan_cli.training.locks import claimed
-from gan_cli.training.loop import signals
 from gan_cli.utils.errors import GanError, Interrupted
 from gan_cli.utils.files import write_text
+from gan_cli.utils.signals import signals
 
 RECORD = "sweep.json"
 OWN = "gan_cli."  # how the targets of the sweeper and the launcher begin that are not Hydra's or a plugin's
@@ -38,6 +39,8 @@ PLUGINS = {
     "ray_local": ("hydra_ray_launcher", "hydra-ray-launcher"),
 }
 """Launcher -> its package, and what pip installs it from."""
+ELSEWHERE = ("submitit", "ray_launcher")
+"""Parts of the names of launchers that may train on other machines, whose data and GPUs are not those of this one."""
 HYDRA = re.compile(r"[+~]*hydra\b")
 HYDRA_OF_SWEEP = re.compile(r"\+*hydra[./](sweep|sweeper|launcher|mode|run)\b")
 """Overrides of Hydra's own settings that concern the sweep as a whole."""
@@ -65,11 +68,23 @@ def run(args: argparse.Namespace) -> int:
 def _run_grid(args: argparse.Namespace, composer: Composer, settings: SweepSettings) -> int:
     grid = build_grid(args.overrides, settings, composer)
     chosen = grid.subsample(settings.sample, settings.seed)
-    _check_values(grid, composer)
+
+    def composes(overrides: list[str]) -> None:
+        check(without_hydra(composer.compose(overrides)), command_line_modules(overrides))
+
+    ValueChecks(grid, chosen, composes).run()
     # Composed with a trial's overrides: keys of a swept group or of `settings.base` exist only with these, and Hydra
     # refuses an override of a key that does not exist.
     master = composer.compose([*grid.trial(0)[1], *_shared_overrides(args.overrides)], RunMode.MULTIRUN)
     folder = _fix_folder(args, master)
+    notes = [*grid.notes]
+    if not any(name in master.hydra.launcher._target_ for name in ELSEWHERE):
+        built = TrialBuilder(composer, ExistingTrials(folder, grid.swept_keys()))
+        notes += ValueChecks(grid, chosen, built).run()
+        if built.count:
+            notes.append(f"every value works in one of {built.count} trials that were built to check it")
+    for note in notes:
+        print(note, flush=True)
     with claimed(folder, "sweep", "hydra.sweep.dir"):
         record(folder, args)
         sweep = Sweep(folder, grid, chosen, settings, composer, args)
@@ -137,9 +152,9 @@ class Sweep:
     args: argparse.Namespace
 
     def trials(self) -> Iterator[Trial]:
-        """The trials in order, each composed when it is needed; one that occurs twice is yielded once."""
+        """The trials in order, each composed when it is needed; one that occurs twice is yielded once, and a note."""
         existing = ExistingTrials(self.folder, sorted(self.grid.swept_keys()))
-        yielded = set()
+        yielded: set[Path] = set()
         for number, index in enumerate(self.chosen):
             label, overrides = self.grid.trial(index)
             try:
@@ -150,6 +165,8 @@ class Sweep:
             if trial.folder not in yielded:
                 yielded.add(trial.folder)
                 yield trial
+        if len(yielded) < len(self.chosen):
+            print(f"note: {len(self.chosen)} trials have {len(yielded)} different settings; each is trained once")
 
     def hydra_overrides(self, number: int) -> list[str]:
         """The overrides of Hydra's own settings for trial `number`."""
@@ -196,15 +213,6 @@ class Sweep:
             if trial.state in ("new", "unfinished")
         ]
         self.composer.launch(master, jobs, run_trial)
-
-
-def _check_values(grid: SweepGrid, composer: Composer) -> None:
-    """Compose and check a trial for every value of every axis. GanError, with the trial's label, for a wrong one."""
-    for label, overrides in grid.each_value_once():
-        try:
-            check(without_hydra(composer.compose(overrides)), command_line_modules(overrides))
-        except GanError as error:
-            raise GanError(f"{error} (sweep: {label.replace(',', ' ')})") from error
 
 
 def _fix_folder(args: argparse.Namespace, master: DictConfig) -> Path:

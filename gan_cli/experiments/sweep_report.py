@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from gan_cli.experiments.trials import Trial, iterations, trial_folders
-from gan_cli.experiments.workers import Finished, WorkerPool
+from gan_cli.experiments.workers import OUTPUT, Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.find_runs import is_resumable
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.progress import Progress, clock
 from gan_cli.utils.tables import aligned
 
+NUMBER = re.compile(r"\d[\d.,]*(e[+-]?\d+)?")
+NAMED = 4  # trials that are named with a warning
 SHOWN = 64  # trials in the table at the end; of a larger sweep, only those that are not ok
 
 
@@ -50,9 +53,31 @@ def report(folder: Path) -> int:
     if outcomes:
         print(f"\n{folder}: {sum(text == 'ok' for text in outcomes.values())} of {len(runs)} ok")
     shown = [(name, text) for name, text in outcomes.items() if len(runs) <= SHOWN or text != "ok"]
-    for line in aligned(shown, right=False):
-        print(f"  {line}")
+    for line in [*(f"  {line}" for line in aligned(shown, right=False)), *warnings(runs)]:
+        print(line)
     return sum(text.startswith("failed") for text in outcomes.values())
+
+
+def warnings(runs: Sequence[Path]) -> list[str]:
+    """The warnings in the outputs of trials: each once, whatever its numbers, with the trials that print it."""
+    found: dict[str, tuple[str, dict[str, None]]] = {}  # without numbers -> as printed first, names of trials
+    for run in runs:
+        for line in _output(run).splitlines():
+            if line.startswith("warning: "):
+                found.setdefault(NUMBER.sub("#", line), (line, {}))[1][run.name] = None
+    return [f"{line} ({_listed(list(names))})" for line, names in found.values()]
+
+
+def _output(run: Path) -> str:
+    try:
+        return (run / OUTPUT).read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _outcome(run: Path) -> str:

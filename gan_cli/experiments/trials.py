@@ -67,6 +67,10 @@ class ExistingTrials:
                 if failure:
                     self.by_overrides[tuple(migrations.overrides(failure.get("overrides", ())))] = run
 
+    def holds(self, cfg: DictConfig) -> bool:
+        """Whether a trial with these settings has begun."""
+        return settings_hash(cfg, self.swept) in self.by_settings
+
     def place(self, number: int, label: str, overrides: list[str], cfg: DictConfig | None, retry: bool) -> Trial:
         """The trial with these settings, in the folder that it has or in a new one.
 

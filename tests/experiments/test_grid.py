@@ -79,12 +79,12 @@ def test_the_command_line_replaces_an_axis():
     assert len(grid) == 512 // 4 * 2 * 3
     label, overrides = grid.trial(len(grid) - 1)
     assert "optimizer.lr=0.5" in overrides and "lr=0.001" not in label
-    assert overrides[-2:] == ["model.generator.size=200", "seed=2"]
-    assert "experiment=ebgan_pt_mnist" in grid_of("sweep=ebgan_mnist_grid", "experiment=ebgan_pt_mnist")[0].fixed
+    assert overrides[-3:] == ["model.generator.size=200", "optimizer.lr=0.5", "seed=2"]
+    assert "experiment=ebgan_pt_mnist" in grid_of("sweep=ebgan_mnist_grid", "experiment=ebgan_pt_mnist")[0].trial(0)[1]
 
 
 def test_subsamples_are_distinct_seeded_and_begin_with_the_smaller_ones():
-    grid = SweepGrid((), tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
+    grid = SweepGrid(tuple(tuple(Choice(f"{n}={v}", (f"{n}={v}",)) for v in range(8)) for n in "abc"))
     short, long = grid.subsample(24, seed=0), grid.subsample(48, seed=0)
     assert long[:24] == short and len(set(long)) == 48 and long != sorted(long)
     assert grid.subsample(24, seed=0) == short != grid.subsample(24, seed=1)

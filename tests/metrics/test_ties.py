@@ -30,7 +30,7 @@ def whole(n: int, d: int, seed: int, high: int = 4) -> Tensor:
 
 
 def prdc_in_integers(real: Tensor, fake: Tensor, k: int, k_density: int) -> dict[str, float]:
-    """The definition of Naeem et al. in exact arithmetic: open balls to the k-th neighbor, the sample itself excluded."""
+    """The definition of Naeem et al. in exact arithmetic: open balls to the k-th neighbor, not counting the sample."""
     X, Y = ([tuple(round(10 * v) for v in row) for row in rows.tolist()] for rows in (real, fake))
 
     def square(a, b):
@@ -124,7 +124,9 @@ ORDERLESS = {
     "modified_is": ModifiedInceptionScore(), "ndb": StatisticallyDifferentBins(bins=20),
     "memorization": Memorization(count=150), "parzen": Parzen(validation=100), "modes": ModeCoverage(),
 }  # fmt: skip
-RANDOM = {"kid": KernelInceptionDistance, "is": InceptionScore, "parzen_fgan": KernelDensity, "diversity": FeatureDiversity}
+RANDOM = {
+    "kid": KernelInceptionDistance, "is": InceptionScore, "parzen_fgan": KernelDensity, "diversity": FeatureDiversity
+}  # fmt: skip
 """Metrics that take random subsets, splits, folds or pairs by number: their expectation is without an order."""
 
 
@@ -144,11 +146,12 @@ def test_the_order_of_the_generated_samples_changes_nothing(name: str, monkeypat
 def test_every_metric_of_samples_is_in_one_of_the_lists() -> None:
     from helpers import config_names
 
+    # Those that ask the model themselves; and lpips and ms_ssim, which pair images at random.
     of_model = {
         "classification_error", "conditional_accuracy", "discriminator_accuracy", "domain_modes", "gaussian_fit",
         "infogan_codes", "lpips", "ms_ssim", "one_nn_classifier", "paired", "segmentation", "sharpness",
         "stacked_modes", "translation_diversity",
-    }  # fmt: skip  (those that ask the model themselves, or pair images at random: lpips, ms_ssim)
+    }  # fmt: skip
     assert set(config_names("metric")) == of_model | ORDERLESS.keys() | RANDOM.keys()
 
 
