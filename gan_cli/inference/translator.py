@@ -108,7 +108,7 @@ class Translator:
 
 
 def to_pixels(image: Image) -> Tensor:
-    """A PIL image of mode L or RGB as uint8 (C, H, W), converted in strips: at once, it would be in memory four times."""
+    """A PIL image of mode L or RGB as uint8 (C, H, W), in strips: at once, it would be in memory four times."""
     width, height = image.size
     pixels = torch.empty(len(image.getbands()), height, width, dtype=torch.uint8)
     for top in range(0, height, images.STRIP):

@@ -6,7 +6,6 @@ import base64
 import contextlib
 import io
 import json
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli.data.image_files import decode
+from gan_cli.data.image_files import opened, read
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator, palette
+from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator, palette, to_pixels
 from gan_cli.utils import images
 from gan_cli.utils.errors import GanError, one_line
 
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BYTES, MAX_OUTPUTS, MAX_SIDE = 32 * 2**20, 16, 2048
+TIMEOUT = 30  # seconds without a byte of an unfinished request
 
 
 def serve(
@@ -46,23 +46,34 @@ def serve(
     if not 0 <= port < 2**16:
         raise GanError(f"port={port}: a number from 0 (any free one) to 65535")
     try:
-        from werkzeug.serving import WSGIRequestHandler, make_server
+        import werkzeug  # noqa: F401
     except ImportError:
         raise GanError("gan web needs werkzeug: pip install 'gan-cli[web]'") from None
-    run = TrainedRun(
-        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
-        dataset_root=dataset_root,
-    )  # fmt: skip
+    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     page = Page(run, direction)
-    quiet = type("Quiet", (WSGIRequestHandler,), {"log_request": lambda *_: None})  # by default a line per stroke
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            server = make_server("127.0.0.1", port, page, threaded=True, request_handler=quiet)
+            server = make_server(page, port)
     except (OSError, SystemExit):  # werkzeug prints its own message and exits
         raise GanError(f"port={port} is in use on this machine; name another, or port=0 for any free one") from None
     print(f"http://127.0.0.1:{server.server_port} serves {run_dir}; press Ctrl+C to stop", flush=True)
     with server:
         BaseServer.serve_forever(server)  # werkzeug's own loop swallows KeyboardInterrupt
+
+
+def make_server(page: Page, port: int) -> Any:
+    """werkzeug's server of the page, which answers each request in a thread of its own and prints nothing."""
+    from werkzeug import serving
+
+    class Handler(serving.WSGIRequestHandler):
+        timeout = TIMEOUT  # or a request that never ends would hold its thread for ever
+        # What http.server answers itself, such as a request line that is no HTTP: one line too.
+        error_message_format, error_content_type = "%(code)d: %(message)s\n", "text/plain"
+
+        def log(self, type: str, message: str, *args: Any) -> None:
+            """Print nothing: by default a line per stroke, and the text of every broken request."""
+
+    return serving.make_server("127.0.0.1", port, page, threaded=True, request_handler=Handler)
 
 
 class RequestError(Exception):
@@ -76,7 +87,8 @@ class RequestError(Exception):
 class Page:
     """WSGI application: `/` the page, `/about` what the run can do, `/example` a held-out input, `/translate`.
 
-    Responses are JSON; an error is {"error": one line} with status 400, or 403 for a request from another site.
+    Responses are JSON; an error is {"error": one line} with status 400, 403 for a request from another site, or 413 for
+    too many bytes.
     """
 
     def __init__(self, run: TrainedRun, direction: str | None = None) -> None:
@@ -96,10 +108,12 @@ class Page:
             response = Response(*self.respond(request))
         except RequestError as error:
             response = _json({"error": one_line(error)}, error.status)
-        except (GanError, ValueError, RuntimeError, OSError) as error:
+        except (GanError, ValueError, RuntimeError, OSError, MemoryError) as error:
             response = _json({"error": one_line(error)}, 400)
         except HTTPException as error:
             response = _json({"error": f"{error.code}: {error.name}"}, error.code or 400)
+        except Exception as error:  # a defect of this program; the server goes on, and prints no traceback
+            response = _json({"error": f"unexpected {type(error).__name__}: {one_line(error)}"}, 500)
         response.headers["Cache-Control"] = "no-store"
         return response(environ, start_response)
 
@@ -139,9 +153,10 @@ class Page:
     def example(self, direction: str | None, index: int) -> str:
         """A held-out input of `direction`, as a data URL."""
         translator = self._translator(direction)
-        batch: Any = self.run.data.test_batch(index, 1)
+        with self.lock:  # the data set is built at its first use
+            batch: Any = self.run.data.test_batch(index, 1)
         if self.colors is not None:
-            return data_url(translator.preview(batch[0]))
+            return data_url(translator.preview(batch[0][0]))
         side = self.run.system.directions.index(translator.direction) if len(self.translators) > 1 else 0
         source = batch[side]
         return data_url(images.to_uint8(source, translator.value_range)[0])
@@ -152,41 +167,37 @@ class Page:
         seed, n = _whole_number(form, "seed", 0), _whole_number(form, "n", 1)
         if not 1 <= n <= MAX_OUTPUTS:
             raise RequestError(f"n={n}: 1 to {MAX_OUTPUTS} outputs")
+        if "style" in files and not translator.takes_style:
+            raise RequestError(f"{self.run.name} does not take its style from an image: send no style")
         adapter = SizeAdapter(translator.native_size, labels=self.colors is not None)
-        style = None
+        pixels = self.upload(files, "image", translator.channels if self.colors is None else 3)
+        example = self.upload(files, "style", translator.channels) if "style" in files else None
         with self.lock, self.run.test_mode(seed):
-            if self.colors is not None:
-                image = self.to_label_map(self.upload(files, "image", 3))
-            else:
-                image = translator.scale(self.upload(files, "image", translator.channels)[None])
-                if "style" in files:
-                    style = translator.scale(self.upload(files, "style", translator.channels)[None])
+            image = pixels if self.colors is None else self.to_label_map(pixels)
+            style = None if example is None else translator.style(example)
             results = [translator(adapter, image, seed + i, style) for i in range(n)]
-        urls = [data_url(images.to_uint8(result, translator.value_range)[0]) for result, _ in results]
-        return {"outputs": urls, "adaptation": results[0][1]}
+        return {"outputs": [data_url(output) for output, _ in results], "adaptation": results[0][1]}
 
     def to_label_map(self, image: Tensor) -> Tensor:
-        """An image in the colors of the classes, uint8 (3, H, W), as (1, 2, H, W): the class of the nearest color, and
-        the class again as its instance.
+        """An image in the colors of the classes, uint8 (3, H, W), as int64 (2, H, W): the class of the nearest color,
+        and the class again as its instance.
         """
         assert self.colors is not None
         labels = torch.cdist(image.flatten(1).T.float(), self.colors.float()).argmin(1).view(image.shape[1:])
-        return torch.stack([labels, labels])[None].float().to(self.run.device)
+        return torch.stack([labels, labels])
 
     def upload(self, files: Any, name: str, channels: int) -> Tensor:
         """uint8 (channels, H, W) of an uploaded file."""
         if name not in files:
             raise RequestError(f"the request has no {name}")
-        with tempfile.NamedTemporaryFile() as file:
-            files[name].save(file)
-            file.flush()
-            try:
-                pixels = decode(Path(file.name), channels)
-            except ValueError as error:
-                raise RequestError(f"{name}: {str(error).removeprefix(file.name + ': ')}") from error
-        if max(pixels.shape[1:]) > MAX_SIDE:
-            raise RequestError(f"{name}: at most {MAX_SIDE} pixels per side; gan translate takes larger ones")
-        return pixels
+        content = io.BytesIO(files[name].read())
+        try:
+            with opened(name, content) as header:  # its size is known before a pixel is decoded
+                if max(header.size) > MAX_SIDE:
+                    raise RequestError(f"{name}: at most {MAX_SIDE} pixels per side; gan translate takes larger ones")
+            return to_pixels(read(name, channels, content.getvalue()))
+        except ValueError as error:
+            raise RequestError(str(error)) from error
 
     def _translator(self, direction: str | None) -> Translator:
         name = direction or self.direction

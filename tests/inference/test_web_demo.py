@@ -3,7 +3,13 @@
 import base64
 import io
 import re
+import socket
 import socketserver
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +17,14 @@ import numpy as np
 import pytest
 import torch
 from helpers import TINY, TINY_CYCLEGAN
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from gan_cli.cli import main
-from gan_cli.inference import translator
+from gan_cli.inference import translator, web_demo
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import palette
-from gan_cli.inference.web_demo import MAX_BYTES, Page
+from gan_cli.inference.web_demo import MAX_BYTES, Page, make_server
 from gan_cli.utils.errors import Terminated
 
 testing = pytest.importorskip("werkzeug.test")
@@ -98,12 +104,140 @@ def test_examples_are_held_out_inputs(client: Any, page: Page) -> None:
         ({"image": png(), "direction": "AtoC"}, "choose one of AtoB, BtoA"),
         ({"image": png(), "n": "99"}, "1 to 16 outputs"),
         ({"image": png(), "seed": "-1"}, "seed must be a whole number"),
+        ({"image": png(), "seed": "nan"}, "seed must be a whole number"),
+        ({"image": png(), "n": "9" * 5000}, "n must be a whole number"),
+        ({"image": "text, no file"}, "the request has no image"),
+        ({"image": png(), "style": png()}, "CycleGAN does not take its style from an image"),
     ],
 )
 def test_wrong_uploads_are_answered_with_one_line(client: Any, data: dict[str, Any], words: str) -> None:
     answer = client.post("/translate", data=data)
     error = answer.get_json()["error"]
     assert answer.status_code == 400 and words in error and "\n" not in error and "/tmp" not in error
+
+
+def test_the_size_is_checked_before_a_pixel_is_decoded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    answer = client.post("/translate", data={"image": png(size=(9000, 9000))})
+    assert answer.status_code == 400 and "at most 2048 pixels" in answer.get_json()["error"] and not decoded
+
+
+@pytest.fixture(scope="module")
+def port(page: Page) -> Iterator[int]:
+    """A running server."""
+    server = make_server(page, 0)
+    with server:
+        thread = threading.Thread(target=socketserver.BaseServer.serve_forever, args=(server,), daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+
+
+def raw(port: int, request: bytes) -> tuple[int, str]:
+    """Status and body of the answer to the bytes of a request, after which nothing more is sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    if not answer.startswith(b"HTTP/"):  # to a request that is no HTTP there is no head: CODE: MESSAGE
+        return int(answer[:3]), answer.decode()
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+def post(
+    body: bytes = b"", *headers: str, kind: str = "multipart/form-data; boundary=x", length: object = None
+) -> bytes:
+    """The bytes of a request to translate."""
+    lines = ["POST /translate HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", *headers]
+    lines += [f"Content-Length: {len(body) if length is None else length}"] if length != "" else []
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def part(name: str, content: bytes) -> bytes:
+    head = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\n\r\n'
+    return head.encode() + content + b"\r\n--x--\r\n"
+
+
+def bomb() -> bytes:
+    """A PNG of 60,000 x 60,000 pixels in a few bytes."""
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(length=""), 400),
+        (post(length=0), 400),
+        (post(length=-5), 400),
+        (post(length="abc"), 400),
+        (post(b"short", length=999), 400),
+        (post(length=10**12), 413),
+        (post(b"no parts at all"), 400),
+        (post(b"--x\r\n\r\nno name\r\n--x--\r\n"), 400),
+        (post(b"x", kind="multipart/form-data"), 400),
+        (post(b"x", kind="application/json"), 400),
+        (post(b"image=1&n=1", kind="application/x-www-form-urlencoded"), 400),
+        (post(part("image", b"no image")), 400),
+        (post(part("image", b"")), 400),
+        (post(part("image", png()[0].getvalue()[:-30])), 400),
+        (post(part("image", bomb())), 400),
+        (post(part("image", png()[0].getvalue()).replace(b"--x--", b"")), 400),
+        (post(b"zz\r\n", "Transfer-Encoding: chunked", length=""), 400),
+        (post(b"5\r\nabcde", "Transfer-Encoding: chunked", length=""), 400),
+        (post(b"".join(part(f"f{i}", b"") for i in range(2000)).replace(b"--x--\r\n", b"")), 413),
+        (post(b"", "X: " + "y" * 70_000), 431),
+        (post(b"", *["X: y"] * 200), 431),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"no HTTP\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),  # the beginning of TLS
+        (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 403),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n", 403),
+        (b"GET /example?index=abc HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /example?direction=%00%ff HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    ],
+)
+def test_a_broken_request_is_answered_with_one_line(
+    request_: bytes, status: int, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found, body = raw(port, request_)
+    assert found == status and body.strip() and "\n" not in body.strip() and "<" not in body
+    assert capfd.readouterr() == ("", "")
+    assert raw(port, b"GET /about HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
+
+
+def test_a_defect_is_answered_with_one_line(client: Any, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "about", lambda: {}["key"])
+    answer = client.get("/about")
+    assert answer.status_code == 500 and answer.get_json()["error"] == "unexpected KeyError: 'key'"
+
+
+def test_requests_at_once_give_what_each_gives_alone(port: int) -> None:
+    requests = [post(part("image", png(color)[0].getvalue())) for color in ("red", "teal", "white", "black")]
+    alone = [raw(port, request) for request in requests]
+    assert [status for status, _ in alone] == [200] * 4 and len({body for _, body in alone}) == 4
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda request: raw(port, request), requests * 4)) == alone * 4
+
+
+def test_a_request_that_never_ends_is_given_up(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_demo, "TIMEOUT", 1)
+    server = make_server(page, 0)
+    threading.Thread(target=socketserver.BaseServer.serve_forever, args=(server,), daemon=True).start()
+    port = server.server_port
+    with server, socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(post(length=100))
+        assert raw(port, b"GET /about HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200  # others do not wait
+        assert b" 400 " in connection.recv(1000)
+        server.shutdown()
 
 
 def test_too_many_bytes(client: Any) -> None:
