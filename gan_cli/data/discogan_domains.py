@@ -116,8 +116,10 @@ class AttributeFolder(UnpairedImages):
             listed = ", ".join(names)
             raise ValueError(f"no attribute {', '.join(unknown)} in {folder / ATTRIBUTES}; listed are {listed}")
         wanted_values = (keep or {}).items()
-        allowed = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in wanted_values)}
         photographs = image_files.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
+        if odd := len(table.keys() ^ set(photographs.names)):
+            image_files.say_once(f"note: {folder}: skipped {odd:,} faces of {ATTRIBUTES} or {PHOTOGRAPHS} alone")
+        allowed = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in wanted_values)}
         files = []
         for name, value in ((attribute, 1), (other or attribute, 1 if other else -1)):
             chosen = {file for file in allowed if table[file][names.index(name)] == value}
@@ -160,6 +162,12 @@ def _attributes(file: Path) -> tuple[list[str], dict[str, list[int]]]:
     """Read the names of the attributes, and the values of each image file, 1 or -1."""
     if not file.is_file():
         raise FileNotFoundError(f"there is no {file}: dataset.root holds CelebA's {ATTRIBUTES} and {PHOTOGRAPHS}")
-    _, head, *lines = file.read_text().splitlines()
-    rows = [line.split() for line in lines if line.strip()]
-    return head.split(), {row[0]: [int(value) for value in row[1:]] for row in rows}
+    try:
+        _, head, *lines = file.read_text().splitlines()
+        names, rows = head.split(), (line.split() for line in lines if line.strip())
+        table = {name: [int(value) for value in values] for name, *values in rows}
+        if any(len(values) != len(names) for values in table.values()):
+            raise ValueError("a row of another length")
+    except ValueError as error:
+        raise ValueError(f"{file}: it is no table of a count, the names of attributes and a row per face") from error
+    return names, table

@@ -2,16 +2,21 @@
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import unpaired_folder
+from helpers import fill_shards, save_plain, unpaired_folder
 from PIL import Image
 
-from gan_cli.data import image_files
+from gan_cli.data import discogan_domains, image_files
+from gan_cli.data.base import Dataset
+from gan_cli.data.discogan_domains import AttributeFolder
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import decode, list_images, scan
+from gan_cli.data.label_maps import LabelMapFolder, LargePairs
+from gan_cli.data.webdataset import WebDataset
 
 
 @pytest.fixture
@@ -120,3 +125,79 @@ def test_12_bits_in_16_are_not_black_without_a_word(tmp_path: Path, capsys: pyte
     assert whole.fingerprint() != ImageFolder(twelve, 8).fingerprint()
     ImageFolder(dark(tmp_path / "sixteen", 60000), 8)
     assert note not in capsys.readouterr().out
+
+
+def faces(root: Path, table: str, count: int = 4) -> str:
+    """Photographs of faces 0.png ..., and the table of their attributes."""
+    for number in range(count):
+        save_plain(root / f"img_align_celeba/{number}.png", (60 * number,) * 3)
+    (root / "list_attr_celeba.txt").write_text(table)
+    return str(root)
+
+
+def test_faces_that_are_only_listed_or_only_there_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(discogan_domains, "HELD_OUT", 0)
+    root = faces(tmp_path, "9\nMale\n" + "".join(f"{n}.png {1 - 2 * (n % 2)}\n" for n in (0, 1, 2, 7, 8)))
+    data = AttributeFolder.__new__(AttributeFolder)
+    monkeypatch.setattr(discogan_domains.UnpairedImages, "__init__", lambda self, jobs, *_: setattr(self, "jobs", jobs))
+    data.__init__(root, image_size=4)  # type: ignore[misc]
+    assert [job.files.names for job in data.jobs[:2]] == [("0.png", "2.png"), ("1.png",)]  # type: ignore[attr-defined]
+    note = f"note: {tmp_path}: skipped 3 faces of list_attr_celeba.txt or img_align_celeba alone\n"
+    assert capsys.readouterr().out == note
+
+
+@pytest.mark.parametrize("table", ["", "1", "1\nMale\n0.png yes\n", "1\nMale Young\n0.png 1\n", "1\nMale\n0.png 1 1\n"])
+def test_a_table_of_another_form_is_refused(table: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"list_attr_celeba.txt: it is no table") as caught:
+        AttributeFolder(faces(tmp_path, table))
+    assert "\n" not in str(caught.value)
+
+
+# -- files that break after the start
+
+
+def label_maps(root: Path) -> Dataset:
+    for part in ("img", "label"):
+        save_plain(root / f"train_{part}/photo.png", (1, 1, 1), (64, 64))
+    Image.new("L", (64, 64)).save(root / "train_label/photo.png")
+    return LabelMapFolder(str(root), 64)
+
+
+def large_pairs(root: Path) -> Dataset:
+    for part in "AB":
+        save_plain(root / f"train_{part}/photo.png", (99, 1, 1), (64, 64))
+    return LargePairs(str(root), 64)
+
+
+def shards(root: Path) -> Dataset:
+    return WebDataset(str(fill_shards(root, (1,))), 8)
+
+
+@pytest.mark.parametrize(
+    "make, file, name",
+    [
+        (label_maps, "train_img/photo.png", "train_img/photo.png"),
+        (label_maps, "train_label/photo.png", "train_label/photo.png"),
+        (large_pairs, "train_B/photo.png", "train_B/photo.png"),
+        (shards, "s-000.tar", "s-000.tar/000000.png"),
+    ],
+)
+@pytest.mark.parametrize("harm", ["broken", "missing"])
+def test_a_file_that_breaks_amid_a_run_is_named(
+    make: Callable[[Path], Dataset], file: str, name: str, harm: str, tmp_path: Path
+) -> None:
+    data = make(tmp_path / "set")
+    path = tmp_path / "set" / file
+    if harm == "broken":
+        content = path.read_bytes()
+        path.write_bytes(content[:540] + bytes(len(content) - 540) if path.suffix == ".tar" else b"text")
+    elif path.suffix == ".tar":
+        path.unlink()
+        name = "s-000.tar: No such file"
+    else:
+        path.unlink()
+    with pytest.raises(ValueError, match=name) as caught:
+        data.train_batch(0, 0, 1)
+    assert "\n" not in str(caught.value)
