@@ -21,7 +21,12 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.bash_completion import BashCompletion
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.utils import _run_hydra, create_automatic_config_search_path, get_args_parser
+from hydra._internal.utils import (
+    _run_hydra,
+    create_automatic_config_search_path,
+    create_config_search_path,
+    get_args_parser,
+)
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -33,7 +38,7 @@ from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gan_cli.config import renamed
+from gan_cli.config import foreign, renamed
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, one_line, suggest
 
@@ -105,6 +110,7 @@ class Composer:
             folder = f"file://{os.path.abspath(args.config_dir)}"
             path.prepend("command-line", folder, SearchPathQuery(provider="main"))
         self.loader = ConfigLoaderImpl(config_search_path=path)
+        self._is_foreign = bool(args.config_dir or args.config_path or args.config_name)
 
     def compose(self, overrides: Sequence[str], mode: RunMode = RunMode.RUN) -> DictConfig:
         """The configuration with its `hydra` section. In MULTIRUN mode swept keys keep their defaults."""
@@ -113,9 +119,16 @@ class Composer:
             if equals and value.strip() in ("", "''", '""'):
                 raise GanError(f"{key.lstrip('+')} has no value; give one, or {key}=null for none")
         try:
-            return self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
+            cfg = self.loader.load_configuration(self.config_name, list(overrides), run_mode=mode)
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise GanError(self.explain(error, overrides)) from error
+        except (TypeError, AttributeError, AssertionError, LookupError, RecursionError) as error:
+            # Hydra does not check the kind of a value: a group takes a name, or a list of names.
+            strange = [word for word in overrides if re.search(r"=\s*[\[{(]", word)] or overrides
+            raise GanError(f"cannot use '{' '.join(strange)}': {one_line(error)}") from error
+        if self._is_foreign:
+            foreign.check(cfg, overrides, (Composer(arguments([])).compose, _hydra_alone))
+        return cfg
 
     @contextmanager
     def explaining(self, overrides: Sequence[str]) -> Iterator[None]:
@@ -200,6 +213,15 @@ class Composer:
             return self.loader.load_configuration(self.config_name, list(overrides), run_mode=RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException):
             return None
+
+
+def _hydra_alone(overrides: Sequence[str]) -> DictConfig:
+    """Hydra's own configuration with overrides, without any file of this program. GanError if that fails."""
+    loader = ConfigLoaderImpl(config_search_path=create_config_search_path(None))
+    try:
+        return loader.load_configuration(None, list(overrides), run_mode=RunMode.RUN)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise GanError(one_line(error)) from error
 
 
 def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:

@@ -12,11 +12,16 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from gan_cli.config import slots
 from gan_cli.config.paths import conf_dir
-from gan_cli.config.targets import bind, target
+from gan_cli.config.slots import NODE_KEYS, Node
+from gan_cli.config.targets import bind, is_trusted, target
 from gan_cli.utils.errors import GanError, one_line, suggest
+from gan_cli.utils.time_limit import seconds
 
-NODE_KEYS = ("_target_", "_partial_", "_convert_", "_recursive_")
+REQUIRED = ("model", "loss", "dataset", "optimizer")
+FLOAT32_MAX = 3.4028234663852886e38
+LARGEST_SIZE = 2**16  # of a network's widths, depths and counts, whose constructor would otherwise loop for hours
 POSITIVE = (
     "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
     "evaluate_count",
@@ -49,6 +54,7 @@ class TrainerSettings:
     prefetch: bool | None = None
     channels_last: bool = False
     compile: bool = False
+    max_time: float | str | None = None
 
     def __post_init__(self) -> None:
         for key in POSITIVE:
@@ -61,6 +67,11 @@ class TrainerSettings:
             raise ValueError(f"trainer.ema_decay must lie in [0, 1), not {self.ema_decay}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"trainer.device must be auto, cpu or cuda, not '{self.device}'")
+        if self.max_time is not None:
+            try:
+                seconds(self.max_time)
+            except ValueError as error:
+                raise ValueError(f"trainer.max_time: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +97,13 @@ class Settings:
 
 
 def command_line_modules(overrides: Sequence[str]) -> list[str]:
-    """The module names in `modules=[a,b]` or `modules=a` among command-line overrides."""
+    """The module names in `modules=[a,b]` or `modules=a` among command-line overrides. GanError for other words."""
     found = [value for key, _, value in (o.partition("=") for o in overrides) if key == "modules"]
-    return re.findall(r"[\w.]+", found[-1]) if found else []
+    names = [name.strip(" '\"") for name in found[-1].strip("[] ").split(",")] if found else []
+    for name in filter(None, names):
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise GanError(f"modules={found[-1]}: '{name}' is no name of a Python module, such as my_package.losses")
+    return list(filter(None, names))
 
 
 def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
@@ -104,12 +119,17 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
             raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
-    _check_model(plain["model"], plain["dataset"], allowed_modules)
+    for path, value in _leaves(plain):
+        _check_number(path, value)
     for name, node in (plain.get("metric") or {}).items():
         if not isinstance(node, dict) or "_target_" not in node:
             raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
-    for path, node in _nodes(plain):
-        _check_node(path, node, allowed_modules)
+    for section in REQUIRED:
+        if "_target_" not in plain[section]:
+            raise GanError(f"{section} has no _target_: {section}=NAME chooses from `gan list {section}`")
+    for node in slots.nodes(plain, allowed=allowed_modules):
+        _check_node(node, allowed_modules)
+    _check_model(plain["model"], plain["dataset"], allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
     _check_momentum(plain["trainer"], plain["optimizer"], allowed_modules)
 
@@ -127,8 +147,8 @@ def complete(cfg: DictConfig) -> None:
 
 def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     """Check one node and the nodes within it, as `check` does. path: its path in error messages."""
-    for where, inner in _nodes(_resolved(node), path):
-        _check_node(where, inner, allowed_modules)
+    for inner in slots.nodes(_resolved(node), path, allowed_modules):
+        _check_node(inner, allowed_modules)
 
 
 def _resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -171,30 +191,46 @@ def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequen
         )
 
 
-def _nodes(value: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every mapping with a _target_, outermost first."""
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is neither a mapping nor a list, with its path."""
     if isinstance(value, dict):
-        if "_target_" in value:
-            yield path, value
         for key, child in value.items():
-            yield from _nodes(child, f"{path}.{key}" if path else str(key))
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for index, child in enumerate(value):
-            yield from _nodes(child, f"{path}[{index}]")
+            yield from _leaves(child, f"{path}[{index}]")
+    else:
+        yield path, value
 
 
-def _check_node(path: str, node: dict[str, Any], allowed: Sequence[str]) -> None:
-    call = _target_of(path, node, allowed)
-    for key in node:
-        if key.startswith("_") and key not in NODE_KEYS:
+def _check_number(path: str, value: Any) -> None:
+    """Refuse numbers that torch cannot represent, of which it complains in its own words, late or never."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise GanError(f"{path} must be a finite number, not {value}")
+    if isinstance(value, float) and abs(value) > FLOAT32_MAX:
+        raise GanError(f"{path}={value} does not fit into a float32, whose largest number is 3.4e38")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise GanError(f"{path}={value} does not fit into 64 bits")
+
+
+def _check_node(node: Node, allowed: Sequence[str]) -> None:
+    path, given = node.path, node.arguments
+    for key in given:
+        if key.startswith("_"):
             raise GanError(f"no key '{path}.{key}'{suggest(key, NODE_KEYS)}")
-    given = {key: value for key, value in node.items() if key not in NODE_KEYS}
     if path == "optimizer":
         given.pop("networks", None)
     injected = INJECTED.get("optimizer" if path.startswith("optimizer.networks.") else path, ())
-    if node.get("_partial_"):  # the rest is passed when it is called
-        injected = (*injected, *(set(inspect.signature(call).parameters) - set(given)))
-    bind(path, call, given, injected)
+    if "_partial_" in node.content:
+        if not is_trusted(node.call, allowed) or node.content["_partial_"] is not True:
+            raise GanError(f"{path}._partial_: only true is allowed, and only for a function of your own module")
+        # The rest is passed when it is called.
+        injected = (*injected, *(set(inspect.signature(node.call).parameters) - set(given)))
+    bind(path, node.call, given, injected)
+    if node.call.__module__.startswith("gan_cli.networks."):
+        for where, value in _leaves(given, path):
+            if isinstance(value, int) and value > LARGEST_SIZE:
+                raise GanError(f"{where} must be at most {LARGEST_SIZE}, not {value}")
 
 
 def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Callable[..., Any]:

@@ -1,7 +1,8 @@
-"""Which classes and functions a config may name as `_target_`, and whether its arguments fit their signatures.
+"""Which classes a config may name as `_target_`, and whether its arguments fit their signatures.
 
-A config may come from a stranger's run directory. So a target must be a class or function defined in certain modules of
-this package, in torch.nn or torch.optim, or in a module that the user names on the command line.
+A config may come from a stranger's run directory. So a target must be a class of certain modules of this package, one
+of a few classes of torch, or a class or function of a module that the user names on the command line. slots.py says
+which of them may stand where.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ ROOTS = (
     "gan_cli.losses.regularizers",
     "gan_cli.training.schedules",
     "gan_cli.systems",
-    "torch.nn",
-    "torch.optim",
+)
+OPTIMIZERS = (
+    "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
+)  # fmt: skip
+TORCH = (
+    *(f"torch.nn.{name}" for name in ("BCELoss", "L1Loss", "MSELoss")),
+    *(f"torch.optim.{name}" for name in OPTIMIZERS),
 )
 KINDS = {
     bool: "true or false",
@@ -53,25 +59,31 @@ KINDS = {
 
 
 def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
-    """The class or function at the dotted path `path`.
+    """The class, or the function of a user's module, at the dotted path `path`.
 
     allowed: modules that the user names on the command line of this invocation. Raises GanError if it does not exist or
     a config may not call it.
     """
     roots = (*ROOTS, *allowed)
     segments = str(path).split(".")
-    if not _under(str(path), roots) or any(segment[:1] in ("", "_") for segment in segments):
-        guess = suggest(".".join(segments[:2]), roots)
+    inside = _under(str(path), roots) and not any(segment[:1] in ("", "_") for segment in segments)
+    if not inside and path not in TORCH:
+        guess = suggest(str(path), TORCH) if segments[0] == "torch" else suggest(".".join(segments[:2]), roots)
         remedy = _today(path) or f"; modules=[NAME] in the command allows your own{guess}"
         raise GanError(f"_target_ '{path}' is not allowed{remedy}")
     module_name, _, name = path.rpartition(".")
     module = _module(module_name, path, allowed)
     found = getattr(module, name, None)
     if found is None:
-        raise GanError(f"_target_ '{path}' does not exist{_today(path) or suggest(name, _callables(module, roots))}")
-    if not _callable(found, roots):
-        raise GanError(f"_target_ '{path}' is not allowed: it is not a class or function of {module_name}")
+        raise GanError(f"_target_ '{path}' does not exist{_today(path) or suggest(name, _callables(module, allowed))}")
+    if path not in TORCH and not _callable(found, allowed):
+        raise GanError(f"_target_ '{path}' is not allowed: it is not a class of {module_name}")
     return typing.cast("Callable[..., Any]", found)
+
+
+def is_trusted(call: Callable[..., Any], allowed: Sequence[str]) -> bool:
+    """Whether a class or function belongs to a module that the user names on the command line."""
+    return _under(call.__module__, allowed)
 
 
 def bind(
@@ -98,12 +110,12 @@ def bind(
     for key in keywords:
         if parameters[key].default is inspect.Parameter.empty and key not in given and key not in injected:
             raise GanError(f"{dot}{key} is missing: {name} needs it")
-    hints = _hints(call)
+    expected = hints(call)
     for key, value in given.items():
-        if key in hints and not fits(value, hints[key]):
+        if key in expected and not fits(value, expected[key]):
             lost = isinstance(value, dict) and "_target_" not in value
             remedy = f"; a mapping without a _target_ builds nothing: {dot}{key}=null removes it" if lost else ""
-            raise GanError(f"{dot}{key} must be {describe(hints[key])}, not {value!r}{remedy}")
+            raise GanError(f"{dot}{key} must be {describe(expected[key])}, not {value!r}{remedy}")
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -161,12 +173,16 @@ def _under(name: str, roots: Sequence[str]) -> bool:
     return any(name == root or name.startswith(root + ".") for root in roots)
 
 
-def _callable(value: Any, roots: Sequence[str]) -> bool:
-    return (inspect.isclass(value) or inspect.isfunction(value)) and _under(value.__module__, roots)
+def _callable(value: Any, allowed: Sequence[str]) -> bool:
+    """Whether a value is a class of the modules that a config may name, or a function of one that the user names."""
+    if not inspect.isclass(value):
+        return inspect.isfunction(value) and is_trusted(value, allowed)
+    is_part = not inspect.isabstract(value) and not getattr(value, "_is_protocol", False)
+    return is_part and _under(value.__module__, (*ROOTS, *allowed))
 
 
-def _callables(module: types.ModuleType, roots: Sequence[str]) -> list[str]:
-    return [k for k, v in vars(module).items() if not k.startswith("_") and _callable(v, roots)]
+def _callables(module: types.ModuleType, allowed: Sequence[str]) -> list[str]:
+    return [k for k, v in vars(module).items() if not k.startswith("_") and _callable(v, allowed)]
 
 
 def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
@@ -192,10 +208,11 @@ def _siblings(name: str) -> list[str]:
     return [p.stem for folder in folders for p in Path(folder).glob("[a-z]*.py")]
 
 
-def _hints(call: Callable[..., Any]) -> dict[str, Any]:
+def hints(call: Callable[..., Any]) -> dict[str, Any]:
+    """Argument -> annotation."""
     try:
         return typing.get_type_hints(call.__init__ if inspect.isclass(call) else call)
-    except Exception:  # names that exist for type checkers only
+    except NameError:  # names that exist for type checkers only
         return {}
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from gan_cli.losses.fgan import Divergence
 from gan_cli.utils.autograd import log_w
 
 
@@ -20,7 +21,7 @@ def _within(domain: Tensor, value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class KL:
+class KL(Divergence):
     """int p log(p/q)."""
 
     threshold = 1.0
@@ -42,7 +43,7 @@ class KL:
 
 
 @dataclass(frozen=True)
-class ReverseKL:
+class ReverseKL(Divergence):
     """int q log(q/p)."""
 
     threshold = -1.0
@@ -64,7 +65,7 @@ class ReverseKL:
 
 
 @dataclass(frozen=True)
-class PearsonChi2:
+class PearsonChi2(Divergence):
     """int (p - q)^2 / q. The paper's column D_f has this and Neyman's integral the other way round; the names here
     go by f.
 
@@ -91,7 +92,7 @@ class PearsonChi2:
 
 
 @dataclass(frozen=True)
-class NeymanChi2:
+class NeymanChi2(Divergence):
     """int (p - q)^2 / p; see PearsonChi2 for the paper's column D_f."""
 
     threshold = 0.0
@@ -113,7 +114,7 @@ class NeymanChi2:
 
 
 @dataclass(frozen=True)
-class SquaredHellinger:
+class SquaredHellinger(Divergence):
     """int (sqrt p - sqrt q)^2."""
 
     threshold = 0.0
@@ -135,7 +136,7 @@ class SquaredHellinger:
 
 
 @dataclass(frozen=True)
-class Jeffrey:
+class Jeffrey(Divergence):
     """int (p - q) log(p/q), the sum of KL and reverse KL."""
 
     threshold = 0.0
@@ -159,7 +160,7 @@ class Jeffrey:
 
 
 @dataclass(frozen=True)
-class JensenShannon:
+class JensenShannon(Divergence):
     """int p log(2p/(p+q)) + q log(2q/(p+q)).
 
     That is what the paper's f gives, twice the usual divergence; its column D_f has the usual 1/2.
@@ -184,7 +185,7 @@ class JensenShannon:
 
 
 @dataclass(frozen=True)
-class GANDivergence:
+class GANDivergence(Divergence):
     """int p log(2p/(p+q)) + q log(2q/(p+q)) - log 4: the value function of Goodfellow et al. 2014, eq. 1."""
 
     threshold = -math.log(2)
@@ -206,7 +207,7 @@ class GANDivergence:
 
 
 @dataclass(frozen=True)
-class TotalVariation:
+class TotalVariation(Divergence):
     """1/2 int |p - q|; f* = t within [-1/2, 1/2] and -1/2 below."""
 
     threshold = 0.0
@@ -228,7 +229,7 @@ class TotalVariation:
 
 
 @dataclass(frozen=True)
-class Alpha:
+class Alpha(Divergence):
     """1 / (alpha (alpha - 1)) int q ((p/q)^alpha - 1 - alpha (p/q - 1)),  alpha not 0 or 1.
 
     Scores up to 50 stay finite in float32 for alpha up to 0.6 and above 1: f* grows as exp(v alpha / (1 - alpha)).

@@ -1,7 +1,7 @@
 """The margin loss of energy-based GANs (Zhao et al. 2017, arXiv 1609.03126)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from torch import Tensor
 from torch.nn.functional import relu
@@ -9,8 +9,15 @@ from torch.nn.functional import relu
 from gan_cli.losses.adversarial import AdversarialLoss
 
 
+class MarginSchedule(Protocol):
+    """A margin that depends on the iteration."""
+
+    def __call__(self, iteration: int) -> float:
+        """The margin in iteration `iteration`."""
+
+
 @dataclass(frozen=True)
-class LinearMargin:
+class LinearMargin(MarginSchedule):
     """m(t) = start max(0, 1 - t / length) at iteration t: a margin that decreases to 0 (sections 4.2 and appendix E).
 
     ValueError unless start >= 0 and length >= 1.
@@ -38,7 +45,7 @@ class EnergyMargin(AdversarialLoss):
     margin: m, in units of the energy, or a function of the iteration, which `at` evaluates. ValueError for m < 0.
     """
 
-    margin: float | Callable[[int], float] = 10.0
+    margin: float | MarginSchedule = 10.0
 
     def __post_init__(self) -> None:
         if not callable(self.margin) and self.margin < 0:

@@ -11,13 +11,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-Kernel = Callable[[Tensor, Tensor], Tensor]
 Orders = Callable[[Tensor, range], list[Tensor]]
+
+
+class Kernel(Protocol):
+    """k, for x (M, d) and y (N, d)."""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """The matrix k(x_i, y_j), (M, N)."""
 
 
 def centered_squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -73,7 +79,7 @@ def _sums(scales: Iterable[tuple[Tensor, Tensor | float, Callable[[int], float]]
 
 
 @dataclass(frozen=True)
-class RBF:
+class RBF(Kernel):
     """sum_s exp(-|x - y|^2 / (2 s^2)), minus its value at x = y.
 
     sigmas: the bandwidths s; 1, 2, 4, 8, 16 in Li et al. 2017 (arXiv 1705.08584), 2, 5, 10, 20, 40, 80 in Binkowski et
@@ -95,7 +101,7 @@ class RBF:
 
 
 @dataclass(frozen=True)
-class RationalQuadratic:
+class RationalQuadratic(Kernel):
     """sum_a (1 + |x - y|^2 / (2a))^(-a), less its value at x = y. alphas: the exponents a; .2, .5, 1, 2, 5 in
     section 5 of Binkowski et al. 2018, .1, 1, 10 by default in their code (gan/core/mmd.py:110)."""
 
@@ -122,7 +128,7 @@ class RationalQuadratic:
         return prod(-(a + k) / (2 * a) for k in range(n))
 
 
-class Distance:
+class Distance(Kernel):
     """|x| + |y| - |x - y|: MMD^2 is the squared energy distance, 2 E|x - y| - E|x - x'| - E|y - y'|."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -130,14 +136,14 @@ class Distance:
         return norms - root(centered_squared_distances(x, y))
 
 
-class Dot:
+class Dot(Kernel):
     """x.y: MMD^2 is the squared distance of the means."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return x @ y.T
 
 
-class Cubic:
+class Cubic(Kernel):
     """(x.y / d + 1)^3: the kernel of KID."""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
@@ -145,7 +151,7 @@ class Cubic:
 
 
 @dataclass(frozen=True)
-class SumKernel:
+class SumKernel(Kernel):
     """A sum of kernels; RationalQuadratic + Dot is the paper's rq*."""
 
     kernels: Sequence[Kernel]

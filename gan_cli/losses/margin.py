@@ -1,6 +1,5 @@
 """The loss-sensitive GAN (Qi 2017, arXiv 1701.06264): its loss, its margin and the objective that joins them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -24,7 +23,7 @@ class MarginLoss(Protocol):
 
 
 @dataclass(frozen=True)
-class LossSensitive:
+class LossSensitive(MarginLoss):
     """The loss L(x) of a real is to lie below that of a fake by the margin:
 
         D:  gamma E L(x) + E C(margin + L(x) - L(G(z))),    G:  E L(G(z)),    C(a) = max(a, slope a).
@@ -55,8 +54,15 @@ class LossSensitive:
         return self.L(fake).mean()
 
 
+class Margin(Protocol):
+    """The margin Delta between a real and a fake."""
+
+    def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The margin between the i-th samples of both batches, (N,)."""
+
+
 @dataclass(frozen=True)
-class L1Margin:
+class L1Margin(Margin):
     """Delta(x, G(z)): `weight` times the sum of |x - G(z)| over all values of a sample, (N,).
 
     2e-4 in lsgan.lua, for 64 x 64 images in [-1, 1], gives a margin of about 1.2.
@@ -77,7 +83,7 @@ class MarginObjective(Objective):
     """
 
     adversarial: MarginLoss  # type: ignore[assignment]
-    margin: Callable[[Tensor, Tensor], Tensor] = L1Margin()
+    margin: Margin = L1Margin()
 
     def d_loss(self, critic: Critic, real: Tensor, fake: Tensor) -> Terms:
         """Terms "adversarial" and, with a penalty, "penalty"."""

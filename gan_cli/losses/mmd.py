@@ -20,7 +20,7 @@ from gan_cli.losses.kernels import (
     unbiased_mmd2,
     witness,
 )
-from gan_cli.losses.penalties import Critic, between, input_gradient
+from gan_cli.losses.penalties import Critic, Penalty, between, input_gradient
 
 
 def rows(h: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Repulsive(MMD):
 
 
 @dataclass(frozen=True)
-class WitnessPenalty:
+class WitnessPenalty(Penalty):
     """Binkowski et al. 2018 (arXiv 1801.01401):  weight * E (||grad_x^ w(x^)||_2 - target)^2,
 
         w(t) = mean_x k(h(t), h(x)) - mean_y k(h(t), h(y)),
@@ -112,7 +112,7 @@ class WitnessPenalty:
 
 
 @dataclass(frozen=True)
-class ActivationPenalty:
+class ActivationPenalty(Penalty):
     """The critic's L2 penalty of Binkowski's code: weight * the sum, over real and generated samples and over the
     critic's layers, of the mean square of a layer's activations; the outputs are those of the last layer.
 

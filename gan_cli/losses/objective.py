@@ -2,7 +2,6 @@
 number of critic steps.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +27,20 @@ class Scheduled(Protocol):
         """The scheduled numbers of this iteration, by their names in the log."""
 
 
+class Constraint(Protocol):
+    """A projection of a critic onto its feasible set."""
+
+    def __call__(self, critic: nn.Module) -> None:
+        """Change the critic's weights in place."""
+
+
+class StepSchedule(Protocol):
+    """A number of critic steps that depends on the iteration."""
+
+    def __call__(self, iteration: int) -> int:
+        """The number of steps in iteration `iteration`."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """An adversarial loss with what a paper adds to it.
@@ -38,8 +51,8 @@ class Objective:
 
     adversarial: AdversarialLoss
     penalty: Penalty | None = None
-    constraint: Callable[[nn.Module], None] | None = None
-    critic_steps: int | Callable[[int], int] = 1
+    constraint: Constraint | None = None
+    critic_steps: int | StepSchedule = 1
 
     def __post_init__(self) -> None:
         if not callable(self.critic_steps) and self.critic_steps < 1:
@@ -82,7 +95,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class WeightClip:
+class WeightClip(Constraint):
     """Arjovsky et al. 2017, Algorithm 1, line 7:  w <- clip(w, -c, c) for every parameter of the critic."""
 
     limit: float = 0.01
@@ -98,7 +111,7 @@ class WeightClip:
 
 
 @dataclass(frozen=True)
-class WarmUp:
+class WarmUp(StepSchedule):
     """Critic steps of the WGAN code (main.py): `high` in the first `first` iterations and in every `every`-th, else
     `low`.
     """

@@ -7,6 +7,7 @@ both batches are the critic's `activations` (gan_cli.losses.critic).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,13 @@ from gan_cli.utils.autograd import ConstantSlopes
 from gan_cli.utils.random import uniform
 
 Critic = Callable[[Tensor], Tensor]
-Penalty = Callable[[Critic, Tensor, Tensor], Tensor]
+
+
+class Penalty(Protocol):
+    """A term of a critic's loss; real and fake are batches of the same shape."""
+
+    def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
+        """The weighted penalty, a scalar."""
 
 
 def input_gradient(critic: Critic, x: Tensor) -> Tensor:
@@ -38,7 +45,7 @@ def between(real: Tensor, fake: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class GradientPenalty:
+class GradientPenalty(Penalty):
     """Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3 and Algorithm 1:  weight * E (||grad f(x^)||_2 - target)^2.
 
     x^ = eps x + (1 - eps) G(z) with one eps ~ U[0, 1] per sample. The norm is over all values of a sample, and the
@@ -54,7 +61,7 @@ class GradientPenalty:
 
 
 @dataclass(frozen=True)
-class WassersteinDivergence:
+class WassersteinDivergence(Penalty):
     """Wu et al. 2018 (arXiv 1712.01026), eq. 7:  weight * E ||grad f(x^)||_2 ^ power,  k = 2 and p = 6.
 
     x^ lies between a real and a fake, as in WGAN-GP. There is no target norm: f need not be Lipschitz. The released
@@ -70,7 +77,7 @@ class WassersteinDivergence:
 
 
 @dataclass(frozen=True)
-class DRAGAN:
+class DRAGAN(Penalty):
     """Kodali et al. 2017 (arXiv 1705.07215):  weight * E (||grad f(x + delta)||_2 - target)^2, near real samples only.
 
     As in the authors' notebook: delta = alpha * scale * std * u, where u ~ U[0, 1) has the shape of the samples, alpha
@@ -89,7 +96,7 @@ class DRAGAN:
 
 
 @dataclass(frozen=True)
-class R1:
+class R1(Penalty):
     """Mescheder et al. 2018 (arXiv 1801.04406), eq. 9:  gamma / 2 * E ||grad f(x)||_2^2 at real samples."""
 
     gamma: float = 10.0
@@ -99,7 +106,7 @@ class R1:
 
 
 @dataclass(frozen=True)
-class SumPenalty:
+class SumPenalty(Penalty):
     """Several penalties on one critic."""
 
     parts: Sequence[Penalty]

@@ -1,7 +1,5 @@
 """AC-GAN (Odena, Olah, Shlens 2017, arXiv 1610.09585): D does not receive the class, but predicts it."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -10,7 +8,7 @@ from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.conditional_gan import ConditionalGAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class ACGAN(ConditionalGAN):
@@ -32,7 +30,7 @@ class ACGAN(ConditionalGAN):
         objective: Objective,
         num_classes: int | None,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         fakes_per_real: int = 1,
         lambda_real: float = 1.0,
         lambda_fake: float = 1.0,

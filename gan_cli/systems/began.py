@@ -1,7 +1,5 @@
 """Boundary equilibrium GAN (Berthelot, Schumm, Metz 2017, arXiv 1703.10717)."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +10,7 @@ from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.ebgan import energies, need_autoencoder, with_reconstructions
 from gan_cli.systems.gan import GAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class BEGAN(GAN):
@@ -35,7 +33,7 @@ class BEGAN(GAN):
         discriminator: AutoEncoder,
         objective: Objective,
         latent_dim: int = 64,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         gamma: float = 0.5,
         lambda_k: float = 0.001,
     ) -> None:

@@ -1,7 +1,5 @@
 """Conditional GAN (Mirza & Osindero 2014, arXiv 1411.1784): G and D receive the label y."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +8,7 @@ from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.utils.random import normal, randint
+from gan_cli.utils.random import Prior, normal, randint
 
 
 class ConditionalGAN(GAN):
@@ -28,7 +26,7 @@ class ConditionalGAN(GAN):
         objective: Objective,
         num_classes: int | None,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
         if num_classes is None:

@@ -2,9 +2,8 @@
 with the loss terms and weights of the authors' code (image_translation.py). Domain A is the batch's x, domain B its y.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,15 @@ from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 
 
+class RateSchedule(Protocol):
+    """A weight of the reconstruction that depends on the iteration."""
+
+    def __call__(self, iteration: int) -> float:
+        """The weight in iteration `iteration`, in [0, 1]."""
+
+
 @dataclass(frozen=True)
-class Curriculum:
+class Curriculum(RateSchedule):
     """Weight r of the reconstruction: `first` in the first `length` iterations, then `then`.
 
     In the authors' code these are starting_rate, gan_curriculum and default_rate. ValueError for a weight outside
@@ -134,7 +140,7 @@ class ReconGAN(OneWayGAN):
         G_BA: nn.Module,
         D_B: nn.Module,
         objective: Objective,
-        rate: Callable[[int], float] = Curriculum(),
+        rate: RateSchedule = Curriculum(),
         lambda_adversarial: float = 0.1,
         lambda_features: float = 0.9,
         update_interval: int = 3,
@@ -180,7 +186,7 @@ class DiscoGAN(OneWayGAN):
         D_A: nn.Module,
         D_B: nn.Module,
         objective: Objective,
-        rate: Callable[[int], float] = Curriculum(),
+        rate: RateSchedule = Curriculum(),
         lambda_adversarial: float = 0.1,
         lambda_features: float = 0.9,
         update_interval: int = 3,

@@ -2,8 +2,6 @@
 reconstruction error the energy.
 """
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -12,7 +10,7 @@ from gan_cli.losses.objective import Objective
 from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 def pulling_away(S: Tensor, eps: float = 1e-8) -> Tensor:
@@ -70,7 +68,7 @@ class EBGAN(GAN):
         discriminator: AutoEncoder,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         lambda_pt: float = 0.0,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)

@@ -2,8 +2,6 @@
 (appendix D; docs/UNVERIFIED.md).
 """
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images, SemiSupervised
@@ -11,7 +9,7 @@ from gan_cli.losses.objective import Objective
 from gan_cli.networks.ladder import Ladder
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.ladder import LadderClassifier
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class EBGANLadder(LadderClassifier):
@@ -30,7 +28,7 @@ class EBGANLadder(LadderClassifier):
         discriminator: Ladder,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
     ) -> None:
         super().__init__(discriminator, objective)
         self.generator, self.latent_dim, self.noise = generator, latent_dim, noise

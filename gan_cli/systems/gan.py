@@ -1,14 +1,12 @@
 """The generative adversarial network of Goodfellow et al. 2014 (arXiv 1406.2661)."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.interpolation import interpolation
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class GAN(System[Images]):
@@ -24,7 +22,7 @@ class GAN(System[Images]):
         discriminator: nn.Module,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
     ) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator

@@ -1,7 +1,5 @@
 """Generative moment matching network (Li, Swersky, Zemel 2015, arXiv 1502.02761): a generator without an adversary."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -9,7 +7,7 @@ from gan_cli.losses.mmd import MMD
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.interpolation import interpolation
-from gan_cli.utils.random import uniform
+from gan_cli.utils.random import Prior, uniform
 
 
 def moment_matching(objective: Objective) -> MMD:
@@ -32,7 +30,7 @@ class GMMN(System[Images]):
         generator: nn.Module,
         objective: Objective,
         latent_dim: int = 10,
-        noise: Callable[..., Tensor] = uniform,
+        noise: Prior = uniform,
     ) -> None:
         super().__init__()
         self.generator, self.latent_dim, self.noise = generator, latent_dim, noise

@@ -1,6 +1,5 @@
 """GMMN+AE (Li, Swersky, Zemel 2015, arXiv 1502.02761, section 3): the MMD of an autoencoder's codes."""
 
-from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -8,7 +7,7 @@ from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.gmmn import GMMN
-from gan_cli.utils.random import uniform
+from gan_cli.utils.random import Prior, uniform
 
 
 class GMMNAutoencoder(GMMN):
@@ -16,7 +15,7 @@ class GMMNAutoencoder(GMMN):
     G(z)) with the autoencoder fixed.
 
     encoder: image -> code; decoder: code -> image; generator: z (N, latent_dim) -> code. A sample is decoder(G(z)).
-    reconstruction: (decoder(encoder(x)), x) -> scalar. The encoder's dropout, which makes the decoder robust to small
+    reconstruction: a loss of (decoder(encoder(x)), x). The encoder's dropout, which makes the decoder robust to small
     changes of the code, is active in phase 1 only. ValueError for a negative `pretrain`.
     """
 
@@ -27,16 +26,17 @@ class GMMNAutoencoder(GMMN):
         generator: nn.Module,
         encoder: nn.Module,
         decoder: nn.Module,
-        reconstruction: Callable[[Tensor, Tensor], Tensor],
+        reconstruction: nn.MSELoss | nn.BCELoss | nn.L1Loss,
         objective: Objective,
         pretrain: int,
         latent_dim: int = 10,
-        noise: Callable[..., Tensor] = uniform,
+        noise: Prior = uniform,
     ) -> None:
         super().__init__(generator, objective, latent_dim, noise)
         if pretrain < 0:
             raise ValueError(f"pretrain is the number of the autoencoder's iterations, 0 or more, not {pretrain}")
-        self.encoder, self.decoder, self.reconstruction = encoder, decoder, reconstruction
+        self.encoder, self.decoder = encoder, decoder
+        self.reconstruction = reconstruction.forward  # a network would be trained and saved
         self.pretrain = pretrain
 
     def turns(self) -> list[Turn[Images]]:

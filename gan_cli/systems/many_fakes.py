@@ -1,14 +1,12 @@
 """A GAN whose generator is trained on larger batches than its critic, as in WGAN-GP's CIFAR-10 code."""
 
-from collections.abc import Callable
-
-from torch import Tensor, nn
+from torch import nn
 
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class ManyFakesGAN(GAN):
@@ -23,7 +21,7 @@ class ManyFakesGAN(GAN):
         discriminator: nn.Module,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         fakes_per_real: int = 2,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)

@@ -1,7 +1,5 @@
 """MMD GAN (Li, Chang, Cheng, Yang, Poczos 2017, arXiv 1705.08584): MMD of codes from which images are reconstructed."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, relu
 
@@ -10,7 +8,7 @@ from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms, Turn
 from gan_cli.systems.gan import GAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 def rank_hinge(f_x: Tensor, f_y: Tensor) -> Tensor:
@@ -35,7 +33,7 @@ class MMDGAN(GAN):
         decoder: nn.Module,
         objective: Objective,
         latent_dim: int = 128,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         lambda_ae: float = 8.0,
         lambda_rank: float = 16.0,
     ) -> None:

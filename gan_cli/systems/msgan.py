@@ -1,7 +1,5 @@
 """MSGAN (Mao et al. 2019, arXiv 1903.05628) on the conditional GAN: a mode-seeking term against collapsed outputs."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +10,7 @@ from gan_cli.systems.base import Terms
 from gan_cli.systems.conditional_gan import ConditionalGAN
 from gan_cli.systems.shared_sample import SharedSample
 from gan_cli.systems.terms import total
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class MSGAN(ConditionalGAN):
@@ -30,7 +28,7 @@ class MSGAN(ConditionalGAN):
         objective: Objective,
         num_classes: int | None,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         lambda_ms: float = 1.0,
     ) -> None:
         super().__init__(generator, discriminator, objective, num_classes, latent_dim, noise)

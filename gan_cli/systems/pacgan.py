@@ -1,14 +1,12 @@
 """PacGAN (Lin et al. 2018, arXiv 1712.04086): the discriminator classifies packs of several samples."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.shared_fakes import SharedFakesGAN
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class PacGAN(SharedFakesGAN):
@@ -25,7 +23,7 @@ class PacGAN(SharedFakesGAN):
         discriminator: nn.Module,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         share_fakes: bool = True,
         packing: int = 2,
     ) -> None:

@@ -1,12 +1,12 @@
 """pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): translation x -> y learned from pairs of images."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
 from gan_cli.data.base import Pairs
+from gan_cli.data.lab_color import LabToRGB
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
 from gan_cli.systems.base import System, Terms, Turn
@@ -38,7 +38,7 @@ class Pix2Pix(System[Pairs]):
         objective: Objective,
         lambda_L1: float = 100.0,
         lambda_GAN: float = 1.0,
-        show: Callable[[Tensor, Tensor], Tensor] | None = None,
+        show: LabToRGB | None = None,
         share_fakes: bool = False,
     ) -> None:
         super().__init__()

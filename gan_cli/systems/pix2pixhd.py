@@ -2,7 +2,6 @@
 from a coarse to a fine generator. Label maps are in pix2pixhd_labels.py.
 """
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -14,6 +13,7 @@ from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
 from gan_cli.losses.regularizers import feature_matching_l1
 from gan_cli.networks.pix2pixhd import half
+from gan_cli.networks.vgg import VGGLoss
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.image_pool import ImagePool
 
@@ -47,7 +47,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
         G2: nn.Module | None = None,
         global_iterations: int = 0,
         fixed_iterations: int = 0,
-        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+        perceptual: VGGLoss | None = None,
         lambda_feature: float = 10.0,
         lambda_vgg: float = 10.0,
         pool_size: int = 0,

@@ -2,7 +2,6 @@
 of instances.
 """
 
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -13,6 +12,7 @@ from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.instances import boundaries, instance_means, number_instances, spread_means
 from gan_cli.networks.pix2pixhd import half
+from gan_cli.networks.vgg import VGGLoss
 from gan_cli.systems.base import Terms
 from gan_cli.systems.instance_features import FeatureBank
 from gan_cli.systems.pix2pixhd import Pix2PixHD
@@ -54,7 +54,7 @@ class Pix2PixHDLabels(Pix2PixHD):
         G2: nn.Module | None = None,
         global_iterations: int = 0,
         fixed_iterations: int = 0,
-        perceptual: Callable[[Tensor, Tensor], Tensor] | None = None,
+        perceptual: VGGLoss | None = None,
         lambda_feature: float = 10.0,
         lambda_vgg: float = 10.0,
         pool_size: int = 0,

@@ -1,7 +1,5 @@
 """A GAN whose two turns use the same generated images, as in the code of DCGAN, LSGAN and PacGAN."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -9,7 +7,7 @@ from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.shared_sample import SharedSample
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class SharedFakesGAN(GAN):
@@ -24,7 +22,7 @@ class SharedFakesGAN(GAN):
         discriminator: nn.Module,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         share_fakes: bool = True,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)

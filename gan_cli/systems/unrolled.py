@@ -1,16 +1,15 @@
 """Unrolled GAN (Metz et al. 2017, arXiv 1611.02163): G is trained against D after K further steps."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.unrolling import Step, gradient_descent, next_steps, unroll
-from gan_cli.utils.random import normal
+from gan_cli.utils.random import Prior, normal
 
 
 class UnrolledGAN(GAN):
@@ -30,7 +29,7 @@ class UnrolledGAN(GAN):
         discriminator: nn.Module,
         objective: Objective,
         latent_dim: int = 100,
-        noise: Callable[..., Tensor] = normal,
+        noise: Prior = normal,
         unroll_steps: int = 5,
         unroll_lr: float | None = None,
         zero_sum: bool = True,

@@ -9,7 +9,7 @@ has another seed in each process.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -59,8 +59,15 @@ def randint(n: int, high: int, device: torch.device | str = "cpu") -> Tensor:
     return _rows(sampler, n, (), device)
 
 
+class Prior(Protocol):
+    """The distribution of a model's noise."""
+
+    def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        """n independent samples, float32 (n, *shape)."""
+
+
 @dataclass(frozen=True)
-class Normal:
+class Normal(Prior):
     """The prior N(0, 1) of a model's noise."""
 
     def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
@@ -68,7 +75,7 @@ class Normal:
 
 
 @dataclass(frozen=True)
-class Uniform:
+class Uniform(Prior):
     """The prior U[low, high) of a model's noise."""
 
     low: float = -1.0

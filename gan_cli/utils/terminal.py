@@ -38,7 +38,7 @@ class PrintableStream:
 def printable_output() -> Iterator[None]:
     """Within this context, standard output and standard error are PrintableStreams."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (PrintableStream(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (PrintableStream(stream) for stream in before)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from gan_cli.config import migrations
 from gan_cli.config.groups import groups
-from gan_cli.config.migrations import v1_to_v2
+from gan_cli.config.migrations import v1_to_v2, v2_to_v3
 from gan_cli.config.targets import target
 from gan_cli.utils.errors import GanError
 
@@ -18,9 +18,10 @@ TARGETS = (Path(__file__).parent / "targets_of_0_1.txt").read_text().split()
 
 @pytest.mark.parametrize("path", TARGETS)
 def test_every_class_that_a_file_of_0_1_names_is_found(path: str) -> None:
-    today = v1_to_v2.moved(path)
+    moved = v1_to_v2.moved(path)
+    assert v1_to_v2.moved(moved) == moved  # a process may be killed between a config and its version
+    today = v2_to_v3.CLASSES.get(moved, moved)
     assert target(today).__module__ + "." + target(today).__name__ == today
-    assert v1_to_v2.moved(today) == today  # a process may be killed between a config and its version
 
 
 def test_a_config_of_0_1() -> None:
@@ -68,6 +69,27 @@ def test_a_config_of_0_1() -> None:
     }
     again = migrations.config({**new, "trainer": trainer}, 1)
     assert again == {**new, "trainer": trainer}
+
+
+def test_functions_of_version_2_are_classes() -> None:
+    old = {
+        "model": {
+            "reconstruction": {"_target_": "torch.nn.functional.binary_cross_entropy", "_partial_": True},
+            "noise": {"_target_": "gan_cli.utils.random.uniform", "_partial_": True, "high": 2.0},
+            "other": [{"_target_": "my.torch.nn.functional.mse_loss", "_partial_": True}],
+        }
+    }
+    new = migrations.config(old, 2)
+    assert new == {
+        "model": {
+            "reconstruction": {"_target_": "torch.nn.BCELoss"},
+            "noise": {"_target_": "gan_cli.utils.random.Uniform", "high": 2.0, "low": 0.0},
+            "other": [{"_target_": "my.torch.nn.functional.mse_loss", "_partial_": True}],
+        }
+    }
+    assert migrations.config(new, 2) == new
+    override = "model.reconstruction={_target_:torch.nn.functional.mse_loss}"
+    assert migrations.overrides([override], 2) == ["model.reconstruction={_target_:torch.nn.MSELoss}"]
 
 
 @pytest.mark.parametrize("model", [file.stem for file in groups()["model"]])
@@ -144,7 +166,8 @@ def test_records_and_values_of_0_1() -> None:
 
 def test_provenance_of_0_1() -> None:
     facts = {"overrides": ["network=toy"], "imported": {"directions": ["x2y"]}, "time": "now"}
-    new = {"overrides": ["network=mlp_points"], "imported": {"directions": ["AtoB"]}, "time": "now", migrations.KEY: 2}
+    new = {"overrides": ["network=mlp_points"], "imported": {"directions": ["AtoB"]}, "time": "now"}
+    new[migrations.KEY] = migrations.VERSION
     assert migrations.provenance(facts, "run") == new == migrations.provenance(new, "run")
 
 

@@ -124,7 +124,9 @@ def test_targets_of_a_stranger_are_refused(path):
 def test_targets_are_found():
     import torch
 
-    assert target("torch.nn.Linear") is torch.nn.Linear and target("torch.optim.Adam") is torch.optim.Adam
+    assert target("torch.nn.MSELoss") is torch.nn.MSELoss and target("torch.optim.Adam") is torch.optim.Adam
+    with pytest.raises(GanError, match=r"did you mean 'torch\.optim\.Adam'"):
+        target("torch.optim.Adams")
     assert target("gan_cli.losses.adversarial.Wasserstein").__name__ == "Wasserstein"
     with pytest.raises(GanError, match="did you mean 'Wasserstein'"):
         target("gan_cli.losses.adversarial.Waserstein")
@@ -212,18 +214,44 @@ def test_fits(value, hint, good, words):
     assert describe(hint) == words
 
 
-def test_a_partial_node_may_leave_arguments_out():
-    cfg = composed()
+def test_a_partial_node_of_a_users_module_may_leave_arguments_out(tmp_path, monkeypatch):
+    (tmp_path / "mylosses.py").write_text("def noise(n, *shape, device='cpu', low: float = 0.0): pass\n")
+    monkeypatch.chdir(tmp_path)
+    cfg = composed("modules=[mylosses]")
     OmegaConf.set_struct(cfg, False)
-    cfg.model.noise = {"_target_": "gan_cli.utils.random.uniform", "_partial_": True, "low": -1.0}
-    check(cfg)
+    cfg.model.noise = {"_target_": "mylosses.noise", "_partial_": True, "low": -1.0}
+    check(cfg, ["mylosses"])
     cfg.model.noise.lwo = 1.0
     with pytest.raises(GanError, match=r"no key 'model\.noise\.lwo'"):
-        check(cfg)
+        check(cfg, ["mylosses"])
     del cfg.model.noise.lwo
     cfg.model.noise._partail_ = True
     with pytest.raises(GanError, match="did you mean '_partial_'"):
-        check(cfg)
+        check(cfg, ["mylosses"])
+
+
+@pytest.mark.parametrize("text", ["../..", "a b", "os;x", "1x", "a..b", "[mylosses,../x]"])
+def test_a_module_is_named_by_identifiers(text):
+    with pytest.raises(GanError, match="is no name of a Python module"):
+        command_line_modules([f"modules={text}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lr=nan", "optimizer.lr must be a finite number"),
+        ("loss.adversarial.margin=inf", "loss.adversarial.margin must be a finite number"),
+        ("+optimizer.eps=1e39", "does not fit into a float32"),
+        ("trainer.iterations=9223372036854775808", "does not fit into 64 bits"),
+        ("model.generator.base=99999999999", "must be at most 65536"),
+        ("loss=[[[]]]", r"cannot use 'loss=\[\[\[\]\]\]'"),
+        ("~loss._target_", "loss has no _target_"),
+        ("~model._target_", "model has no _target_"),
+    ],
+)
+def test_numbers_and_nodes_that_nothing_can_use(override, message):
+    with pytest.raises(GanError, match=message):
+        check(composed("experiment=ebgan_mnist", override))
 
 
 def test_one_module_uses_the_internals_of_hydra():

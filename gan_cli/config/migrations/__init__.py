@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from gan_cli.config.migrations import v1_to_v2
+from gan_cli.config.migrations import v1_to_v2, v2_to_v3
 from gan_cli.utils.errors import GanError
 
 
@@ -41,7 +41,7 @@ class Migration(Protocol):
         """The name of a metric's value."""
 
 
-MIGRATIONS: tuple[Migration, ...] = (v1_to_v2,)
+MIGRATIONS: tuple[Migration, ...] = (v1_to_v2, v2_to_v3)
 VERSION = 1 + len(MIGRATIONS)
 KEY = "schema_version"
 
