@@ -23,7 +23,7 @@ __all__ = ["Auto", "Classifier", "Inception", "Pixels", "RandomFeatures", "Torch
 CHUNK = 50  # images per forward pass: about 1 GB at 299 pixels
 
 
-class Inception:
+class Inception(Extractor):
     """The InceptionV3 of published FIDs and Inception Scores, as ported by torch-fidelity (`inception-v3-compat`).
 
     Images are resized to 299 pixels as TensorFlow does. Features: the 2048 of pool3. Logits: 1008, without the bias of
@@ -91,7 +91,7 @@ class Inception:
         return path
 
 
-class Torchvision:
+class Torchvision(Extractor):
     """A classifier of torchvision.models, for images resized to 224 pixels with ImageNet's normalization.
 
     Features: the inputs of its last linear layer. Logits: the outputs of that layer. backbone: name of the model, and
@@ -161,7 +161,7 @@ class Torchvision:
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for pixels in [0, 1]
 
 
-class RandomFeatures:
+class RandomFeatures(Extractor):
     """An untrained ConvNet, the same on every machine: a last resort, after Naeem et al. 2020 (arXiv 2002.09797).
 
     256 features that depend on the layout of the image: three convolutions of stride 2, averages on a grid of 4 x 4,
@@ -189,7 +189,7 @@ class RandomFeatures:
         return Features((adaptive_avg_pool2d(x, 4).flatten(1) @ projection.T).cpu())
 
 
-class Pixels:
+class Pixels(Extractor):
     """The pixels of images, (N, C * H * W), or the coordinates of points. No logits."""
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class Pixels:
         return Features(images.flatten(1).float().cpu())
 
 
-class Auto:
+class Auto(Extractor):
     """The best extractor that needs no download.
 
     For points, Pixels; for a data set with labels, Classifier; otherwise Inception if its weights are on this machine,
