@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import math
 import os
 import struct
@@ -27,9 +28,10 @@ STRIP = 512  # rows
 DARK = 16  # of 255: the largest value of 12 bits in 16
 # The exceptions that Pillow raises on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError,
-           AssertionError, struct.error, Image.DecompressionBombError)  # fmt: skip
-# Pillow refuses an image of twice this many pixels; the warning before that is not about anything that is wrong.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+           AssertionError, RuntimeError, struct.error, Image.DecompressionBombError)  # fmt: skip
+# What Pillow says of broken files does not name them; the errors raised here do.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Window = tuple[float, float] | None
 """The values that become black and white in images of more than 8 bits; None: the limits of their type."""

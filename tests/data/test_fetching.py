@@ -50,6 +50,7 @@ def refused(url: str, root: Path, match: str) -> None:
     assert not root.parent.exists() or not list(root.parent.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")  # which Python says when it writes the archive
 @pytest.mark.parametrize("kind", PACKED)
 @pytest.mark.parametrize(
     "names",

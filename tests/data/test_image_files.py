@@ -1,5 +1,9 @@
 """What pixels every kind of image file gives."""
 
+import io
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +123,33 @@ def test_decode_names_the_file(tmp_path: Path) -> None:
         decode(tmp_path / "a.png", 3)
     with pytest.raises(ValueError, match=r"b\.png: No such file"):
         decode(tmp_path / "b.png", 3)
+
+
+KINDS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", *(["AVIF"] if image_files.AVIF else [])]
+
+
+@pytest.mark.filterwarnings("ignore::Warning:PIL")
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged_images_are_refused_in_one_line(kind: str) -> None:
+    """300 images with a few changed bytes each: read, or refused by name."""
+    file, chance = io.BytesIO(), random.Random(0)
+    Image.fromarray(np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3)).save(file, kind)
+    refused = 0
+    for _ in range(300):
+        content = bytearray(file.getvalue())
+        for _ in range(chance.choice([1, 4, 16])):
+            content[chance.randrange(min(len(content), 200))] = chance.randrange(256)
+        try:
+            image_files.read("a.png", 3, bytes(content))
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith("a.png: ") and "\n" not in str(error)
+    assert refused > 20
+
+
+def test_pillow_prints_no_warnings_of_its_own(tmp_path: Path) -> None:
+    """They do not name the file. In a process of its own, because pytest has its own filters of warnings."""
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "a.png")
+    words = f"from gan_cli.data import image_files; image_files.upright_size({str(tmp_path / 'a.png')!r})"
+    ended = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert not ended.stderr and not ended.stdout
