@@ -2,9 +2,9 @@
 
 training: SIGKILL while each model is trained at a small size, while images are decoded into the cache, in
 `gan evaluate`, and in the first second of the program, half of them at random times, half before, in or after a chosen
-call that changes the disk (rename, fsync, mkdir, opening a file for writing). Then `gan resume`, or the same command in the same
-folder if no run has begun there, must end with the checkpoint of the uninterrupted run, to the bit. several: the same
-for `gan reproduce` and a sweep, of which all processes are killed and the same command is given again.
+call that changes the disk (rename, fsync, mkdir, opening a file for writing). Then `gan resume`, or the same command in
+the same folder if no run has begun there, must end with the checkpoint of the uninterrupted run, to the bit. several:
+the same for `gan reproduce` and a sweep, of which all processes are killed and the same command is given again.
 
 Prints a line per kill and the number that went on; the exit status is 1 if one did not. A given seed gives the same
 kills, but for their random times. The calls are counted and killed by this file, in forks of its process that run the

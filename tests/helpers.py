@@ -155,6 +155,24 @@ def run_gan(words: list[str], folder: Path, fork_trials: bool = False) -> tuple[
     return process.exitcode, (folder / "output.txt").read_text()
 
 
+def killed_at(words: list[str], folder: Path, number: int) -> None:
+    """Run `gan *words` in `folder`, and kill it at the `number`-th folder or rename of the run directory."""
+    seen = []
+
+    def watched(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*paths: Any, **options: Any) -> Any:
+            if "/run" in str(paths[-1]):
+                seen.append(paths)
+            if len(seen) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return plain(*paths, **options)
+
+        return call
+
+    os.mkdir, os.replace = watched(os.mkdir), watched(os.replace)
+    _main(words, folder, False)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Return as soon as `condition()` is true."""
     end = time.monotonic() + seconds

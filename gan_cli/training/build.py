@@ -23,7 +23,7 @@ from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision
 from gan_cli.training.fast_import import without_compiler
 from gan_cli.training.schedules import Schedule
-from gan_cli.training.trainer import Trainer
+from gan_cli.training.trainer import Trainer, backward
 from gan_cli.utils import distributed, random
 from gan_cli.utils.errors import GanError, one_line, reading
 
@@ -118,7 +118,7 @@ def match(cfg: DictConfig, system: System, data: Dataset) -> None:
 
 
 def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
-    """Compute the losses of the first iteration on a small batch; GanError if they or the optimizers do not work.
+    """Train every turn once on a small batch; GanError if a loss, its gradient or an optimizer does not work.
 
     Works on a copy: weights, buffers and random numbers of `system` stay as they are.
     """
@@ -140,7 +140,13 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
             for turn in trial.turns():
                 if turn.steps < 0:
                     raise ValueError(f"turn '{turn.name}' has {turn.steps} steps; see loss.critic_steps")
-                turn.loss(batch)
+                for name, network in trial.named_children():
+                    network.requires_grad_(name in turn.trains)
+                backward(turn, batch, trial.optimizers)
+                for name in turn.trains:
+                    trial.optimizers[name].step()
+                if turn.after_step:
+                    turn.after_step()
     except (RuntimeError, TypeError, ValueError) as error:
         raise GanError(
             f"model {cfg.model._target_} with these networks cannot be trained on a batch of {count} from "

@@ -116,7 +116,8 @@ def _check(state: dict[str, Any]) -> None:
         for group in _list(optimizer["param_groups"], f"groups of optimizer {name}"):
             _list(_mapping(group, f"groups of optimizer {name}")["params"], f"weights of optimizer {name}")
     for process in _list(state["processes"], "processes"):
-        _random({"torch": process["torch"], **_mapping(process["random"], "random states")})
+        random = _mapping(_mapping(process, "state of a process")["random"], "random states")
+        _random({"torch": process["torch"], **random})
         _random({} if process["cuda"] is None else {"cuda": process["cuda"]})
         _tensors(process["system"], "state of a process")
     best = state.get("best")

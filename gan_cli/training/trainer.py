@@ -1,7 +1,7 @@
 """Train the turns of a system: the only module that freezes networks, averages gradients and steps optimizers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -9,12 +9,25 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gan_cli.data.base import Batch, Dataset
-from gan_cli.systems.base import System, Turn
+from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.training.ema import EMA
 from gan_cli.training.prefetch import Prefetcher
 from gan_cli.training.schedules import Schedule
 from gan_cli.utils import distributed, random
 from gan_cli.utils.errors import Diverged, GanError, reading
+
+
+def backward(turn: Turn, batch: Batch, optimizers: Mapping[str, Optimizer]) -> Terms:
+    """The terms of the turn's loss, and in `.grad` the gradients of their sum for the networks that it trains."""
+    # The loss is the sum of its terms, which are named for the log. Stacked, they are added in one kernel.
+    terms = turn.loss(batch)
+    loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+
+    # None instead of zeros: an optimizer skips weights that the loss has not reached, instead of decaying them.
+    for name in turn.trains:
+        optimizers[name].zero_grad(set_to_none=True)
+    loss.backward()
+    return terms
 
 
 class Trainer:
@@ -99,15 +112,7 @@ class Trainer:
     def _step(self, turn: Turn, batch: Batch) -> dict[str, Tensor]:
         # Frozen networks build no graph of their own: D(G(z)) in D's turn stops at G.
         self._unfreeze(turn.trains)
-
-        # The loss is the sum of its terms, which are named for the log. Stacked, they are added in one kernel.
-        terms = turn.loss(batch)
-        loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-
-        # None instead of zeros: an optimizer skips weights that the loss has not reached, instead of decaying them.
-        for name in turn.trains:
-            self.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()
+        terms = backward(turn, batch, self.optimizers)
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
 
         # The logged norm is that of the averaged gradient before clipping: it shows explosions that clipping hides.
