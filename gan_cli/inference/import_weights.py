@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
 from gan_cli.systems.base import System
-from gan_cli.training import build, checkpoint
+from gan_cli.training import build, checkpoint, checkpoint_file
 from gan_cli.training.find_runs import contains_run
 from gan_cli.training.run_dir import RunDir
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.commands import command
+from gan_cli.utils.errors import GanError, one_line
 
 Weights = dict[str, Tensor]
 
@@ -60,15 +62,20 @@ def import_(
     run_dir = Path(out) if out else Path("outputs/imported") / next(iter(paths.values())).stem
     if contains_run(run_dir):
         raise GanError(f"{run_dir} already holds a run: name another folder by out=")
+    # Without memory first: the shape of one weight, which decides all widths, may be that of a network of any size.
+    with torch.device("meta"):
+        blank = build.system(cfg)
+    for name, (renamed, _) in converted.items():
+        _check(getattr(blank, name), renamed, paths[name])
     system = build.system(cfg)
     for name, (renamed, _) in converted.items():
-        _load(getattr(system, name), renamed, paths[name])
+        getattr(system, name).load_state_dict({key: value.float() for key, value in renamed.items()})
     directions = [MODELS[model][name] for name in paths]
     _write(RunDir(run_dir), cfg, system, paths, directions)
     random = [name for name, _ in system.named_children() if name not in paths and name[:4] != "pool"]
     print(
         f"{run_dir}: {', '.join(paths)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
-        f"`gan translate {run_dir} input=DIR output=DIR` uses it"
+        f"{command('translate', run_dir, 'input=DIR', 'output=DIR')} uses it"
     )
 
 
@@ -77,12 +84,27 @@ def read(path: Path) -> Weights:
     if not path.is_file():
         raise GanError(f"{path}: no such file")
     try:
+        if zipfile.is_zipfile(path):  # torch trusts the sizes that an archive declares
+            checkpoint_file.read(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and runtime errors of every kind
-        raise GanError(f"{path} cannot be read as a state dict: it is cut short, or holds more than weights") from error
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        known = isinstance(error, ValueError)
+        reason = one_line(error)[:200] if known else "it is cut short, or holds more than weights"
+        raise GanError(f"{path} cannot be read as a state dict: {reason}") from error
+    if not isinstance(state, Mapping) or not state or not all(map(_is_weight, state.items())):
         raise GanError(f"{path} is no state dict of one network: save network.state_dict()")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    weights = {key.removeprefix("module."): value for key, value in state.items()}
+    if len(weights) < len(state):
+        raise GanError(f"{path} has some weights twice, with and without 'module.': save network.state_dict()")
+    return weights
+
+
+def _is_weight(item: tuple[object, object]) -> bool:
+    """Whether an item of a state dict is a name with a tensor of real numbers, each of which the file holds."""
+    key, value = item
+    if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided or value.is_complex():
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def resnet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
@@ -121,7 +143,7 @@ def unet(state: Weights, path: Path) -> tuple[Weights, list[str]]:
     for key, value in _used(state).items():
         head, _, leaf = key.rpartition(".")
         renamed[prefixes.get(f"{head}.", f"{head}.") + leaf] = value
-    first = state["model.model.0.weight"]  # the output has as many channels, or `_load` refuses the file
+    first = state["model.model.0.weight"]  # the output has as many channels, or `_check` refuses the file
     return renamed, [f"width={len(first)}", f"channels={first.shape[1]}", f"image_size={2**depth}"]
 
 
@@ -133,6 +155,8 @@ def _depth(state: Weights) -> int:
 def _expect(state: Weights, key: str, path: Path, what: str) -> None:
     if key not in state:
         raise GanError(f"{path} is not {what}: it has no {key}, but {', '.join(list(state)[:3])}, ...")
+    if state[key].ndim != 4 or 0 in state[key].shape:
+        raise GanError(f"{path} is not {what}: {key} is {tuple(state[key].shape)}, not the weights of a convolution")
 
 
 def _used(state: Weights) -> Weights:
@@ -158,8 +182,8 @@ def _compose(model: str, size: int, overrides: list[str], by_network: dict[str, 
     return cfg
 
 
-def _load(network: nn.Module, renamed: Weights, path: Path) -> None:
-    """Load the weights; GanError names the first one that is missing, unknown or of another shape."""
+def _check(network: nn.Module, renamed: Weights, path: Path) -> None:
+    """GanError names the first weight that is missing, unknown or of another shape."""
     expected = network.state_dict()
     for key in [*expected, *renamed]:
         if key not in renamed:
@@ -171,7 +195,6 @@ def _load(network: nn.Module, renamed: Weights, path: Path) -> None:
             raise GanError(
                 f"{path}: {key} is {tuple(renamed[key].shape)}, but {tuple(expected[key].shape)} in this network"
             )
-    network.load_state_dict({key: value.float() for key, value in renamed.items()})
 
 
 def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Path], directions: list[str]) -> None:

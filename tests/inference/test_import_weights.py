@@ -2,6 +2,8 @@
 
 import json
 import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from gan_cli.networks.unet import UNet
 from gan_cli.training import checkpoint
 
 State = dict[str, Tensor]
+Change = Callable[[State], object]
 
 
 def resnet_names(state: State) -> State:
@@ -199,6 +202,56 @@ def test_a_pickle_runs_no_code(here: Path, capsys: pytest.CaptureFixture[str]) -
     torch.save({"model.1.weight": Bomb()}, "a.pth")
     assert main.main(["import", "a.pth"]) == 2
     assert "cannot be read as a state dict" in capsys.readouterr().err and not Path("exploded").exists()
+
+
+def shaped(*shape: int) -> Change:
+    return lambda state: {**state, "model.1.weight": torch.zeros(shape)}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (shaped(), "not the weights of a convolution"),
+        (shaped(4), "not the weights of a convolution"),
+        (shaped(0, 3, 7, 7), "not the weights of a convolution"),
+        (shaped(60_000, 1, 1, 1), "this network"),  # wide enough to fill any memory
+        (lambda state: {**state, "model.1.weight": torch.zeros(1).expand(64, 3, 7, 7)}, "state dict"),
+        (lambda state: {**state, 7: torch.zeros(1)}, "no state dict of one network"),
+        (lambda state: {**state, "module.model.1.weight": torch.zeros(4, 3, 7, 7)}, "has some weights twice"),
+        (lambda state: {**state, "model.1.bias": torch.zeros(4, dtype=torch.complex64)}, "state dict"),
+        (lambda state: {**state, "model.1.bias": torch.eye(4).to_sparse()}, "state dict"),
+        (lambda state: {**state, "model.1.bias": "text"}, "no state dict of one network"),
+        (lambda state: [state], "no state dict of one network"),
+        (lambda state: torch.zeros(3), "no state dict of one network"),
+    ],
+)
+def test_hostile_weights_are_answered_with_one_line(
+    here: Path, change: Change, words: str, zipped: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = change(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict()))
+    torch.save(state, "a.pth", _use_new_zipfile_serialization=zipped)
+    assert main.main(["import", "a.pth", "size=24", "out=run"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and not Path("run").exists()
+
+
+@pytest.mark.parametrize("model", ["cyclegan", "pix2pix"])
+@pytest.mark.parametrize("level", [2, 3, 30, 3000])
+def test_a_unet_of_any_depth(here: Path, level: int, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["model.model.0.weight", "model.model.1" + ".model.3" * level + ".weight"]
+    torch.save({name: torch.zeros(2, 3, 4, 4) for name in names}, "a.pth")
+    assert main.main(["import", "a.pth", f"model={model}", "out=run"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not Path("run").exists()
+
+
+def test_a_compressed_archive_is_not_unpacked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=4, blocks=1).state_dict()), "a.pth")
+    with zipfile.ZipFile("a.pth") as old, zipfile.ZipFile("b.pth", "w", zipfile.ZIP_DEFLATED) as new:
+        for record in old.infolist():
+            new.writestr(record.filename, old.read(record))
+    assert main.main(["import", "b.pth", "size=24", "out=run"]) == 2
+    assert "compressed records" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
