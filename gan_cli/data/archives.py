@@ -44,7 +44,7 @@ def extract(archive: Path, folder: Path) -> None:
     Raises ValueError for an archive beyond LIMITS, and for a member that is no plain file or folder, leads out of
     `folder`, exists already or has control characters in its name.
     """
-    total, members = 0, (_tar if tarfile.is_tarfile(archive) else _zip)(archive)
+    total, members = 0, _members(archive)
     most = min(LIMITS.unpacked, max(LIMITS.small, LIMITS.ratio * archive.stat().st_size))
     folder.mkdir()
     for count, member in enumerate(members, 1):
@@ -62,6 +62,13 @@ def extract(archive: Path, folder: Path) -> None:
             raise ValueError(f"the archive holds {member.name!r} twice: not extracted") from error
 
 
+def _members(archive: Path) -> Iterator[Member]:
+    try:
+        return _tar(tarfile.open(archive, tarinfo=BoundedTarInfo))
+    except tarfile.ReadError:
+        return _zip(archive)
+
+
 def _zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as members:
         for info in members.infolist():
@@ -70,12 +77,16 @@ def _zip(archive: Path) -> Iterator[Member]:
             yield Member(info.filename, info.is_dir(), plain, info.file_size, partial(members.open, info))
 
 
-def _tar(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive, tarinfo=BoundedTarInfo) as members:
+def _tar(archive: tarfile.TarFile) -> Iterator[Member]:
+    with archive as members:
         for info in members:
             plain = (info.isfile() and not info.issparse()) or info.isdir()
             yield Member(info.name, info.isdir(), plain, info.size, partial(members.extractfile, info))
             members.members.clear()  # type: ignore[attr-defined]  # they would stay in memory
+
+
+class UnsafeArchive(ValueError):
+    """An archive that would take all memory."""
 
 
 class BoundedTarInfo(tarfile.TarInfo):
@@ -85,7 +96,7 @@ class BoundedTarInfo(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "BoundedTarInfo":
         info = super().frombuf(buf, encoding, errors)
         if info.type in EXTENSIONS and not 0 <= info.size <= LIMITS.header:
-            raise tarfile.ReadError(f"a header of {info.size} bytes")
+            raise UnsafeArchive(f"a member has a name or attributes of {info.size:,} bytes")
         return info
 
 

@@ -11,6 +11,7 @@ from gan_cli.data import fetching
 from gan_cli.data.archives import LIMITS, extract
 from gan_cli.data.decoded_cache import exclusive, remove
 from gan_cli.utils.distributed import print_once
+from gan_cli.utils.errors import one_line
 from gan_cli.utils.progress import Progress
 
 
@@ -28,7 +29,7 @@ def fetch(url: str, root: Path, key: str = "url") -> None:
                 print_once(f"downloading {url} to {root}")
                 _create(root, response)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{url} is not a complete zip or tar archive ({error}); {advice}") from error
+        raise ValueError(f"{url} is not a complete zip or tar archive ({one_line(error)}); {advice}") from error
     except (OSError, HTTPException) as error:
         raise FileNotFoundError(f"cannot download {url} ({fetching.reason(error)}); {advice}") from error
 

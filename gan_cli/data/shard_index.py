@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_cli.data import image_files
-from gan_cli.data.archives import BoundedTarInfo
+from gan_cli.data.archives import BoundedTarInfo, UnsafeArchive
 from gan_cli.data.checksums import checksum, read_sealed, seal
 from gan_cli.data.decoded_cache import exclusive
 from gan_cli.data.url_cache import WEB, URLCache
@@ -146,7 +146,7 @@ def _rows(handle: int, source: str, label: str | None) -> list[tuple[int, int, i
             if not rows:
                 raise ValueError(f"no images in {source}: files that count end in {', '.join(image_files.SUFFIXES)}")
             return [(os.fstat(handle).st_size, len(rows), max(row[2] for row in rows)), *rows]
-    except (tarfile.TarError, UnicodeError, OverflowError) as error:
+    except (tarfile.TarError, UnsafeArchive, UnicodeError, OverflowError) as error:
         raise ValueError(f"{source}: not a complete, uncompressed tar archive ({error})") from error
     except OSError as error:
         raise ValueError(f"{source}: {error.strerror or error}") from error

@@ -54,6 +54,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Length", "9" * int(self.path[5:]))
             self.end_headers()
+            self.wfile.write(b"text")
         else:
             super().do_GET()
 
