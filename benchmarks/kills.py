@@ -260,7 +260,7 @@ def training_cases() -> Iterator[Case]:
     for model in config_names("model"):
         yield training(model, f"model={model}", *SMALL.get(model, []))
     folder = ["dataset=image_folder", "dataset.root=images", "dataset.image_size=8", "network=mlp_points", *POINTS]
-    evaluate = ["evaluate", "run", "metric=modes,precision_recall", "n=400", "extractor=random", "device=cpu"]
+    evaluate = ["evaluate", "run", "metric=modes,prdc", "n=400", "extractor=pixels", "device=cpu"]
     for number in range(4):
         yield training(f"cache {number}", *folder, prepare=images)
         yield Case(f"evaluate {number}", evaluate, lambda folder: evaluate, scores, run_of(points))
