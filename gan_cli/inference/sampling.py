@@ -29,6 +29,7 @@ def sample(
     weights: str = "auto",
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
+    dataset_root: str | None = None,
 ) -> None:
     """Write n samples as single images, and sheets: a grid of at most GRID of them, and the model's traversals; for a
     model on points or one that translates held-out images, only the grid.
@@ -39,7 +40,10 @@ def sample(
     """
     if n < 1:
         raise GanError(f"n={n}: ask for at least one sample")
-    run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
+    run = TrainedRun(
+        run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
+        dataset_root=dataset_root,
+    )  # fmt: skip
     run.check_label(label)
     folder = output_folder(run_dir, "generated", out)
     if isinstance(run.system, Generates) and run.value_range is not None:

@@ -14,8 +14,8 @@ from gan_cli.training.data_paths import relative_paths
 
 LINE = [
     "train", "network=mlp_points", "model.generator.widths=[8]", "model.discriminator.widths=[8]",
-    "dataset=image_folder", "dataset.image_size=8", "dataset.root=data", "trainer.batch_size=4", "trainer.sample_count=4",
-    "trainer.iterations=2", "trainer.device=cpu", "hydra.run.dir=run",
+    "dataset=image_folder", "dataset.image_size=8", "dataset.root=data", "trainer.batch_size=4",
+    "trainer.sample_count=4", "trainer.iterations=2", "trainer.device=cpu", "hydra.run.dir=run",
 ]  # fmt: skip
 EVALUATE = ["evaluate", "run", "metric=prdc", "extractor=pixels", "n=10", "device=cpu"]
 

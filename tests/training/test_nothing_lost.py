@@ -4,13 +4,15 @@ import errno
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers import TINY_RING, checkpoint_values, run_gan, start_gan, wait_until
+from helpers import ROOT, TINY_RING, checkpoint_values, run_gan, start_gan, wait_until
 
 from gan_cli.cli.main import main
 from gan_cli.data.gaussians import Ring
@@ -110,6 +112,42 @@ def test_a_wrong_time_limit(
     monkeypatch.chdir(tmp_path)
     assert main([*RUN, f"trainer.max_time='{text}'" if " " in text else f"trainer.max_time={text}"]) == 2
     assert "trainer.max_time" in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+# -- sweeps
+
+SWEEP = ["train", "-m", *TINY_RING, *MODEL, "seed=0,1", "hydra.sweep.dir=s", "sweep.workers=2", "trainer.log_every=1",
+         "trainer.checkpoint_every=99999999"]  # fmt: skip
+
+
+def saved(sweep: Path) -> list[int]:
+    """The iterations of a sweep's trials, each of which has to be saved."""
+    return [checkpoint.iteration(run / "checkpoints/last.pt") for run in sorted(sweep.glob("*-seed_*"))]
+
+
+def test_a_signal_to_all_processes_of_a_sweep_saves_each_trial(tmp_path: Path) -> None:
+    """As a batch system sends it: to the sweep, to the process that starts the trials, and to the trials."""
+    with open(tmp_path / "output.txt", "w") as output:
+        gan = subprocess.Popen(
+            [sys.executable, "-m", "gan_cli", *SWEEP, "trainer.iterations=900000"], cwd=tmp_path, stdout=output,
+            stderr=output, start_new_session=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    logs = [tmp_path / f"s/{number}-seed_{number}/metrics.jsonl" for number in (0, 1)]
+    wait_until(lambda: all(log.exists() and log.read_text().count("\n") > 5 for log in logs))
+    os.killpg(gan.pid, signal.SIGUSR1)
+    assert gan.wait(60) == 128 + signal.SIGUSR1
+    assert "`gan resume s` continues it" in (tmp_path / "output.txt").read_text()
+    done = saved(tmp_path / "s")
+    assert len(done) == 2 and min(done) >= 5 and not list((tmp_path / "s").glob("*/failure.json"))
+
+
+def test_a_time_limit_stops_the_sweep(tmp_path: Path) -> None:
+    status, output = run_gan([*SWEEP, "trainer.iterations=900000", "trainer.max_time=8"], tmp_path, fork_trials=True)
+    assert status == 143 and "`gan resume s` continues it" in output
+    assert min(saved(tmp_path / "s")) > 0 and not list((tmp_path / "s").glob("*/failure.json"))
+    done = saved(tmp_path / "s")
+    status, output = run_gan(["resume", "s"], tmp_path, fork_trials=True)
+    assert status == 143 and all(now > before for now, before in zip(saved(tmp_path / "s"), done, strict=True)), output
 
 
 # -- errors in the middle
