@@ -177,6 +177,28 @@ def no_partner(here: Path, stack: contextlib.ExitStack) -> None:
         save_image(here / "lonely" / name)
 
 
+def other_names(here: Path, stack: contextlib.ExitStack) -> None:
+    for name in ("train_img/1.png", "train_img/3.png", "train_label/1.png", "train_label/2.png"):
+        save_image(here / "streets" / name, "L")
+
+
+def floating(here: Path, stack: contextlib.ExitStack) -> None:
+    (here / "float").mkdir()
+    Image.fromarray(np.array([[0.0, 1.01]], np.float32)).save(here / "float/a.tif")
+
+
+def masks(here: Path, stack: contextlib.ExitStack) -> None:
+    save_image(here / "masks/train_img/1.png", size=(32, 32))
+    (here / "masks/train_label").mkdir()
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(here / "masks/train_label/1.png")
+
+
+def other_files(here: Path, stack: contextlib.ExitStack) -> None:
+    (here / "phone").mkdir()
+    (here / "phone/1.heic").touch()
+    os.mkfifo(here / "phone/2.png")
+
+
 def odd_input(here: Path, stack: contextlib.ExitStack) -> None:
     save_image(here / "odd/fine.png", size=(32, 32))
     save_image(here / "odd/size.png", size=(33, 31))
@@ -405,6 +427,16 @@ CASES = [
     Case("no pairs", "train model=pix2pix dataset=paired_folder dataset.root=photos", ("no training pairs in photos",)),
     Case("pairs of odd width", "train {pairs} dataset.root=halves", ("9 pixels wide", "even width"), setup=odd_halves),
     Case("no partner", "train {pairs} dataset.root=lonely", ("1 images of lonely/trainA", "1.png"), setup=no_partner),
+    Case("label maps of other images", "train model=pix2pixhd dataset=label_maps dataset.root=streets",
+         ("3.png", "2.png", "no partner"), setup=other_names),
+    Case("floats above 1", "train {images} dataset.root=float", ("float/a.tif", "1.01", "dataset.window=[LOW,HIGH]"),
+         setup=floating),
+    Case("window without width", "train {images} dataset.root=photos dataset.window=[1,0]", ("window is [LOW, HIGH]",)),
+    Case("masks of 0 and 255", f"train {SMALL} model=pix2pixhd dataset=label_maps dataset.root=masks "
+         "dataset.label_nc=2 dataset.image_size=32 model.G1.width=4 model.G2.width=2 model.D.width=2",
+         ("masks/train_label/1.png: class 255", "0 and 1", "dataset.void"), setup=masks),
+    Case("no images but other files", "train {images} dataset.root=phone",
+         ("1 non-image file (.heic)", "1 irregular file"), setup=other_files),
     Case("pairs: direction", "train {pairs} dataset.root=photos dataset.direction=A2B", ("dataset.direction", "AtoB")),
     Case("no domains", "train model=cyclegan dataset=unpaired_folder dataset.root=photos", ("trainA and trainB",)),
     Case(
