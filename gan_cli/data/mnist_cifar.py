@@ -5,6 +5,7 @@ The files are read from `root`; torchvision downloads them to it if they do not 
 
 import gzip
 import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -122,6 +123,9 @@ class MNIST(InMemoryImages):
             self._download(root)
             files = [_find(root, self.folder, name) for name in names]
         images, labels = (read_idx(file) for file in files if file)
+        if images.ndim != 3 or labels.shape != images.shape[:1]:
+            shapes = " and ".join(" x ".join(map(str, part.shape)) for part in (images, labels))
+            raise ValueError(f"{files[0]} and {files[1]} hold {shapes} values: there is one label per image")
         return images[:, None], labels.long()
 
     def _download(self, root: Path) -> None:
@@ -205,6 +209,6 @@ def read_idx(file: Path) -> Tensor:
     dims = data[3] if len(data) > 3 else 0
     shape = [int.from_bytes(data[4 + 4 * i : 8 + 4 * i], "big") for i in range(dims)]
     body = torch.frombuffer(bytearray(data[4 + 4 * dims :] or b"\0"), dtype=torch.uint8)  # it refuses an empty buffer
-    if data[:3] != b"\0\0\x08" or not shape or body.numel() != torch.Size(shape).numel():
+    if data[:3] != b"\0\0\x08" or not shape or body.numel() != math.prod(shape):
         raise ValueError(f"{file} is not a complete idx file of bytes; delete it, and it is downloaded again")
     return body.view(shape)

@@ -1,6 +1,7 @@
 """MNIST and its kin from small files in their format: read, resized, refused when broken, fetched whole."""
 
 import gzip
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,6 +109,18 @@ def test_a_broken_file_is_named_with_the_remedy(how, packed, tmp_path):
     with pytest.raises(ValueError, match="delete it") as error:
         MNIST(str(tmp_path))
     assert str(file) in str(error.value) and "\n" not in str(error.value)
+
+
+WRONG = [("labels-idx1", (9,)), ("images-idx3", (9, 28, 28)), ("images-idx3", (TRAIN,))]
+
+
+@pytest.mark.parametrize("part, shape", WRONG)
+def test_images_and_labels_of_different_numbers_are_refused(part, shape, tmp_path):
+    file = write_mnist(tmp_path) / RAW / f"train-{part}-ubyte"
+    dims = b"".join(size.to_bytes(4, "big") for size in shape)
+    file.write_bytes(b"\0\0\x08" + bytes([len(shape)]) + dims + bytes(math.prod(shape)))
+    with pytest.raises(ValueError, match=f"hold .*{shape[0]}.* values: there is one label per image"):
+        MNIST(str(tmp_path))
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "text", "flipped"])
