@@ -1,6 +1,8 @@
 """Files of the cache that have the right size and wrong content are made again, and a line says so."""
 
+import multiprocessing
 import os
+import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +98,32 @@ def test_of_a_large_file_a_sample_is_checked(tmp_path: Path, monkeypatch: pytest
         else:
             assert checksum(changed, "a") != digest
     assert missed > 100  # which is what a sample means
+
+
+@pytest.mark.parametrize("call", ["seal", "replace", "fsync"])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_kill_at_any_write_leaves_nothing_that_is_believed(
+    call: str, late: bool, classes: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL before or after the checksum is written, the file is flushed or takes its name."""
+    module = decoded_cache if call == "seal" else os
+    function = getattr(module, call)
+
+    def deadly(*words: object) -> None:
+        if late:
+            function(*words)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, call, deadly)
+        process = multiprocessing.get_context("fork").Process(target=ImageFolder, args=(str(classes), 8))
+        process.start()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    batch = ImageFolder(str(classes), 8).test_batch(0, 2).image
+    assert [file.suffix for file in cache_folder.iterdir()] == [".u8"]
+    next(cache_folder.iterdir()).unlink()
+    assert torch.equal(ImageFolder(str(classes), 8).test_batch(0, 2).image, batch)
 
 
 # -- indices of archives
