@@ -24,6 +24,7 @@ from torch import Tensor
 from gan_cli.data import image_files
 from gan_cli.data.checksums import read_sealed, seal
 from gan_cli.data.image_files import Files, Window
+from gan_cli.data.notes import say_if_dark
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing
 from gan_cli.utils.progress import Progress
@@ -90,7 +91,7 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
         for number, index, pixels in _decode(jobs):
             stores[number][index] = torch.from_numpy(pixels)
     for job, store in zip(jobs, stores):
-        image_files.say_if_dark(store[:SAMPLE], job.files.root)
+        say_if_dark(store[:SAMPLE], job.files.root)
     return stores
 
 

@@ -17,6 +17,7 @@ from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder, select, to_device
 from gan_cli.data.image_files import Files
+from gan_cli.data.notes import say_once
 from gan_cli.data.paired import half_width, right_half
 
 HELD_OUT = 200  # images per domain: n_test of image_translation.py
@@ -118,7 +119,7 @@ class AttributeFolder(UnpairedImages):
         wanted_values = (keep or {}).items()
         photographs = image_files.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
         if odd := len(table.keys() ^ set(photographs.names)):
-            image_files.say_once(f"note: {folder}: skipped {odd:,} faces of {ATTRIBUTES} or {PHOTOGRAPHS} alone")
+            say_once(f"note: {folder}: skipped {odd:,} faces of {ATTRIBUTES} or {PHOTOGRAPHS} alone")
         allowed = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in wanted_values)}
         files = []
         for name, value in ((attribute, 1), (other or attribute, 1 if other else -1)):

@@ -18,14 +18,13 @@ import torch
 from PIL import Image, ImageOps, features
 from torch import Tensor
 
-from gan_cli.utils.distributed import print_once
+from gan_cli.data.notes import say_once
 
 AVIF = (".avif",) if "avif" in features.modules and features.check("avif") else ()  # not in every Pillow
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
 ORIENTATION = 0x0112  # the EXIF tag
 STRIP = 512  # rows
-DARK = 16  # of 255: the largest value of 12 bits in 16
 # The exceptions that Pillow raises on broken files.
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, AttributeError,
            AssertionError, RuntimeError, struct.error, Image.DecompressionBombError)  # fmt: skip
@@ -78,19 +77,6 @@ def scan(root: Path) -> Files:
     if skipped:
         say_once(f"note: {root}: skipped {skipped}")
     return files
-
-
-_SAID: set[object] = set()
-
-
-def say_once(text: str, about: object = None) -> None:
-    """Print a line unless one about the same was printed before, since several data sets may read one folder.
-
-    about: any hashable value; the text if omitted.
-    """
-    if (about or text) not in _SAID:
-        _SAID.add(about or text)
-        print_once(text)
 
 
 def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
@@ -159,16 +145,6 @@ def to_tensor(image: Image.Image) -> Tensor:
     """Convert a PIL image of mode L or RGB to uint8 (C, H, W)."""
     pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
-
-
-def say_if_dark(pixels: Tensor, root: object) -> None:
-    """Print a note, once per `root`, if uint8 images are all but black, as are 12 bits in files of 16 bits."""
-    if pixels.numel() and (most := int(pixels.max())) <= DARK:
-        say_once(
-            f"note: {root}: no pixel is brighter than {most} of 255; dataset.window=[LOW,HIGH] names black and white "
-            "of files of more than 8 bits",
-            about=("dark", root),
-        )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
 from gan_cli.data.folders import AUGMENT_STREAM, check_shape, find_folder
 from gan_cli.data.image_files import Files, upright_size
+from gan_cli.data.notes import say_if_dark, say_once
 from gan_cli.data.partners import matched
 
 THING = 1000  # the id of an instance is 1000 times its class plus its number; smaller ids are classes
@@ -63,7 +64,7 @@ def _classes(file: Path, ids: np.ndarray, label_nc: int, void: int | None) -> np
     missing = wrong & np.isin(ids, NO_CLASS)
     if void is not None and missing.any():
         count = f"{int(missing.sum()):,} of {missing.size:,} pixels in {file.name}"
-        image_files.say_once(f"note: {file.parent}: ids 255 and -1 count as class {void}: {count}", file.parent)
+        say_once(f"note: {file.parent}: ids 255 and -1 count as class {void}: {count}", file.parent)
         ids, wrong = np.where(missing, void, ids), wrong & ~missing
     if wrong.any():
         value = int(ids[wrong].flat[0])
@@ -125,7 +126,7 @@ class AlignedFolders(Dataset):
             if len(set(sizes)) > 1:
                 raise ValueError(f"{folder}: partners must have one size, and {' and '.join(row)} do not")
         if turned:
-            image_files.say_once(
+            say_once(
                 f"note: {folder}: EXIF orientation turns a {split} image but not its partner, {turned:,} times: "
                 "partners must fit as they are shown"
             )
@@ -140,7 +141,7 @@ class AlignedFolders(Dataset):
     def _photo(self, files: Files, i: int) -> Tensor:
         image = image_files.read(files.root / files.names[i], self.channels, window=self.window)
         pixels = image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
-        image_files.say_if_dark(pixels, files.root)
+        say_if_dark(pixels, files.root)
         return pixels
 
     def _order(self, seed: int, start: int, count: int) -> list[tuple[int, bool]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Images, as_range, mix, order, scale, uniform
 from gan_cli.data.folders import AUGMENT_STREAM, check_shape
+from gan_cli.data.notes import say_if_dark
 
 BLOCK_STREAM = 0xB10C  # the stream of random numbers that seeds the order within a block
 
@@ -135,5 +136,5 @@ class LazyImages(Dataset):
             return image.flip(2) if flip else image
 
         image = torch.stack(list(self._threads.map(pixels, readers, mirror.tolist())))
-        image_files.say_if_dark(image, self.root)
+        say_if_dark(image, self.root)
         return Images(scale(image, self.value_range), None if self.num_classes is None else torch.tensor(labels))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from gan_cli.data.image_files import Files, say_once
+from gan_cli.data.image_files import Files
+from gan_cli.data.notes import say_once
 
 CITYSCAPES = re.compile(r"_(leftImg8bit|gt(Fine|Coarse)_[A-Za-z]+)$")  # endings of its names
 SEPARATORS = "_. -"

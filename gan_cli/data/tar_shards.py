@@ -14,7 +14,8 @@ from PIL import Image
 
 from gan_cli.data import image_files, shard_index
 from gan_cli.data.folders import find_folder
-from gan_cli.data.image_files import Window, say_once
+from gan_cli.data.image_files import Window
+from gan_cli.data.notes import say_once
 from gan_cli.data.shard_index import BLOCK, HEAD, Index, descriptor
 from gan_cli.data.url_cache import WEB, URLCache
 from gan_cli.utils.distributed import print_once

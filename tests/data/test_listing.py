@@ -10,7 +10,7 @@ import pytest
 from helpers import fill_shards, save_plain, unpaired_folder
 from PIL import Image
 
-from gan_cli.data import discogan_domains, image_files
+from gan_cli.data import discogan_domains, image_files, notes
 from gan_cli.data.base import Dataset
 from gan_cli.data.discogan_domains import AttributeFolder
 from gan_cli.data.folders import ImageFolder
@@ -84,7 +84,7 @@ def test_what_pillow_reads_is_read(suffix: str, tmp_path: Path) -> None:
 def test_of_an_animation_the_first_frame_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_files, "_SAID", set())
+    monkeypatch.setattr(notes, "_SAID", set())
     frames = [Image.new("RGB", (4, 4), (value, 0, 0)) for value in (250, 10, 20)]
     for suffix in ("gif", "png", "webp", "tif"):
         lossless = {"lossless": True} if suffix == "webp" else {}
