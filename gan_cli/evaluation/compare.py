@@ -48,6 +48,14 @@ def compare(
     settings = differing_settings(runs)
     shown = distinguishing_settings(runs, settings)
     rows = _sorted(list(map(Row, runs, _labels(runs), settings, scores)), columns, shown, sort)
+    by_path: dict[str, list[dict[str, Score]]] = {}
+    for (path, _), score in zip(selected, scores, strict=True):
+        by_path.setdefault(os.path.normpath(path), []).append(score)
+    series: dict[str, list[float]] = {}
+    bounds: list[float] = []
+    if histogram:  # before anything is written: GanError for a score that no run has, or for too many bins
+        series = {path: histograms.values(histogram, columns, of_path) for path, of_path in by_path.items()}
+        bounds = histograms.bins(histogram, series, bin_width)
     folder = _folder(paths, out)
     print("\n".join([*_lines(rows, columns, shown), *_notes(runs, columns)]))
     with _reported(folder / TABLE):
@@ -58,12 +66,8 @@ def compare(
         charts.plot(rows, columns, folder / FIGURE)
     print(f"{folder / TABLE} and {folder / FIGURE}")
     if histogram:
-        by_path: dict[str, list[dict[str, Score]]] = {}
-        for (path, _), score in zip(selected, scores, strict=True):
-            by_path.setdefault(os.path.normpath(path), []).append(score)
-        series = {path: histograms.values(histogram, columns, of_path) for path, of_path in by_path.items()}
         with _reported(folder):
-            print("\n".join(histograms.write(histogram, series, bin_width, folder)))
+            print("\n".join(histograms.write(histogram, series, bounds, folder)))
 
 
 @contextmanager

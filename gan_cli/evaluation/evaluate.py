@@ -182,6 +182,10 @@ def _score(
     """
     assert data.folder is not None
     make_folder(data.folder)
+    data.shows_progress = True
+    real = data.train
+    print(f"{', '.join(metrics)}: {data.generated.size:,} samples of '{data.generated.split}' against {real.size:,} of "
+          f"'{real.split}'", flush=True)  # fmt: skip
     try:
         for name, metric in metrics.items():
             start = time.perf_counter()
@@ -222,5 +226,6 @@ def _protocol(data: EvaluationData) -> dict[str, Any]:
 
 
 def _line(name: str, values: Mapping[str, float], protocol: Mapping[str, Any]) -> str:
-    shown = "  ".join(f"{key} {'not defined' if math.isnan(value) else f'{value:.4f}'}" for key, value in values.items())
+    numbers = {key: "not defined" if math.isnan(value) else f"{value:.4f}" for key, value in values.items()}
+    shown = "  ".join(f"{key} {number}" for key, number in numbers.items())
     return f"{name}: {shown}  (" + ", ".join(f"{key} {value}" for key, value in protocol.items()) + ")"

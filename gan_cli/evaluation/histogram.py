@@ -40,10 +40,13 @@ def edges(series: Sequence[Sequence[float]], width: float | None) -> list[float]
     together = [value for one in series for value in one]
     low, high = min(0.0, *together), max(together)
     width = width or (high - low) / BINS or 1.0
-    first, last = _bin(low, width), _bin(high, width) + 1
+    if not math.isfinite(width):
+        raise GanError(f"bin_width must be a finite number, not {width}")
+    many = not math.isfinite(low / width) or not math.isfinite(high / width)  # a width of 1e-320
+    first, last = (0, math.inf) if many else (_bin(low, width), _bin(high, width) + 1)
     if last - first > 10_000:
         raise GanError(f"bin_width={width}: more than 10,000 bins between {number(low)} and {number(high)}")
-    return [edge * width for edge in range(first, last + 1)]
+    return [edge * width for edge in range(first, int(last) + 1)]
 
 
 def _bin(value: float, width: float) -> int:
@@ -58,15 +61,20 @@ def shares(series: Sequence[float], bounds: Sequence[float]) -> list[float]:
     return [counts[index] / len(series) for index in range(len(bounds) - 1)]
 
 
-def write(name: str, series: Mapping[str, Sequence[float]], width: float | None, folder: Path) -> list[str]:
-    """Write histogram.csv and histogram.png. Returns lines with each series' median and share in the first bin.
-
-    series: title -> values; one without values is mentioned only. GanError if none has values.
-    """
-    filled = {title: one for title, one in series.items() if one}
+def bins(name: str, series: Mapping[str, Sequence[float]], width: float | None) -> list[float]:
+    """The edges for all `series`, title -> values. GanError if none has values, and for too many bins."""
+    filled = [one for one in series.values() if one]
     if not filled:
         raise GanError(f"histogram={name}: none of these runs has such a score")
-    bounds = edges(list(filled.values()), width)
+    return edges(filled, width)
+
+
+def write(name: str, series: Mapping[str, Sequence[float]], bounds: Sequence[float], folder: Path) -> list[str]:
+    """Write histogram.csv and histogram.png. Returns lines with each series' median and share in the first bin.
+
+    series: title -> values; one without values is mentioned only.
+    """
+    filled = {title: one for title, one in series.items() if one}
     parts = {title: shares(one, bounds) for title, one in filled.items()}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -11,6 +11,7 @@ from gan_cli.utils.errors import GanError
 from gan_cli.utils.tables import number
 
 NOT_SETTINGS = ("expect", "evaluate", "modules", "metric", "extractor")  # sections that change no weight
+COLUMNS = ("run", "iterations", "failure")  # names of other columns of the table
 GROUPS_FIRST = ("model", "loss", "dataset", "network", "optimizer")
 CONDITION = re.compile(r"([\w.]+?)(<=|>=|=)(.+)")
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b}
@@ -50,12 +51,12 @@ def distinguishing_settings(runs: Sequence[Run], differing: Sequence[dict[str, A
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """`optimizer.lr` -> `lr`, or as many of its last parts as distinguish it from the other names."""
+    """`optimizer.lr` -> `lr`, or as many of its last parts as distinguish it from the other names and columns."""
     short = []
     for name in names:
         parts = name.split(".")
         ends = (".".join(parts[-k:]) for k in range(1, len(parts) + 1))
-        others = [other for other in names if other != name]
+        others = [*(other for other in names if other != name), *COLUMNS]
         short.append(next(e for e in ends if e == name or not any(f".{o}".endswith(f".{e}") for o in others)))
     return short
 

@@ -49,7 +49,7 @@ class Comparison:
 
     published: PaperResult
     values: dict[int, float]
-    verdict: Literal["met", "missed", "not finished", "not run"]
+    verdict: Literal["met", "missed", "not finished", "not run", "other settings"]
 
     @property
     def median(self) -> float | None:
@@ -104,7 +104,9 @@ def comparisons(result: Mapping[str, Any]) -> list[Comparison]:
     for published in parse_paper_results(result["expect"], f"{result['experiment']}: expect"):
         runs = [run for run in result["runs"] if run.get("variant") == published.variant]
         values = final_values(runs, published.metric, published.value, result)
-        if values:
+        if values and result.get("changes"):  # the paper has no number for these settings
+            rows.append(Comparison(published, values, "other settings"))
+        elif values:
             median = statistics.median(values.values())
             rows.append(Comparison(published, values, "met" if published.is_met(median) else "missed"))
         else:

@@ -56,10 +56,9 @@ def reproduce(
     if not (experiment.expect or experiment.evaluate) and "" in chosen:
         guess = suggest(name, with_expectations())
         raise GanError(f"experiment '{name}' has no `expect` and no `evaluate`: nothing to reproduce{guess}")
-    altered = composer.slug(",".join(experiment.changed_settings())) if experiment.changed_settings() else ""
-    folder = FOLDER / "-".join(filter(None, [name, altered]))
-    results = Path(out) if out else report.RESULTS if report.RESULTS.is_dir() and not altered else folder
-    writable(results, f"out={results}")
+    if not seeds:
+        raise GanError("seeds=[]: name at least one seed, such as seeds=0,1,2")
+    folder, results = _folders(experiment, out)
     plan = {folder / kind / f"seed-{seed}": (one, seed) for seed in seeds for kind, one in chosen.items()}
     runs: dict[Path, Experiment] = {}
     try:
@@ -69,6 +68,20 @@ def reproduce(
         if runs:
             print("\n" + "\n".join(_table(result_file.write(experiment, runs, results))))
             print(f"{results / f'{name}.json'}")
+
+
+def _folders(experiment: Experiment, out: str | None) -> tuple[Path, Path]:
+    """The folder of the runs and that of the result file. GanError if the latter is for other settings."""
+    changed = experiment.changed_settings()
+    folder = FOLDER / "-".join([experiment.name, *([composer.slug(",".join(changed))] if changed else [])])
+    results = Path(out) if out else report.RESULTS if report.RESULTS.is_dir() and not changed else folder
+    writable(results, f"out={results}")
+    result_file.check_settings(experiment, results)
+    if changed:
+        if results.resolve() == report.RESULTS.resolve():
+            raise GanError(f"out={results} is for the settings of the papers, not for {', '.join(changed)}; omit out=")
+        print(f"note: {', '.join(changed)} makes this another experiment than the paper's: no verdict", flush=True)
+    return folder, results
 
 
 def _variants(name: str, changes: Sequence[str], asked: Sequence[str]) -> dict[str, Experiment]:
@@ -167,10 +180,11 @@ def _is_of(record: dict[str, Any], metric: str, n: int, iteration: int) -> bool:
 def _table(result: dict[str, Any]) -> list[str]:
     """Paper against ours as aligned text."""
     seeds = sorted({run["seed"] for run in result["runs"]})
-    head = ["value", "paper", "median", "mean ± std", *(f"seed {seed}" for seed in seeds), "", "source"]
+    head = ["value", "paper", "median", "mean ± std", *(f"seed {seed}" for seed in seeds), "", "source", ""]
     rows = [
         [row.name(), row.paper(), row.median, row.mean(), *(row.values.get(seed) for seed in seeds), row.verdict,
-         row.published.source] for row in comparisons(result)
+         row.published.source, "" if row.published.verified else "unverified"] for row in comparisons(result)
     ]  # fmt: skip
-    lines = [f"{result['experiment']}: paper against ours", *aligned([head, *rows], right=False)]
+    changed = f", which was trained with {', '.join(result['changes'])}" if result.get("changes") else ""
+    lines = [f"{result['experiment']}: paper against ours{changed}", *aligned([head, *rows], right=False)]
     return [*lines, "", *aligned(variant_table(result), right=False)] if "variants" in result else lines

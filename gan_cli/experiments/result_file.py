@@ -56,6 +56,7 @@ def write(experiment: Experiment, done: Mapping[Path, Experiment], out: Path) ->
     options = [f"{key}={value}" for key, value in experiment.evaluate.items() if key not in ("metric", "settings")]
     options += experiment.evaluate.get("settings", [])
     variants = list(variants_of(experiment.name, experiment.changes))
+    changed = [_portable(change) for change in experiment.changed_settings()]
     result = {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -64,6 +65,7 @@ def write(experiment: Experiment, done: Mapping[Path, Experiment], out: Path) ->
             " ".join([f"gan evaluate RUN_DIR metric={','.join(experiment.metrics())}", *options]),
         ],
         "iterations": experiment.iterations,
+        **({"changes": changed} if changed else {}),
         "evaluate": experiment.evaluate,
         "expect": experiment.expect,
         **({"variants": variants} if variants else {}),
@@ -72,6 +74,17 @@ def write(experiment: Experiment, done: Mapping[Path, Experiment], out: Path) ->
     out.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(result, indent=1) + "\n")
     return result
+
+
+def check_settings(experiment: Experiment, out: Path) -> None:
+    """Raise GanError if folder `out` holds a result file of the experiment with other changed settings."""
+    path = out / f"{experiment.name}.json"
+    changed = [_portable(change) for change in experiment.changed_settings()]
+    if path.exists() and (recorded := load(path).get("changes", [])) != changed:
+        raise GanError(
+            f"{path} holds results with {', '.join(map(str, recorded)) or 'no changed settings'}, not with "
+            f"{', '.join(changed) or 'those of the experiment itself'}: name another folder by out="
+        )
 
 
 def _variant_and_seed(run: Mapping[str, Any]) -> tuple[str, int]:

@@ -59,9 +59,12 @@ def run(args: argparse.Namespace) -> int:
         if any(override.lstrip("+").startswith("hydra.run.dir=") for override in args.overrides):
             raise GanError("hydra.run.dir is for a single run: the folder of a sweep is hydra.sweep.dir=")
         _need_plugin(args.overrides)
-        sweeper = composer.compose(_shared_overrides(args.overrides), RunMode.MULTIRUN).hydra.sweeper
-        if sweeper._target_.startswith(OWN):
-            return _run_grid(args, composer, sweep_settings(sweeper))
+        hydra = composer.compose(_shared_overrides(args.overrides), RunMode.MULTIRUN).hydra
+        if hydra.sweeper._target_.startswith(OWN):
+            return _run_grid(args, composer, sweep_settings(hydra.sweeper))
+        if hydra.launcher._target_.startswith(OWN):
+            name = hydra.runtime.choices["hydra/sweeper"]
+            raise GanError(f"hydra/sweeper={name} needs a launcher of Hydra's: add hydra/launcher=basic or joblib")
         return _run_by_plugin(args, composer)
 
 
@@ -82,7 +85,7 @@ def _run_grid(args: argparse.Namespace, composer: Composer, settings: SweepSetti
         built = TrialBuilder(composer, ExistingTrials(folder, grid.swept_keys()))
         notes += ValueChecks(grid, chosen, built).run()
         if built.count:
-            notes.append(f"every value works in one of {built.count} trials that were built to check it")
+            notes.append(f"checked before the start: every swept value (trials built: {built.count})")
     for note in notes:
         print(note, flush=True)
     with claimed(folder, "sweep", "hydra.sweep.dir"):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gan_cli.data.base import Dataset, Images
 from gan_cli.systems.base import System
+from gan_cli.utils.progress import Progress
 
 __all__ = ["Better", "Dataset", "EvaluationData", "Extractor", "FeatureStore", "Features", "Metric",
            "Samples", "System", "finite"]  # fmt: skip
@@ -127,6 +128,7 @@ class EvaluationData:
         self.generated, self.train, self.test = generated, train, test
         self.system, self.data, self.seed, self.folder = system, data, seed, folder
         self.device = device or torch.device("cpu")
+        self.shows_progress = False  # of long work; not in the middle of a training
         self._extractor, self._store, self._prepared = extractor, store, False
         self._features: dict[Samples, Features] = {}
 
@@ -153,7 +155,7 @@ class EvaluationData:
             key = samples.key and f"{samples.key}-{samples.size}-{extractor.hash}"
             features = self._store.get(key) if key and self._store is not None else None
             if features is None:
-                features = _extract(extractor, samples)
+                features = _extract(extractor, samples, self.shows_progress)
                 if key and self._store is not None:
                     self._store.put(key, features)
             samples.used = max(samples.used, len(features.values))
@@ -166,8 +168,13 @@ class EvaluationData:
         return name if extractor.name == "inception" else f"{name}[{extractor.name}:{extractor.hash[:4]}]"
 
 
-def _extract(extractor: Extractor, samples: Samples) -> Features:
-    parts = [extractor(batch.image)._replace(label=batch.label) for batch in samples]
+def _extract(extractor: Extractor, samples: Samples, shown: bool) -> Features:
+    progress = Progress(len(samples), "images", label=f"{extractor.name} of {samples.split}:")
+    parts = []
+    for batch in samples:
+        parts.append(extractor(batch.image)._replace(label=batch.label))
+        if shown:
+            progress.advance(len(batch.image))
     if not parts:
         raise ValueError(f"there are no {samples.split} samples to score; see n=")
     logits = [part.logits for part in parts if part.logits is not None]

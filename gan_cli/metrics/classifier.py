@@ -37,6 +37,7 @@ RECIPE: dict[str, Any] = {
     "shift": 2,  # pixels, in each direction
 }
 WEIGHTS = "classifier.pt"
+TIMED = 20  # steps of training after which the time that it takes is estimated
 PROBE = 1000  # training samples among which classes are counted if the config hides the labels
 OTHERS = "choose extractor=inception or extractor=random"
 CHUNK = 500  # images per forward pass
@@ -103,7 +104,7 @@ def train(network: ConvNet, view: Dataset, device: torch.device, seed: int, name
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RECIPE["rate"], total_steps=steps + 1)
     generator = torch.Generator().manual_seed(seed)
     network.train()
-    print_once(f"{name}: training on {steps * batch:,} images, once")
+    print_once(f"{name}: a small classifier of the data set is trained first, once, on {steps * batch:,} images")
     progress = Progress(steps * batch, "images", interval=10.0)
     for step in range(steps):
         image, label = _labeled_batch(view, seed, step * batch, batch)
@@ -114,6 +115,8 @@ def train(network: ConvNet, view: Dataset, device: torch.device, seed: int, name
         optimizer.step()
         schedule.step()
         progress.advance(batch)
+        if step == TIMED:
+            print_once(f"{name}: this will take about {progress.left()}")
     if not loss.isfinite():
         raise ValueError(f"{name}: its loss is NaN; does the data set hold NaN or infinite pixels?")
 

@@ -20,6 +20,7 @@ from gan_cli.utils.files import json_lines, read_json
 
 FAILURE = "failure.json"  # written by a sweep for a run that failed
 EVALUATIONS = "evaluation.jsonl"  # written by `gan evaluate`
+DIRECTIONS = {"higher", "lower", "None"}
 SCORE = "metric/"  # prefix, in metrics.jsonl, of the scores taken during training
 
 
@@ -128,7 +129,9 @@ def _is_record(line: dict[str, Any]) -> bool:
     if not (isinstance(line.get("metric"), str) and isinstance(values, dict) and isinstance(protocol, dict)):
         return False
     numbers = [value for value in values.values() if value is not None]
-    return isinstance(line.get("better", {}), dict) and _numbers(numbers)
+    where = type(protocol.get("iteration", 0)) is int and isinstance(protocol.get("checkpoint", ""), str)
+    better = line.get("better", {})
+    return where and isinstance(better, dict) and {*map(str, better.values())} <= DIRECTIONS and _numbers(numbers)
 
 
 def _numbers(values: Iterable[Any]) -> bool:

@@ -174,3 +174,46 @@ def test_runs_that_were_trained(
         ["wgan_gp", "wgan_gp", "2"], ["non_saturating", "non_saturating", "2"],
     ]  # fmt: skip
     assert len(lines) == 5 and (tmp_path / "runs" / "compare.png").exists()
+
+
+def test_no_two_columns_have_one_name(tmp_path: Path, no_figure: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """The setting trainer.iterations beside the iterations that are done."""
+    for number in (1, 2):
+        folder = make_run(tmp_path / f"{number}-x", overrides=[f"trainer.iterations={number * 40}"])
+        text = (folder / "config.yaml").read_text().replace("iterations: 40", f"iterations: {number * 40}")
+        (folder / "config.yaml").write_text(text)
+    compare([tmp_path])
+    head = capsys.readouterr().out.splitlines()[0].split()
+    assert len(set(head)) == len(head) and {"iterations", "trainer.iterations"} <= set(head)
+    assert short_names(["a.run", "a.seed", "b.failure"]) == ["a.run", "seed", "b.failure"]
+
+
+def test_a_half_line_does_not_swallow_the_next_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A process that was killed while it wrote evaluation.jsonl; the record after it has a line of its own."""
+    words = ["model=dcgan", "network=mlp_points", "dataset=ring", *TINY, f"hydra.run.dir={tmp_path / 'run'}"]
+    assert main(["train", *words]) == 0
+    (tmp_path / "run/evaluation.jsonl").write_text('{"metric": "fi')
+    assert main(["evaluate", str(tmp_path / "run"), "metric=fid", "n=300"]) == 0
+    assert main(["compare", str(tmp_path / "run"), f"out={tmp_path}"]) == 0
+    (row,) = table(tmp_path)
+    assert float(next(value for name, value in row.items() if name.startswith("FID[pixels:"))) > 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[1, 2]", "7", "null", '{"metric": 3, "values": {}}', '{"metric": "fid"}', '{"metric": "fid", "values": [1]}',
+     '{"metric": "fid", "values": {"FID": "low"}}', '{"metric": "fid", "values": {"FID": {"a": 1}}}',
+     '{"metric": "fid", "values": {"FID": 1' + "0" * 400 + "}}", '{"metric": "fid", "values": {"FID": NaN}}',
+     '{"metric": "fid", "values": {"FID": 1}, "protocol": [1]}', '{"metric": "fid", "values": {"FID": 1}, "better": 5}',
+     '{"metric": "fid", "values": {"FID": 1}, "better": {"FID": 5}}',
+     '{"metric": "fid", "values": {"FID": 1}, "protocol": {"iteration": "x"}}',
+     '{"metric": "fid", "values": {"FID": 1}, "protocol": {"iteration": [1], "checkpoint": {}}}',
+     "[" * 5000, '{"metric": "fi', '{"metric": "../../x", "values": {"FID": 1}}'],
+)  # fmt: skip
+def test_records_of_another_shape_are_skipped_or_shown(line: str, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", records=[("fid", {FID: 9.0}, {})])
+    make_run(tmp_path / "b", seed=1, records=[("fid", {FID: 8.0}, {})])
+    with open(folder / "evaluation.jsonl", "a") as file:
+        file.write(line + "\n")
+    assert main(["compare", str(tmp_path), "histogram=FID"]) == 0
+    assert {row[FID] for row in table(tmp_path)} >= {"8.0"}

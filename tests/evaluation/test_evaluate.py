@@ -203,7 +203,9 @@ def test_each_score_is_recorded_with_its_protocol(
     assert protocol["a"] == protocol["b"] == 12 and protocol["seed"] == 4 and protocol["device"] == "cpu"
     assert protocol["extractor"].startswith("pixels:") and record["settings"]["subsets"] == 3
     out = capsys.readouterr().out
-    assert out.startswith("kid: KID[pixels:") and "b 12" in out
+    first, second = out.splitlines()[:2]
+    assert first == "kid: 12 samples of 'b' against 12 of 'a'"
+    assert second.startswith("kid: KID[pixels:") and "KID_std[pixels:" in second and " not defined " in second
     assert not Path("outputs/evaluation").exists()  # no picture was made
 
 

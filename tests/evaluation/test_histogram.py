@@ -78,8 +78,11 @@ def test_a_condition_holds_for_every_setting_of_that_name(tmp_path):
     [
         ("histogram=FIDD", "no run has such a score; did you mean 'FID'?"),
         ("histogram=FID bin_width=0", "above 0, not '0'"),
+        ("histogram=FID bin_width=1e-320", "more than 10,000 bins"),
+        ("histogram=FID bin_width=1e400", "bin_width must be a finite number"),
     ],
 )
 def test_mistakes(words, message, sweeps, capsys):
-    assert main(["compare", str(sweeps / "a"), *words.split(), f"out={sweeps}"]) == 2
-    assert message in capsys.readouterr().err
+    assert main(["compare", str(sweeps / "a"), *words.split(), f"out={sweeps / 'new'}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error.splitlines()[-1] and error.count("gan: ") == 1 and not (sweeps / "new").exists()

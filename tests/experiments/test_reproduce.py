@@ -358,7 +358,7 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["rnig"], "no experiment 'rnig'; did you mean 'ring'?"),
+        (["rinq"], "no experiment 'rinq'; did you mean 'ring'?"),
         (["ring", "variant=hing"], "experiment 'ring' has no variant 'hing'; did you mean 'hinge'?"),
         (["quickstart"], "experiment 'quickstart' has no `expect` and no `evaluate`: nothing to reproduce"),
         (["ring", "seed=3"], "seed=3: `gan reproduce` sets it itself"),
@@ -372,3 +372,41 @@ def test_mistakes(words: list[str], message: str, tmp_path: Path, monkeypatch: p
     assert main(["reproduce", *words]) == 2
     assert capsys.readouterr().err.startswith(f"gan: {message}")
     assert not list(tmp_path.iterdir())
+
+
+# -- other settings than the paper's
+
+
+def test_changed_settings_are_named_and_get_no_verdict(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("docs/results").mkdir(parents=True)
+    assert main(["reproduce", "tiny", "seeds=0", "optimizer.lr=0.01", *tiny]) == 0
+    out = capsys.readouterr().out
+    assert "note: optimizer.lr=0.01 makes this another experiment than the paper's: no verdict" in out
+    assert "tiny: paper against ours, which was trained with optimizer.lr=0.01" in out
+    rows = [line for line in out.splitlines() if "table 1" in line or "table 2" in line]
+    assert len(rows) == 2 and all("other settings" in row and "met" not in row and "missed" not in row for row in rows)
+    assert list(Path("docs/results").iterdir()) == []
+    written = load(Path("outputs/reproduce/tiny-lr_0.01/tiny.json"))
+    assert written["changes"] == ["optimizer.lr=0.01"]
+    for words, message in {
+        ("optimizer.lr=0.01", "out=docs/results"): "out=docs/results is for the settings of the papers",
+        ("out=outputs/reproduce/tiny-lr_0.01",): "holds results with optimizer.lr=0.01, not with those of the",
+    }.items():
+        assert main(["reproduce", "tiny", "seeds=0", *words, *tiny]) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1
+
+
+def test_the_console_says_which_number_was_not_checked(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("mine/experiment/tiny.yaml")
+    file.write_text(file.read_text().replace("source: table 2}", "source: table 2, verified: false}"))
+    assert main(["reproduce", "tiny", "seeds=0", *tiny]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (checked,), (unchecked,) = ([line for line in lines if f"table {n}" in line] for n in (1, 2))
+    assert unchecked.endswith("table 2  unverified") and checked.endswith("table 1")
+
+
+def test_no_seeds_are_refused(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "tiny", "seeds=[]", *tiny]) == 2
+    assert capsys.readouterr().err == "gan: seeds=[]: name at least one seed, such as seeds=0,1,2\n"
+    assert not Path("outputs").exists()

@@ -55,6 +55,14 @@ def test_mistakes_leave_nothing(line, capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("more", [[], ["hydra/launcher=local"]])
+def test_a_sweeper_of_hydras_needs_a_launcher_of_hydras(more, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error = mistake(capsys, "train", "-m", *TINY_RING, "seed=0,1", "hydra/sweeper=basic", *more)
+    assert error == "gan: hydra/sweeper=basic needs a launcher of Hydra's: add hydra/launcher=basic or joblib\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def unlocked(run):
     """Whether no process trains there."""
     with open(run / ".lock") as lock:

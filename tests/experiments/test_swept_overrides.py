@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from helpers import composed
+from helpers import TINY, composed
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -107,7 +107,7 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_refused_with_the_remedy(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main.main(["train", "-m", *line.split(" ")]) == 2
+    assert main.main(["train", "-m", *TINY, *line.split(" ")]) == 2
     error = capsys.readouterr().err
     assert error.startswith("gan: ") and REFUSED[line] in error and error.count("\n") == 1
     assert list(Path().iterdir()) == []

@@ -9,7 +9,7 @@ from helpers import TINY_RING, run_gan
 from gan_cli.cli import main
 from gan_cli.experiments import value_checks
 
-SMALL = ["trainer.batch_size=4", "trainer.sample_count=4", "trainer.device=cpu"]
+SMALL = ["trainer.batch_size=4", "trainer.sample_count=4", "trainer.device=cpu", "trainer.iterations=1"]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_all_trials_share_is_named_once(tmp_path, monkeypatch, capsys):
 
 
 def test_a_value_that_works_only_with_another_one_is_run_and_the_rest_is_announced(tmp_path):
-    line = ["train", "-m", *SMALL, "trainer.iterations=1", "hydra.sweep.dir=s", "dataset=shapes,ring",
+    line = ["train", "-m", *SMALL, "hydra.sweep.dir=s", "dataset=shapes,ring",
             "network=dcgan,mlp_points"]  # fmt: skip
     status, output = run_gan(line, tmp_path, fork_trials=True)
     assert status == 1 and "s: 3 of 4 ok" in output
@@ -66,7 +66,7 @@ def test_few_trials_are_built_and_none_that_exists(tmp_path, monkeypatch):
 def test_the_summary_names_each_warning_once_with_its_trials(tmp_path):
     """The penalty's warning is in the output of the trials only, where nobody looks."""
     line = ["train", "-m", *SMALL, "dataset.image_size=16", "model.generator.width=4", "model.discriminator.width=4",
-            "loss=wgan_gp,lsgan", "trainer.iterations=1", "seed=0,1", "hydra.sweep.dir=s"]  # fmt: skip
+            "loss=wgan_gp,lsgan", "seed=0,1", "hydra.sweep.dir=s"]  # fmt: skip
     status, output = run_gan(line, tmp_path, fork_trials=True)
     assert status == 0
     warnings = [text for text in output.splitlines() if text.startswith("warning: loss.penalty takes the gradient")]
