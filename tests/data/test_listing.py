@@ -12,7 +12,7 @@ from PIL import Image
 
 from gan_cli.data import discogan_domains, image_files, notes
 from gan_cli.data.base import Dataset
-from gan_cli.data.discogan_domains import AttributeFolder
+from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import decode, list_images, scan
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs
@@ -101,6 +101,12 @@ def test_of_an_animation_the_first_frame_is_read(
 def test_domains_say_how_many_images_they_have(domains: Path) -> None:
     counts = "images: 7 in trainA and 11 in trainB; held out: 2 in testA and 3 in testB"
     assert unpaired_folder(domains).describe() == counts
+
+
+def test_halves_say_how_many_images_they_have(tmp_path: Path) -> None:
+    for name in ("train/1.png", "train/2.png", "train/3.png", "val/4.png"):
+        save_plain(tmp_path / name, (99, 9, 9), (8, 4))
+    assert HalvesFolder(str(tmp_path), image_size=4).describe() == "images: 1 of x and 2 of y; held out: 1 and 1"
 
 
 def test_a_folder_says_how_many_images_it_has(classes: Path) -> None:
