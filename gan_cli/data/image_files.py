@@ -101,9 +101,10 @@ def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
         paths = [Path(folder, name) for name in names if not name.startswith(".")]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
         others.update(path.suffix.lower() or "no suffix" for path in paths if path.suffix.lower() not in SUFFIXES)
-        # A device, a pipe or a link to nothing: opening it might never return.
-        files += [path for path in images if path.is_file()]
-        irregular += sum(not path.is_file() for path in images)
+        # Opening a device or a pipe might never return.
+        regular = [path for path in images if path.is_file()]
+        files += regular
+        irregular += len(images) - len(regular)
         if not subfolders:
             ignored += len(inner)
             inner[:] = []
