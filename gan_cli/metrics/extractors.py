@@ -17,6 +17,7 @@ from gan_cli.metrics.base import Dataset, Extractor, Features
 from gan_cli.metrics.classifier import Classifier, labeled_view
 from gan_cli.metrics.feature_cache import digest
 from gan_cli.utils.errors import one_line
+from gan_cli.utils.weights import read_weights
 
 __all__ = ["Auto", "Classifier", "Inception", "Pixels", "RandomFeatures", "Torchvision"]
 
@@ -251,8 +252,9 @@ def _state(path: Path, network: str) -> Mapping[str, Any]:
     if not path.is_file():
         raise ValueError(f"there are no weights of {network} at {path}; see extractor.weights")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types of errors for a file that is not a pickle
+        weights: Mapping[str, Any] = read_weights(path)
+        return weights
+    except (OSError, ValueError) as error:
         raise _wrong_weights(path, network) from error
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from gan_cli.utils.weights import read_weights
+
 RELU = (1, 4, 7, 9, 11)  # layers of torchvision's AlexNet whose outputs are compared
 
 
@@ -83,8 +85,8 @@ class LPIPS(nn.Module):
 
 def _read(file: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many types of errors for a file that is not a pickle
+        state = read_weights(file)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file} is not a file of weights") from error
     if not isinstance(state, dict):
         raise ValueError(f"{file} is not a file of weights")

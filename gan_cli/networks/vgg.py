@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss
 
+from gan_cli.utils.weights import read_weights
+
 WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)  # up to conv5_1; 0: a pooling
 TAPS = {1: 1 / 32, 6: 1 / 16, 11: 1 / 8, 20: 1 / 4, 29: 1.0}  # relu1_1, 2_1, 3_1, 4_1, 5_1 in torchvision's numbering
 
@@ -58,7 +60,7 @@ def load(path: Path) -> nn.Sequential:
         )
     layers = vgg19()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_weights(path)
         needed = {name: state[f"features.{name}"].float() for name in layers.state_dict()}
         layers.load_state_dict(needed, assign=True)
     except Exception as error:  # which error a file of another format raises depends on the format

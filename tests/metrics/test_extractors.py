@@ -76,7 +76,7 @@ def test_classifier_learns_once_and_is_kept(
     first = prepared(Corners())
     assert first.name == "classifier:corners" and len(first.hash) == 16
     assert first.record["accuracy"] == 1.0
-    assert "training on 1,920 images" in capsys.readouterr().out
+    assert "a small classifier of the data set is trained first, once, on 1,920 images" in capsys.readouterr().out
     seen = first(Corners().test_batch(0, 20).image)
     assert seen.values.shape == (20, 128) and seen.logits is not None and seen.logits.shape == (20, 4)
     assert seen.logits.argmax(1).tolist() == [k % 4 for k in range(20)]

@@ -9,6 +9,9 @@ from gan_cli.utils.errors import GanError, reading, suggest
 from gan_cli.utils.files import writable
 
 KINDS = ("step", "data", "start", "flops", "scaling")
+OF_KIND = {"baseline": "step", "variants": "step", "gradient_checks": "step", "threads": "step", "root": "data",
+           "versus": "start", "ready_text": "start"}  # fmt: skip
+"""Option -> the only kind that it is for."""
 
 
 def bench(
@@ -34,6 +37,12 @@ def bench(
     for key, value in (("repeats", repeats), ("gradient_checks", gradient_checks), ("threads", threads or 1)):
         if value < 1:
             raise GanError(f"{key} must be at least 1, not {value}")
+    defaults = {"variants": (), "gradient_checks": 1}
+    given = {"baseline": baseline, "variants": tuple(variants), "gradient_checks": gradient_checks, "threads": threads,
+             "root": root, "versus": versus, "ready_text": ready_text}  # fmt: skip
+    foreign = [key for key, value in given.items() if value != defaults.get(key) and OF_KIND[key] != kind]
+    if foreign:
+        raise GanError(f"{foreign[0]}= is for gan bench {OF_KIND[foreign[0]]}, not for gan bench {kind}; omit it")
     folder = Path(out)
     writable(folder, f"out={out}")
     # Imported here, because torch is needed for the work itself but not for the messages above.
