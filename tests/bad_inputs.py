@@ -233,6 +233,19 @@ def older(here: Path, stack: contextlib.ExitStack) -> None:
     torch.save({**torch.load(last, weights_only=True), "format": 0}, last)
 
 
+def negative_iteration(here: Path, stack: contextlib.ExitStack) -> None:
+    last = copied(here, "negative") / "checkpoints/last.pt"
+    torch.save({**torch.load(last, weights_only=True), "iteration": -5}, last)
+
+
+def listed_provenance(here: Path, stack: contextlib.ExitStack) -> None:
+    (copied(here, "listed") / "provenance.json").write_text("[1, 2]")
+
+
+def tagged_config(here: Path, stack: contextlib.ExitStack) -> None:
+    (copied(here, "tagged") / "config.yaml").write_text("model: !!python/object/apply:os.system [touch pwned]\n")
+
+
 def another_model(here: Path, stack: contextlib.ExitStack) -> None:
     shutil.copy(here / "cycle/checkpoints/last.pt", copied(here, "mixed") / "checkpoints/last.pt")
 
@@ -341,6 +354,7 @@ CASES = [
     Case("number for a list", "train optimizer.betas=0.5", ("optimizer.betas must be a list",)),
     Case("negative batch", "train trainer.batch_size=-4", ("trainer.batch_size must be at least 1, not -4",)),
     Case("no iterations", "train trainer.iterations=0", ("trainer.iterations must be at least 1",)),
+    Case("no time", "train trainer.max_time=soon", ("trainer.max_time: a time is a number", "1h30m")),
     Case("log never", "train trainer.log_every=0", ("trainer.log_every must be at least 1",)),
     Case("no images in the grid", "train trainer.sample_count=0", ("trainer.sample_count must be at least 1",)),
     Case("unknown precision", "train trainer.precision=float16", ("float32 or bfloat16",)),
@@ -553,6 +567,9 @@ CASES = [
     Case("truncated checkpoint", "resume cut trainer.iterations=4", ("not a whole checkpoint",), setup=truncated),
     Case("foreign checkpoint", "sample foreign", ("was not written by gan",), setup=foreign),
     Case("older checkpoint", "sample older", ("checkpoint format 0", "provenance.json"), setup=older),
+    Case("checkpoint of iteration -5", "resume negative", ("its iteration is -5",), setup=negative_iteration),
+    Case("provenance.json of another shape", "sample listed", ("holds no keys",), setup=listed_provenance),
+    Case("tag in config.yaml", "resume tagged", ("line 1: the tag", "only plain YAML"), setup=tagged_config),
     Case("checkpoint of another model", "sample mixed", ("does not fit the networks",), setup=another_model),
     Case("garbage in config.yaml", "resume garbage", ("config.yaml is not a run's config",), setup=garbage_config),
     Case("half of a config.yaml", "sample headless", ("no key 'trainer'",), setup=headless_config),
