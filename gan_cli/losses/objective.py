@@ -12,6 +12,8 @@ from gan_cli.losses.adversarial import AdversarialLoss
 from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.penalties import Critic, Penalty
 
+MOST_STEPS = 1000  # of a critic per generator step: ten times the highest number of the literature
+
 Terms = dict[str, Tensor]
 """Named, weighted scalar terms of one loss: their sum is minimized, and each is logged."""
 
@@ -55,8 +57,8 @@ class Objective:
     critic_steps: int | StepSchedule = 1
 
     def __post_init__(self) -> None:
-        if not callable(self.critic_steps) and self.critic_steps < 1:
-            raise ValueError(f"critic_steps is at least 1, not {self.critic_steps}")
+        if not callable(self.critic_steps) and not 1 <= self.critic_steps <= MOST_STEPS:
+            raise ValueError(f"critic_steps lies in [1, {MOST_STEPS}], not {self.critic_steps}")
         weight = getattr(self.penalty, "weight", 0)  # a penalty may be a plain function
         if weight < 0:
             raise ValueError(f"penalty.weight is 0 or more, not {weight}")
@@ -120,6 +122,12 @@ class WarmUp(StepSchedule):
     high: int = 100
     first: int = 25
     every: int = 500
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.low <= MOST_STEPS and 1 <= self.high <= MOST_STEPS):
+            raise ValueError(f"low and high lie in [1, {MOST_STEPS}], not {self.low} and {self.high}")
+        if self.first < 0 or self.every < 1:
+            raise ValueError(f"first is 0 or more and every at least 1, not {self.first} and {self.every}")
 
     def __call__(self, iteration: int) -> int:
         return self.high if iteration < self.first or iteration % self.every == 0 else self.low

@@ -5,7 +5,7 @@ from dataclasses import replace
 from torch import nn
 
 from gan_cli.data.base import Images
-from gan_cli.losses.objective import Objective
+from gan_cli.losses.objective import MOST_STEPS, Objective
 from gan_cli.systems.base import Terms
 from gan_cli.systems.gan import GAN
 from gan_cli.systems.unrolling import Step, gradient_descent, next_steps, unroll
@@ -20,7 +20,7 @@ class UnrolledGAN(GAN):
     that D's own optimizer would take from its present state (Adam's moments and learning rate), as in the authors'
     notebook. zero_sum: f is minus the loss of D without its penalty. As D_K depends on G, so does the term of real
     samples, which penalizes G for each missing mode. False: f is the objective's loss of G. ValueError for unroll_steps
-    below 0.
+    below 0 or above 1,000.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class UnrolledGAN(GAN):
         zero_sum: bool = True,
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
-        if unroll_steps < 0:
-            raise ValueError(f"unroll_steps is 0 or more, not {unroll_steps}")
+        if not 0 <= unroll_steps <= MOST_STEPS:
+            raise ValueError(f"unroll_steps lies in [0, {MOST_STEPS}], not {unroll_steps}")
         self.unroll_steps, self.unroll_lr, self.zero_sum = unroll_steps, unroll_lr, zero_sum
 
     def g_loss(self, batch: Images) -> Terms:

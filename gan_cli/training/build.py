@@ -23,6 +23,7 @@ from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision
 from gan_cli.training.fast_import import without_compiler
 from gan_cli.training.schedules import Schedule
+from gan_cli.training.size_limits import bounded_networks
 from gan_cli.training.trainer import Trainer, backward
 from gan_cli.utils import distributed, random
 from gan_cli.utils.errors import GanError, one_line, reading
@@ -79,15 +80,15 @@ def system(cfg: DictConfig) -> System:
     """The model with its networks, initialized from cfg.seed, on the CPU."""
     torch.manual_seed(cfg.seed)
     objective = part(cfg.loss, "loss")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), bounded_networks():
         # A network with a width of 0 builds without an error and cannot learn; torch only warns of it.
         warnings.filterwarnings("error", "Initializing zero-element tensors")
         # Partial, because Hydra would turn the objective, a dataclass, into a DictConfig.
         constructor = part(cfg.model, "model", _partial_=True)
-    try:
-        built: System = constructor(objective=objective)
-    except ValueError as error:
-        raise GanError(f"model: {one_line(error)}") from error
+        try:
+            built: System = constructor(objective=objective)
+        except ValueError as error:
+            raise GanError(f"model: {one_line(error)}") from error
     return built
 
 
