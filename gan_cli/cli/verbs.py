@@ -197,7 +197,7 @@ VERBS = {
     ),
     "demo": Verb(
         "[NAME] [key=value] ...",
-        "plot a result of GAN theory: a table and a figure, in seconds on a CPU",
+        "plot a result of GAN theory: a table and a figure, in seconds or minutes on a CPU",
         "Without NAME, the available demos are listed.",
         "tools.demos.show",
         {"out": "output folder; outputs/demo/NAME if omitted"},

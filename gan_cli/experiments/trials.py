@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from gan_cli.config import migrations, schema
 from gan_cli.config.composer import slug
 from gan_cli.experiments.experiment import is_monitoring_key
 from gan_cli.training import checkpoint, run_history
-from gan_cli.training.find_runs import DEPTH, is_resumable
+from gan_cli.training.find_runs import DEPTH, contains_run, is_resumable
 from gan_cli.utils.errors import GanError
 
 State = Literal["new", "unfinished", "done", "failed"]
@@ -124,9 +125,9 @@ def _clear(run: Path) -> None:
     """Remove what a trial that did not begin has left behind: training refuses a folder that seems to hold a run."""
     for name in ("config.yaml", run_history.FAILURE):
         (run / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "samples"):
-        if (run / name).is_dir():
-            (run / name).rmdir()
+    if not contains_run(run):
+        for name in ("checkpoints", "samples"):  # at most half files
+            shutil.rmtree(run / name, ignore_errors=True)
 
 
 def _config(run: Path) -> DictConfig:

@@ -1,7 +1,7 @@
 """`gan demo NAME`: a result of GAN theory as a table and a plot. Each file of this folder is a demo of the same name.
 
 A demo has `TITLE`, one line, and `run(folder)`, which writes its plots and its table (CSV) into the folder and returns
-the table as text: the same numbers each time, in seconds on one CPU core (`gaussian`: two minutes). Files that begin
+the table as text: the same numbers each time, in seconds on one CPU core (`energy` and `gaussian`: minutes). Files that begin
 with _ are shared parts. torch and matplotlib are imported only when a demo runs.
 """
 

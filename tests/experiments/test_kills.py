@@ -1,0 +1,69 @@
+"""SIGKILL at a write: the same `gan reproduce`, sweep or search goes on, and its runs end as if nothing had happened."""
+
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import CONTEXT, TINY_RING, checkpoint_values
+from killing import gan_killed_at
+
+EXPERIMENT = """\
+# @package _global_
+# A ring in four updates
+defaults:
+  - override /dataset: ring
+  - override /model: wgan_gp
+  - override /network: mlp_points
+  - override /loss: non_saturating
+trainer: {iterations: 4, batch_size: 8, sample_count: 4, ema_decay: 0.0, checkpoint_every: 2, device: cpu}
+evaluate: {metric: [modes], n: 60}
+"""
+QUICK = [*TINY_RING, "trainer.iterations=4", "trainer.checkpoint_every=2"]
+LINES = {
+    "reproduce": ["reproduce", "tiny", "seeds=0,1", "--config-dir=mine"],
+    "sweep": ["train", "-m", *QUICK, "seed=0,1", "hydra.sweep.dir=s"],
+    "search": ["search", *QUICK, "trainer.evaluate_every=2", "trainer.evaluate_count=50", "metric=modes", "trials=2",
+               "space.optimizer.lr=log(1e-4,1e-3)", "out=s"],
+}  # fmt: skip
+
+
+def run(words: list[str], folder: Path, number: int = 0) -> int:
+    """Run `gan *words` until its write of this number. Returns the exit status."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "mine/experiment").mkdir(parents=True, exist_ok=True)
+    (folder / "mine/experiment/tiny.yaml").write_text(EXPERIMENT)
+    process = CONTEXT.Process(target=gan_killed_at, args=(words, folder, number))
+    process.start()
+    process.join(200)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def runs(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    files = folder.rglob("last.pt")
+    return {str(file.parent.parent.relative_to(folder)): checkpoint_values(file.parent.parent) for file in files}
+
+
+def survives(kind: str, number: int, folder: Path, whole: dict[str, dict[str, torch.Tensor]]) -> None:
+    """Kill `kind` at a write, start the same command again, and compare its runs with undisturbed ones."""
+    assert run(LINES[kind], folder, number) == -signal.SIGKILL
+    assert run(LINES[kind], folder) == 0, (number, (folder / "output.txt").read_text())
+    found = runs(folder)
+    if kind != "search":  # whose second start suggests other values for the trials that had not begun
+        assert found.keys() == whole.keys()
+        for name, values in whole.items():
+            assert values.keys() == found[name].keys()
+            assert all(torch.equal(values[key], found[name][key]) for key in values), (number, name)
+    assert len(found) == len(whole)
+    assert not [file for file in folder.rglob("*.part") if "mine" not in file.parts]
+
+
+@pytest.mark.parametrize("kind", ["reproduce", "sweep"])
+def test_the_same_command_goes_on_after_a_kill(kind: str, tmp_path: Path) -> None:
+    assert run(LINES[kind], tmp_path / "whole") == 0, (tmp_path / "whole/output.txt").read_text()
+    whole = runs(tmp_path / "whole")
+    assert len(whole) == 2
+    writes = int((tmp_path / "whole/writes.txt").read_text())
+    for part in (0.1, 0.35, 0.8):
+        survives(kind, max(1, round(part * writes)), tmp_path / f"{part}", whole)
