@@ -13,18 +13,21 @@ import torch
 
 
 def _kill_at(number: int) -> Any:
-    """Count the renames, flushes and new folders of this process and its children; kill all of them at the given one."""
+    """Count the renames, flushes and new folders of this process and its children; kill all of them at one."""
     counter = mmap.mmap(-1, 8)
     os.setsid()
 
+    def count() -> None:
+        done = int.from_bytes(counter[:8], "little") + 1
+        counter[:8] = done.to_bytes(8, "little")
+        if done == number:
+            os.killpg(0, signal.SIGKILL)
+
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*arguments: Any, **options: Any) -> Any:
-            for before in (True, False):
-                done = int.from_bytes(counter[:8], "little") + 1
-                counter[:8] = done.to_bytes(8, "little")
-                if done == number:
-                    os.killpg(0, signal.SIGKILL)
-                result = call(*arguments, **options) if before else result
+            count()
+            result = call(*arguments, **options)
+            count()
             return result
 
         return wrapper

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,8 +78,16 @@ def plot(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
     main = next((c for c in columns if c.better), columns[0] if columns else None)
     for index, axis in enumerate(GRIDS.axes(figure, len(rows), grid_columns, above)):
         _show_samples(axis, index + 1, rows[index], main, styles[index])
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, without_glyph_warnings():
         figure.savefig(temporary, format="png", dpi=100)
+
+
+@contextmanager
+def without_glyph_warnings() -> Iterator[None]:
+    """Suppress matplotlib's warning about each character of a name that its font lacks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _styles(count: int) -> list[Style]:

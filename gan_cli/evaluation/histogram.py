@@ -112,5 +112,7 @@ def _plot(name: str, parts: Mapping[str, Sequence[float]], bounds: Sequence[floa
     axis.grid(axis="y", alpha=0.3)
     for text in axis.legend(fontsize=8).get_texts():
         text.set_parse_math(False)
-    with replacing(path) as temporary:
+    from gan_cli.evaluation.charts import without_glyph_warnings  # which imports matplotlib
+
+    with replacing(path) as temporary, without_glyph_warnings():
         figure.savefig(temporary, format="png", dpi=120)

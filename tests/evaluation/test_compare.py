@@ -217,3 +217,19 @@ def test_records_of_another_shape_are_skipped_or_shown(line: str, tmp_path: Path
         file.write(line + "\n")
     assert main(["compare", str(tmp_path), "histogram=FID"]) == 0
     assert {row[FID] for row in table(tmp_path)} >= {"8.0"}
+
+
+def test_names_of_a_stranger_neither_reach_the_terminal_raw_nor_make_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "a\x1b]0;title\x07\u202e"
+    for name in (evil, "b"):
+        make_run(tmp_path / name, lr=len(name), records=[("fid", {FID + "\x1b[2J": 9.0}, {"extractor": "\x1b[1m"})])
+        text = (tmp_path / name / "config.yaml").read_text() + f"note: {json.dumps(name + chr(10) + 'gan: all is well')}\n"
+        (tmp_path / name / "config.yaml").write_text(text)
+    assert main(["compare", str(tmp_path), "histogram=FID"]) == 0
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
+    assert not {"\x1b", "\x07", "\u202e"} & set(text) and "\\x1b]0;title" in text
+    assert not [line for line in text.splitlines() if line.startswith("gan: all is well")]
+    assert "Warning" not in text and (tmp_path / "compare.png").exists()

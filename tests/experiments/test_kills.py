@@ -1,4 +1,4 @@
-"""SIGKILL at a write: the same `gan reproduce`, sweep or search goes on, and its runs end as if nothing had happened."""
+"""SIGKILL at a write: the same `gan reproduce` or sweep goes on, and its runs end as if nothing had happened."""
 
 import signal
 from pathlib import Path

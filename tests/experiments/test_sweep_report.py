@@ -66,3 +66,14 @@ def test_a_large_table_shows_what_is_not_ok(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].endswith(": 1 of 65 ok") and len(lines) == 66 and lines[2] == "  1-x   failed (2): no data"
     assert report(tmp_path / "0-ok") == 0 and capsys.readouterr().out == ""
+
+
+def test_warnings_are_listed_once_whatever_their_numbers(tmp_path, capsys):
+    for number in range(6):
+        make_trial(tmp_path / f"{number}-x", 10)
+        lines = [f"warning: iteration {number}: the hinge is dead (energy {number}.5)", "iteration 1", "warning: again"]
+        (tmp_path / f"{number}-x/output.txt").write_bytes("\n".join(lines).encode() + b"\xff\n")
+    assert report(tmp_path) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning: ")]
+    assert lines[0] == "warning: iteration 0: the hinge is dead (energy 0.5) (0-x, 1-x, 2-x, 3-x and 2 more)"
+    assert len(lines) == 2
