@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import struct
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
@@ -173,6 +175,13 @@ def killed_at(words: list[str], folder: Path, number: int) -> None:
     _main(words, folder, False)
 
 
+def limited_main(words: list[str], folder: Path, megabytes: int) -> None:
+    """Run `gan *words` in `folder` with this much address space left."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20,) * 2)
+    _main(words, folder, False)
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Return as soon as `condition()` is true."""
     end = time.monotonic() + seconds
@@ -199,6 +208,23 @@ def checkpoint_values(run: Path) -> dict[str, Tensor]:
 
     walk(torch.load(run / "checkpoints" / "last.pt", weights_only=True), "")
     return flat
+
+
+def same_checkpoints(run: Path, other: Path) -> bool:
+    """Whether the last checkpoints of two runs are equal to the bit."""
+    one, two = checkpoint_values(run), checkpoint_values(other)
+    return one.keys() == two.keys() and all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The only line of a command that ends with status 2."""
+    from gan_cli.cli.main import main
+
+    capsys.readouterr()
+    status = main(list(words))
+    error = capsys.readouterr().err
+    assert status == 2 and len(error.splitlines()) == 1 and "Traceback" not in error, (status, error)
+    return error
 
 
 # -- image files

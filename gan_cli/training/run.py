@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
+from torch.optim import Optimizer
 
 from gan_cli.config import resume_overrides, schema
 from gan_cli.data.base import Dataset
@@ -173,11 +175,23 @@ def _note_changed_rates(trainer: Trainer, length: int | None) -> None:
 def _load(trainer: Trainer, state: dict[str, Any], path: Path) -> None:
     with explained_mismatch(path):
         trainer.load_state_dict(state)
+        for name, optimizer in trainer.optimizers.items():
+            _check_moments(name, optimizer)
     if len(state["processes"]) != distributed.world():
         print_once(
             f"note: the run was saved by {len(state['processes'])} processes and continues with {distributed.world()}, "
             "so its results will differ from those of an uninterrupted run"
         )
+
+
+def _check_moments(name: str, optimizer: Optimizer) -> None:
+    """Raise ValueError unless the optimizer's tensors fit its weights, which torch asks only at the next step."""
+    for weight, values in optimizer.state.items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
+                fits = value.dim() == weight.dim() and all(a in (1, b) for a, b in zip(value.shape, weight.shape))
+                if not fits:
+                    raise ValueError(f"{key} of optimizer '{name}' has shape {tuple(value.shape)}")
 
 
 def _restore_best(run: RunDir, state: dict[str, Any]) -> None:

@@ -225,7 +225,6 @@ class Trainer:
                 for group, saved_group in zip(optimizer.param_groups, saved["param_groups"], strict=True)
             ]
             optimizer.load_state_dict({**saved, "param_groups": groups})
-            _check_moments(name, optimizer)
 
         # A process that the saved run did not have continues from the state of its first one.
         processes, rank = state["processes"], distributed.rank()
@@ -240,16 +239,6 @@ class Trainer:
         """State of the system that may differ between the processes: buffers and image pools."""
         parameters = {name for name, _ in self.system.named_parameters()}
         return {name: value for name, value in self.system.state_dict().items() if name not in parameters}
-
-
-def _check_moments(name: str, optimizer: Optimizer) -> None:
-    """Raise ValueError unless the optimizer's tensors fit its weights, which torch asks only at the next step."""
-    for weight, values in optimizer.state.items():
-        for key, value in values.items():
-            if isinstance(value, Tensor) and value.dim() and value.shape != weight.shape:
-                fits = value.dim() == weight.dim() and all(a in (1, b) for a, b in zip(value.shape, weight.shape))
-                if not fits:
-                    raise ValueError(f"{key} of optimizer '{name}' has shape {tuple(value.shape)}")
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
