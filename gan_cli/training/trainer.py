@@ -91,8 +91,8 @@ class Trainer:
         self.whole = False
         self._set_schedules()
 
-        # All turns share the iteration's first batch, so that G and D of a translation model are trained on the same
-        # images. Each further step of a turn takes a new batch, so that several critic steps see different images.
+        # All turns share the first batch, so that G and D of a translation model are trained on the same images. Each
+        # further step of a turn takes a new batch, so that several critic steps see different images.
         first = to_device(next(batches), self.device)
         scalars: dict[str, Tensor] = {}
         for turn in turns:
@@ -140,12 +140,10 @@ class Trainer:
     def _read(self, turns: list[Turn]) -> Iterator[Batch]:
         """The batches of an iteration, all read before its first step: an error in the data changes nothing else."""
         count = 1 + sum(turn.steps - 1 for turn in turns if turn.steps)
-        end = self.position + count * self.batch_size
-        if self._batches:
-            batches = self._batches.several(self.position, count)
-        else:
-            batches = [self._batch(position) for position in range(self.position, end, self.batch_size)]
-        self.position = end
+        positions = range(self.position, self.position + count * self.batch_size, self.batch_size)
+        ahead = self._batches
+        batches = ahead.several(self.position, count) if ahead else list(map(self._batch, positions))
+        self.position = positions.stop
         return iter(batches)
 
     def _batch(self, position: int) -> Batch:
