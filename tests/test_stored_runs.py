@@ -18,6 +18,7 @@ from helpers import run_gan
 from stored_runs.measure import measure
 
 from gan_cli.cli.main import main
+from gan_cli.config import migrations
 
 STORED = Path(__file__).parent / "stored_runs"
 EXPECTED = json.loads((STORED / "expected.json").read_text())["runs"]
@@ -108,8 +109,8 @@ def test_only_training_brings_a_run_up_to_date_on_disk(unpacked: Path, place: Pa
     assert modified(run) == before
     assert main(["resume", "sgan", "trainer.iterations=3"]) == 0
     config, facts = (run / "config.yaml").read_text(), json.loads((run / "provenance.json").read_text())
-    assert facts["schema_version"] == 2 and "gan_cli.losses.objective.Objective" in config
-    assert torch.load(run / "checkpoints" / "last.pt", weights_only=True)["format"] == 2
+    assert facts["schema_version"] == migrations.VERSION and "gan_cli.losses.objective.Objective" in config
+    assert torch.load(run / "checkpoints" / "last.pt", weights_only=True)["format"] == migrations.VERSION
     assert main(["resume", "sgan", "trainer.iterations=4"]) == 0
 
 

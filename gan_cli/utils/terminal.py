@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-# C0 and C1 controls other than tab and line feed, and the marks that reorder or hide the text around them.
-HIDDEN = (*range(9), *range(11, 32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+# C0 and C1 controls other than tab and line feed, the marks that reorder or hide the text around them, and the
+# surrogates of file names that are no UTF-8.
+HIDDEN = (
+    *range(9), *range(11, 32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A),
+    *range(0xD800, 0xE000),
+)  # fmt: skip
 ESCAPES = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in HIDDEN}
 
 
@@ -24,7 +28,12 @@ class PrintableStream:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        return self.stream.write(printable(text))
+        text = printable(text)
+        try:
+            return self.stream.write(text)
+        except UnicodeEncodeError:  # a terminal whose encoding lacks some characters
+            encoding = self.stream.encoding
+            return self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
     def writelines(self, lines: list[str]) -> None:
         for line in lines:

@@ -71,6 +71,15 @@ def test_a_config_of_0_1() -> None:
     assert again == {**new, "trainer": trainer}
 
 
+def test_data_of_version_2_get_a_window() -> None:
+    maps = {"_target_": "gan_cli.data.label_maps.LabelMapFolder", "root": "a"}
+    assert migrations.config({"dataset": maps}, 2) == {"dataset": {**maps, "window": None, "void": None}}
+    shapes = {"dataset": {"_target_": "gan_cli.data.shapes.Shapes"}}
+    assert migrations.config(shapes, 2) == shapes
+    files = {"dataset": {"_target_": "gan_cli.data.folders.ImageFolder", "window": [0, 1]}}
+    assert migrations.config(files, 2) == files
+
+
 def test_functions_of_version_2_are_classes() -> None:
     old = {
         "model": {

@@ -7,7 +7,7 @@ import pytest
 
 from gan_cli.cli.main import main
 from gan_cli.utils.progress import CLEAR, Progress
-from gan_cli.utils.terminal import printable, printable_output
+from gan_cli.utils.terminal import PrintableStream, printable, printable_output
 
 HOSTILE = "a\x1b]0;title\x07\x1b[2Jb\rc\x9b31m\u202egnp.exe"
 
@@ -30,3 +30,10 @@ def test_progress_moves_the_cursor_itself_but_its_label_cannot(monkeypatch: pyte
     with printable_output():
         Progress(2, "images").say(f"skipped {HOSTILE}")
     assert screen.getvalue() == f"{CLEAR}skipped {printable(HOSTILE)}\n"
+
+
+def test_what_the_encoding_lacks_is_written_out() -> None:
+    latin = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    assert PrintableStream(latin).write("Zürich 斑马 \udcff") and PrintableStream(latin).encoding == "latin-1"
+    latin.flush()
+    assert latin.buffer.getvalue() == b"Z\xfcrich \\u6591\\u9a6c \\udcff"  # type: ignore[attr-defined]

@@ -1,4 +1,6 @@
-"""From schema version 2 to 3: a node names a class, never a function, so that each place accepts its own kind only."""
+"""From schema version 2 to 3: a node names a class, never a function, so that each place accepts its own kind only, and
+data sets of image files have a window.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,11 @@ CLASSES = {
     "gan_cli.utils.random.normal": "gan_cli.utils.random.Normal",
     "gan_cli.utils.random.uniform": "gan_cli.utils.random.Uniform",
 }
+WINDOWED = (
+    "folders.ImageFolder", "folders.UnpairedFolder", "paired.PairedFolder", "label_maps.LabelMapFolder",
+    "label_maps.LargePairs", "derived_pairs.Colorization", "derived_pairs.Inpainting", "webdataset.WebDataset",
+    "huggingface.HuggingFace", "discogan_domains.HalvesFolder", "discogan_domains.AttributeFolder",
+)  # fmt: skip
 
 
 def config(old: dict[str, Any]) -> dict[str, Any]:
@@ -63,4 +70,8 @@ def _node(value: Any) -> Any:
         found.pop("_partial_", None)  # the rest of a function's arguments came with its call
         if name == "gan_cli.utils.random.uniform":
             found.setdefault("low", 0.0)  # the function's default, which is -1 for the class
+    if isinstance(name, str) and name.removeprefix("gan_cli.data.") in WINDOWED:
+        found.setdefault("window", None)
+        if name.endswith(".LabelMapFolder"):
+            found.setdefault("void", None)
     return found
