@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from gan_cli.metrics.samples import BATCH, noise, real
 from gan_cli.training import build
 from gan_cli.utils.errors import GanError, suggest
 
+SHEET = re.compile(r"(grid|traverse_\w+|sheet(_\d+)?)\.png")  # `gan sample` of 0.2 wrote them among the samples
 SPLITS = ("train", "test")
 MOST = 10_000  # samples of a data set, unless n says how many
 
@@ -116,6 +118,9 @@ def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_
         files = image_files.scan(folder)
     except ValueError as error:
         raise GanError(str(error)) from error
+    sheets = [name for name in files.names if SHEET.fullmatch(name.rpartition("/")[2])]
+    if sheets:
+        image_files.say_once(f"warning: {folder}: {sheets[0]} seems to be a sheet of many samples; it is scored as one")
     names = files.names[:n]
 
     def batches() -> Iterator[Images]:

@@ -20,6 +20,7 @@ from gan_cli.systems.base import Generates, System, test_mode
 from gan_cli.training import build, data_paths, run_facts
 from gan_cli.training import checkpoint as checkpoints
 from gan_cli.training.run_dir import RunDir
+from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.images import Range
 
@@ -128,8 +129,14 @@ class TrainedRun:
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
         try:
+            own = self.system.state_dict()
+            for name, value in state["system"].items():  # torch would convert the kind of numbers without a word
+                if name in own and own[name].is_floating_point() != value.is_floating_point():
+                    raise KeyError(f"{name} holds {value.dtype}, not {own[name].dtype}")
             self.system.load_state_dict(state["system"])
             if self.weights == "ema":
+                if set(state["ema"]) != set(self.system.sampling_networks):
+                    raise KeyError(f"it has averages of {', '.join(sorted(state['ema']))}")
                 for name, average in state["ema"].items():
                     self.system.get_submodule(name).load_state_dict(average)
         except (AttributeError, KeyError, RuntimeError) as error:
@@ -139,8 +146,8 @@ class TrainedRun:
 
 def _read_checkpoint(run: RunDir, name: str) -> dict[str, Any]:
     if name == "last" and not run.last.exists():
-        raise GanError(f"{run.path} has no checkpoint yet; `gan resume {run.path}` continues the training")
-    path = run.checkpoints / (f"{int(name):06d}.pt" if name.isdigit() else f"{name}.pt")
+        raise GanError(f"{run.path} has no checkpoint yet; {command('resume', run.path)} continues the training")
+    path = run.checkpoints / (f"{int(name):06d}.pt" if name.isdecimal() else f"{name}.pt")
     if not path.exists() and Path(name).suffix == ".pt":
         path = Path(name)
     if not path.exists():

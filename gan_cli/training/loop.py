@@ -19,6 +19,7 @@ from gan_cli.training.monitor import Monitor
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.trainer import Trainer, to_device
 from gan_cli.utils import distributed
+from gan_cli.utils.commands import command
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import Diverged, Interrupted, reading
 from gan_cli.utils.time_limit import TimeLimit
@@ -115,9 +116,13 @@ class Loop:
         """Print where the results are and what can be done with them."""
         if self.validator and self.validator.best:
             print_once("best.pt: {name} {value:.4f} at iteration {iteration}".format(**self.validator.best))
+        longer = command("resume", self.run.path, "trainer.iterations=N")
+        use = command("sample", self.run.path)
+        if self.trainer.system.directions and self.data.value_range is not None:
+            use = command("translate", self.run.path, "input=DIR", "output=DIR")
         print_once(
-            f"done: {self.run.path} holds samples/, checkpoints/ and metrics.jsonl; next: "
-            f"`gan sample {self.run.path}`, or `gan resume {self.run.path} trainer.iterations=N` to train longer"
+            f"done: {self.run.path} holds samples/, checkpoints/ and metrics.jsonl; next: {use}, or {longer} to train "
+            "longer"
         )
 
     def due(self, every: int) -> bool:
@@ -147,7 +152,7 @@ class Loop:
         reason = f"before trainer.max_time={self.settings.max_time}" if late else f"by {signal.Signals(number).name}"
         return Interrupted(
             f"stopped {reason} after iteration {self.trainer.iteration}; "
-            f"saved: `gan resume {self.run.path}` continues as if it had not been interrupted",
+            f"saved: {command('resume', self.run.path)} continues as if it had not been interrupted",
             128 + (signal.SIGTERM if late else number),
         )
 

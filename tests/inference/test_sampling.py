@@ -2,6 +2,7 @@
 
 import shutil
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ def test_sheets_are_beside_the_folder_of_the_images(
     assert sorted(path.name for path in Path("images").iterdir()) == [f"{i:06d}.png" for i in range(60)]
     assert sorted(path.name for path in Path("images_sheets").iterdir()) == ["grid.png", "traverse_interpolation.png"]
     assert folder_samples(Path("images"), channels=1).size == 60
+    assert "sheet" not in capsys.readouterr().out
+    shutil.copytree("images", "old")
+    shutil.copy("images_sheets/grid.png", "old")  # as 0.2 wrote it
+    folder_samples(Path("old"), channels=1)
+    assert "warning: old: grid.png seems to be a sheet of many samples" in capsys.readouterr().out
     assert main.main(["sample", str(run), "n=2", "out=images"]) == 0
     assert "58 other files are in images" in capsys.readouterr().out
     assert main.main(["sample", str(run), "n=2"]) == 0
@@ -108,7 +114,40 @@ def test_a_model_that_translates_has_a_grid_alone(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main.main(["train", *TINY, *TINY_CYCLEGAN, "dataset.image_size=8", "hydra.run.dir=my run"]) == 0
+    said = capsys.readouterr().out  # commands that a shell takes as they are, and that fit the model
+    assert f"next: `gan translate '{tmp_path}/my run' input=DIR output=DIR`, or `gan resume '{tmp_path}/my run'" in said
     assert main.main(["sample", "my run", "n=4", "out=images"]) == 0
     assert [path.name for path in Path("images").iterdir()] == ["grid.png"] and not Path("images_sheets").exists()
     assert main.main(["sample", "my run", "n=101"]) == 2
     assert "`gan translate 'my run' input=DIR output=DIR`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state["ema"].pop("generator"), "weights=auto"),
+        (lambda state: state["ema"].update(discriminator=state["ema"].pop("generator")), "averages of discriminator"),
+        (lambda state: state["system"].update({"generator.layers.0.weight": torch.zeros(2)}), "generator.layers.0"),
+        (lambda state: state["system"].update(_to_whole(state["system"])), "holds torch.int64, not torch.float32"),
+        (lambda state: state["system"].pop(next(iter(state["system"]))), "Missing key"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(
+    run: Path, tmp_path: Path, change: Callable[[dict], object], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of another shape, another kind of numbers, another network, or none."""
+    shutil.copytree(run, copy := tmp_path / "run", ignore=shutil.ignore_patterns("generated*"))
+    state = torch.load(copy / "checkpoints/last.pt", weights_only=True)
+    change(state)
+    torch.save(state, copy / "checkpoints/last.pt")
+    status = main.main(["sample", str(copy), "n=2"])
+    out, err = capsys.readouterr()
+    if words == "weights=auto":  # without an average there are the weights themselves
+        assert status == 0 and "raw weights" in out
+    else:
+        assert status == 2 and words in err and err.count("\n") == 1 and not (copy / "generated").exists()
+
+
+def _to_whole(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    name = next(name for name, value in state.items() if value.is_floating_point())
+    return {name: state[name].long()}
