@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.config import composer
-from gan_cli.config.composer import quoted
+from gan_cli.config.override_text import quoted
 from gan_cli.evaluation.evaluate import SAMPLES, evaluate
 from gan_cli.experiments import report, result_file
 from gan_cli.experiments.experiment import (

@@ -15,22 +15,26 @@ from gan_cli.config import migrations
 from gan_cli.experiments.experiment import Experiment, compose_experiment, diff_settings, key_of, variants_of
 from gan_cli.training import run_history
 from gan_cli.training.run_dir import now
-from gan_cli.utils.errors import GanError
-from gan_cli.utils.files import write_text
+from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.files import read_json, write_text
 
 
 def load(path: Path) -> dict[str, Any]:
     """A result file, in today's words. GanError for any other file."""
     try:
-        result = json.loads(path.read_text())
+        result = read_json(path)
         if not {"experiment", "title", "iterations", "expect", "runs"} <= set(result):
             raise ValueError("keys are missing")
-    except (OSError, ValueError, TypeError) as error:
-        raise GanError(f"{path} is not a result file: {error}") from error
-    for run in result["runs"]:
-        run["evaluations"] = list(map(migrations.record, run["evaluations"]))
-        run["command"] = " ".join(migrations.overrides(run["command"].split(" ")))
-    return {**result, "expect": list(map(migrations.record, result["expect"]))}
+        for run in result["runs"]:
+            kinds = {"seed": int, "iterations": int, "differs": dict, "command": str, "evaluations": list}
+            wrong = [key for key, kind in kinds.items() if not isinstance(run[key], kind)]
+            if wrong or not all(map(run_history.is_record, run["evaluations"])):
+                raise ValueError(f"a run's {', '.join(wrong) or 'evaluations'} cannot be read")
+            run["evaluations"] = list(map(migrations.record, run["evaluations"]))
+            run["command"] = " ".join(migrations.overrides(run["command"].split(" ")))
+        return {**result, "expect": list(map(migrations.record, result["expect"]))}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise GanError(f"{path} is not a result file: {one_line(error)}") from error
 
 
 def record(name: str, run_dirs: Sequence[Path], out: Path, variant: str | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gan_cli.evaluation.score_table import directions_of_file
 from gan_cli.experiments.search_space import Dimension, parse_dimension
 from gan_cli.experiments.sweep_report import warnings
 from gan_cli.experiments.trial_run import TrialJob
+from gan_cli.experiments.trials import read_record
 from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.locks import claimed
@@ -186,7 +188,7 @@ class Search:
             values = " ".join(f"{d.key}={number(d.current(trial.params[d.name]))}" for d in self.dimensions)
             lines.append(f"  {self.value} {number(trial.value)}  {values}  ({self.folder / str(trial.number)})")
         runs = [self.folder / str(trial.number) for trial in trials]
-        return [*lines, *warnings(runs), f"`gan compare {self.folder}` compares them"]
+        return [*lines, *warnings(runs), f"`gan compare {shlex.quote(str(self.folder))}` compares them"]
 
     def _begun(self) -> int:
         """The number of trials that have begun, ended or not."""
@@ -234,12 +236,12 @@ def _recorded(folder: Path, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     if not record.exists():
         write_text(record, json.dumps({migrations.KEY: migrations.VERSION, **asked}, indent=1) + "\n")
         return asked
-    recorded: dict[str, Any] = json.loads(record.read_text())
+    recorded = read_record(record, ["overrides", "space"])
     version = migrations.version_of(recorded, record)
     today = {
         "overrides": migrations.overrides(recorded["overrides"], version),
         "space": migrations.overrides(recorded["space"], version),
-        "metric": migrations.metric(recorded["metric"]),
+        "metric": migrations.metric(str(recorded.get("metric"))),
     }
     different = [key for key in asked if today[key] != asked[key]]
     if different:

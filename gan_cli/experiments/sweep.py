@@ -16,12 +16,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gan_cli.config import migrations
-from gan_cli.config.composer import SWEEPER, Composer, arguments, options, quoted, without_hydra
+from gan_cli.config.composer import SWEEPER, Composer, arguments, options, without_hydra
+from gan_cli.config.override_text import quoted
 from gan_cli.config.schema import check, command_line_modules
 from gan_cli.experiments.grid import SweepGrid, SweepSettings, build_grid, sweep_settings
 from gan_cli.experiments.sweep_report import SweepProgress, report
 from gan_cli.experiments.trial_run import TrialJob, run_trial
-from gan_cli.experiments.trials import ExistingTrials, Trial
+from gan_cli.experiments.trials import ExistingTrials, Trial, read_record
 from gan_cli.experiments.value_checks import TrialBuilder, ValueChecks
 from gan_cli.experiments.workers import WorkerPool
 from gan_cli.training.find_runs import contains_run
@@ -120,13 +121,10 @@ def _run_by_plugin(args: argparse.Namespace, composer: Composer) -> int:
 def resume(folder: Path, changes: Sequence[str]) -> int:
     """`gan resume SWEEP`: run a sweep again with its recorded overrides, and `changes` after them."""
     file = folder / RECORD
-    try:
-        facts = json.loads(file.read_text())
-        overrides = migrations.overrides(map(str, facts["overrides"]), migrations.version_of(facts, file))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GanError(f"{file} cannot be read: {error}") from error
+    facts = read_record(file, ["overrides", "options"])
+    overrides = migrations.overrides(facts["overrides"], migrations.version_of(facts, file))
     # A folder may be a stranger's. These options name other folders with configs, so only the user may give them.
-    if facts.get("options"):
+    if facts["options"]:
         line = shlex.join([*facts["options"], *overrides])
         raise GanError(f"{folder} was made with options: resume it with `gan train -m {line} hydra.sweep.dir={folder}`")
     return run(arguments(["-m", *overrides, *changes, f"hydra.sweep.dir={quoted(str(folder))}"]))
@@ -226,7 +224,7 @@ def _fix_folder(args: argparse.Namespace, master: DictConfig) -> Path:
 
 
 def _stopped(folder: Path, status: int) -> Interrupted:
-    return Interrupted(f"sweep stopped; `gan resume {folder}` continues it", status)
+    return Interrupted(f"sweep stopped; `gan resume {shlex.quote(str(folder))}` continues it", status)
 
 
 def _need_plugin(overrides: Sequence[str]) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gan_cli.config.composer import quoted, task_overrides
+from gan_cli.config.composer import task_overrides
+from gan_cli.config.override_text import quoted
 from gan_cli.config.schema import command_line_modules
 from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.experiments.trials import iterations

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -18,7 +18,8 @@ from gan_cli.config.composer import slug
 from gan_cli.experiments.experiment import is_monitoring_key
 from gan_cli.training import checkpoint, run_history
 from gan_cli.training.find_runs import DEPTH, contains_run, is_resumable
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.files import read_json
 
 State = Literal["new", "unfinished", "done", "failed"]
 
@@ -31,6 +32,21 @@ class Trial:
     folder: Path
     overrides: list[str]
     state: State
+
+
+def read_record(file: Path, lists: Collection[str]) -> dict[str, Any]:
+    """What a sweep or a search has recorded in a JSON file. lists: keys of lists of texts. GanError for another."""
+    try:
+        facts = read_json(file)
+        if not isinstance(facts, dict):
+            raise ValueError("it holds no keys")
+        for key in lists:
+            texts = facts.get(key)
+            if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+                raise ValueError(f"its '{key}' is not a list of texts")
+    except (OSError, ValueError) as error:
+        raise GanError(f"{file} cannot be read: {one_line(error)}; remove it and start again") from error
+    return facts
 
 
 def settings_hash(cfg: DictConfig, swept: Collection[str] = ()) -> str:

@@ -123,7 +123,7 @@ def _is_logged(line: dict[str, Any]) -> bool:
     return _numbers(line.values()) and type(line.get("iteration")) is int and line["iteration"] >= 0
 
 
-def _is_record(line: dict[str, Any]) -> bool:
+def is_record(line: dict[str, Any]) -> bool:
     """Whether a line of evaluation.jsonl is a record of one metric."""
     values, protocol = line.get("values"), line.get("protocol", {})
     if not (isinstance(line.get("metric"), str) and isinstance(values, dict) and isinstance(protocol, dict)):
@@ -189,7 +189,7 @@ def _curves(lines: list[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
 
 def _records(folder: Path) -> list[dict[str, Any]]:
     """The whole lines of evaluation.jsonl, with today's names of the metrics."""
-    return list(map(migrations.record, _lines(folder / EVALUATIONS, _is_record)))
+    return list(map(migrations.record, _lines(folder / EVALUATIONS, is_record)))
 
 
 def _choices(known: dict[str, Any], overrides: list[str]) -> dict[str, str]:

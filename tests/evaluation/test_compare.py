@@ -224,8 +224,9 @@ def test_names_of_a_stranger_neither_reach_the_terminal_raw_nor_make_lines(
 ) -> None:
     evil = "a\x1b]0;title\x07\u202e"
     for name in (evil, "b"):
-        make_run(tmp_path / name, lr=len(name), records=[("fid", {FID + "\x1b[2J": 9.0}, {"extractor": "\x1b[1m"})])
-        text = (tmp_path / name / "config.yaml").read_text() + f"note: {json.dumps(name + chr(10) + 'gan: all is well')}\n"
+        make_run(tmp_path / name, lr=len(name), records=[("fid", {FID + "\x1b[2J": 9.0}, {"x": "\x1b[1m"})])
+        text = (tmp_path / name / "config.yaml").read_text()
+        text += f"note: {json.dumps(name + chr(10) + 'gan: all is well')}\n"
         (tmp_path / name / "config.yaml").write_text(text)
     assert main(["compare", str(tmp_path), "histogram=FID"]) == 0
     captured = capsys.readouterr()

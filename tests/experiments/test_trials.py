@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
-from gan_cli.experiments import trial_run
+from gan_cli.experiments import result_file, search, sweep, trial_run
 from gan_cli.experiments.trials import ExistingTrials, settings_hash
 from gan_cli.training import checkpoint
+from gan_cli.utils.errors import GanError
 
 
 def test_the_hash_depends_on_what_a_trial_learns_and_not_on_how_it_is_monitored():
@@ -64,3 +66,24 @@ def test_a_trial_that_could_not_begin_is_recognized_by_its_overrides(tmp_path):
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=False).state == "failed"
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=True).state == "new"
     assert not (tmp_path / "1-x/failure.json").exists()
+
+
+BROKEN = ["", "[1, 2]", "7", "null", "{", "[" * 100_000, '{"overrides": 3}', '{"overrides": [3], "options": []}',
+          '{"overrides": "seed=1", "options": []}', '{"overrides": [], "options": 5}', '{"space": {}, "overrides": []}',
+          '{"overrides": [], "options": [], "schema_version": "x"}', '{"overrides": [], "options": [], "a": NaN'
+          + "9" * 500 + "}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=range(len(BROKEN)))
+def test_records_of_another_shape_get_one_line(text, tmp_path):
+    """sweep.json, search.json and a result file that somebody has edited, or a full disk has cut short."""
+    readers = {
+        "sweep.json": lambda file: sweep.resume(file.parent, []),
+        "search.json": lambda file: search._recorded(file.parent, {"overrides": [], "space": [], "metric": "fid"}),
+        "ring.json": result_file.load,
+    }
+    for name, read in readers.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(GanError, match=name) as error:
+            read(tmp_path / name)
+        assert "\n" not in str(error.value) and (tmp_path / name).read_text() == text
