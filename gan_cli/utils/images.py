@@ -89,11 +89,11 @@ def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
 
 
 def to_pil(image: Tensor) -> PILImage:
-    """uint8 (1|3|4, H, W) -> PIL image of mode L, RGB or RGBA."""
+    """uint8 (1|2|3|4, H, W) -> PIL image of mode L, LA, RGB or RGBA."""
     from PIL import Image
 
     channels, height, width = image.shape
-    result = Image.new({1: "L", 3: "RGB", 4: "RGBA"}[channels], (width, height))
+    result = Image.new({1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels], (width, height))
     for top in range(0, height, STRIP):  # a large image at once would be in memory twice more, for the conversion
         array = image[:, top : top + STRIP].permute(1, 2, 0).contiguous().numpy()
         result.paste(Image.fromarray(array[..., 0] if channels == 1 else array), (0, top))

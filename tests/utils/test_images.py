@@ -1,5 +1,6 @@
 """Grids and scatter plots as images."""
 
+import numpy as np
 import torch
 
 from gan_cli.utils import images
@@ -25,3 +26,13 @@ def test_points_of_one_dimension_lie_on_a_line() -> None:
     plot = images.scatter(torch.tensor([[-1.0], [1.0]]))
     assert {row for row, _ in darkest(plot[0])} == {191}
     assert [column for _, column in darkest(plot[0])] == [round((x / 1.5 + 1) / 2 * 383) for x in (-1, 1)]
+
+
+def test_large_images_are_converted_in_strips() -> None:
+    """One, two, three and four channels: gray, gray with alpha (of models that color), color, color with alpha."""
+    for channels, mode in ((1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")):
+        pixels = torch.randint(0, 256, (channels, 2 * images.STRIP + 3, 5), dtype=torch.uint8)
+        image = images.to_pil(pixels)
+        assert image.mode == mode
+        shown = torch.from_numpy(np.array(image)).view(*pixels.shape[1:], channels)
+        assert torch.equal(shown.permute(2, 0, 1), pixels)
