@@ -21,6 +21,7 @@ from gan_cli.utils.signals import STOPS
 from gan_cli.utils.terminal import printable_output
 
 OPTIONS = ("--help", "--version")
+LONGEST_LINE = 560  # characters of an error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,6 +93,8 @@ def _terminable() -> Iterator[None]:
 
 def _complain(text: str) -> None:
     rank = os.environ.get("RANK", "0")
+    if len(text) > LONGEST_LINE:  # such as a value of the user's that is quoted: the remedy is at the end
+        text = f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
     print(f"gan: {'' if rank == '0' else f'[process {rank}] '}{text}", file=sys.stderr, flush=True)
 
 

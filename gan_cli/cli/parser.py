@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from gan_cli.cli.options import PARAMETERS, Option
 from gan_cli.cli.verbs import VERBS
+from gan_cli.config.module_names import module_names
 from gan_cli.utils.errors import GanError, suggest
 
 
@@ -43,17 +45,19 @@ def _value(key: str, text: str, option: Option) -> Any:
         raise GanError(f"{key} has no value; give one, or omit {key}=")
     if option.nullable and text in ("null", "none"):
         return None
+    if key == "modules":
+        return module_names(text)
     if listed:
         items = _list(key, text)
         if option.type == "list of str":
             return items
-        if not all(re.fullmatch(r"\d+", item) for item in items):
+        if not all(re.fullmatch(r"\d{1,18}", item) for item in items):
             raise GanError(f"{key}={text}: whole numbers, separated by commas, are needed")
         return [int(item) for item in items]
     if option.type == "int":
         if not re.fullmatch(r"[+-]?\d+", text):
             raise GanError(f"{key} must be a whole number, not '{text}'")
-        if not -(2**63) <= int(text) < 2**63:
+        if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
             raise GanError(f"{key} must lie in [-2**63, 2**63), not {text}")
         return int(text)
     if option.type == "bool":
@@ -61,8 +65,8 @@ def _value(key: str, text: str, option: Option) -> Any:
             raise GanError(f"{key} must be true or false, not '{text}'")
         return text == "true"
     if option.type == "float":
-        if not re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", text) or float(text) <= 0:
-            raise GanError(f"{key} must be a number above 0, not '{text}'")
+        if not re.fullmatch(r"\d*\.?\d+([eE][+-]?\d+)?", text) or not 0 < float(text) < math.inf:
+            raise GanError(f"{key} must be a finite number above 0, not '{text}'")
         return float(text)
     return text
 

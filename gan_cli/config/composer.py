@@ -39,6 +39,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import foreign, renamed
+from gan_cli.config.override_text import literally, readable
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, one_line, suggest
 
@@ -77,6 +78,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     args.overrides = [re.sub(r"^\+?(?=optimizer\.networks\.)", "++", o) for o in args.overrides]
     # Hydra would read a range of files in braces, `{000..146}`, as a mapping.
     args.overrides = [re.sub(r"^([^='\"]+=)([^'\"]*\{\d+\.\.\d+\}[^'\"]*)$", r'\1"\2"', o) for o in args.overrides]
+    args.overrides = [readable(o) for o in args.overrides]
     # Settings of the sweep as a whole are not part of a trial's config: Hydra keeps them in hydra.sweeper.
     args.overrides = [re.sub(r"^\+?sweep\.", SWEEPER, re.sub(r"^\+?(?=sweep=)", "+", o)) for o in args.overrides]
     if args.config_dir and not Path(args.config_dir).is_dir():
@@ -187,7 +189,11 @@ class Composer:
             return self._unknown_key(unknown[1], overrides)
         ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
         if ambiguous:
-            return f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list"
+            key, _, text = ambiguous[1].partition("=")
+            return (
+                f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list, or "
+                f"{literally(key, text)} for one text with commas"
+            )
         return " ".join(text.split("full_key")[0].split()) or one_line(error)
 
     def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
@@ -271,8 +277,3 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
     with open_dict(task):
         del task["hydra"]
     return task
-
-
-def quoted(text: str) -> str:
-    """A text as a quoted value of an override."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

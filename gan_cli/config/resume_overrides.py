@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from gan_cli.config import override_text
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, suggest
 
@@ -54,16 +55,13 @@ def _groups() -> set[str]:
 
 def change(cfg: DictConfig, override: str) -> None:
     """Set one `key=value` of a configuration, in place. GanError for an unknown key."""
-    key, equals, value = override.lstrip("+").partition("=")
-    if not equals:
-        raise GanError(f"'{override}' is not an override: write key=value, such as trainer.iterations=5000")
+    key = override.lstrip("+").partition("=")[0]
+    new = override_text.value(override.lstrip("+"))
     _known(cfg, key, override)
     try:
-        OmegaConf.update(cfg, key, OmegaConf.create(f"value: {value}").value, merge=True)
+        OmegaConf.update(cfg, key, new, merge=True)
     except OmegaConfBaseException as error:
         raise GanError(f"{override}: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # the YAML parser raises many kinds
-        raise GanError(f"{override}: '{value}' is not a YAML value") from error
 
 
 def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> None:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_cli.config import slots
+from gan_cli.config.module_names import module_names
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.slots import NODE_KEYS, Node
 from gan_cli.config.targets import bind, is_trusted, target
@@ -22,6 +23,7 @@ from gan_cli.utils.time_limit import seconds
 REQUIRED = ("model", "loss", "dataset", "optimizer")
 FLOAT32_MAX = 3.4028234663852886e38
 LARGEST_SIZE = 2**16  # of a network's widths, depths and counts, whose constructor would otherwise loop for hours
+LARGEST_BATCH = 2**20
 POSITIVE = (
     "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
     "evaluate_count",
@@ -60,6 +62,9 @@ class TrainerSettings:
         for key in POSITIVE:
             if getattr(self, key) < 1:
                 raise ValueError(f"trainer.{key} must be at least 1, not {getattr(self, key)}")
+        for key in ("batch_size", "sample_count"):
+            if getattr(self, key) > LARGEST_BATCH:
+                raise ValueError(f"trainer.{key} must be at most {LARGEST_BATCH}, not {getattr(self, key)}")
         for key in ("keep_checkpoints", "keep_every"):
             if getattr(self, key) < 0:
                 raise ValueError(f"trainer.{key} must be 0 or more, not {getattr(self, key)}")
@@ -99,11 +104,7 @@ class Settings:
 def command_line_modules(overrides: Sequence[str]) -> list[str]:
     """The module names in `modules=[a,b]` or `modules=a` among command-line overrides. GanError for other words."""
     found = [value for key, _, value in (o.partition("=") for o in overrides) if key == "modules"]
-    names = [name.strip(" '\"") for name in found[-1].strip("[] ").split(",")] if found else []
-    for name in filter(None, names):
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise GanError(f"modules={found[-1]}: '{name}' is no name of a Python module, such as my_package.losses")
-    return list(filter(None, names))
+    return module_names(found[-1]) if found else []
 
 
 def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:

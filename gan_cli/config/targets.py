@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.config.migrations.v1_to_v2 import moved
+from gan_cli.config.override_text import literally
 from gan_cli.utils.errors import GanError, one_line, suggest
 
 ROOTS = (
@@ -114,7 +115,9 @@ def bind(
     for key, value in given.items():
         if key in expected and not fits(value, expected[key]):
             lost = isinstance(value, dict) and "_target_" not in value
-            remedy = f"; a mapping without a _target_ builds nothing: {dot}{key}=null removes it" if lost else ""
+            text = fits("", expected[key]) and isinstance(value, (bool, int, float))
+            remedy = f"; {literally(dot + key, str(value))} is text" if text else ""
+            remedy = f"; a mapping without a _target_ builds nothing: {dot}{key}=null removes it" if lost else remedy
             raise GanError(f"{dot}{key} must be {describe(expected[key])}, not {value!r}{remedy}")
 
 

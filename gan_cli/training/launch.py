@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gan_cli.config.composer import SWEEPER, Composer, arguments, quoted, task_overrides, without_hydra
+from gan_cli.config.composer import SWEEPER, Composer, arguments, task_overrides, without_hydra
+from gan_cli.config.override_text import quoted
 from gan_cli.config.schema import command_line_modules
 from gan_cli.training.find_runs import refuse_second_run
 from gan_cli.utils.errors import Busy, GanError, writing
