@@ -172,16 +172,17 @@ def attempts(chosen: list[tuple[int, Case]], place: Path, jobs: int) -> Iterator
         time.sleep(0 if done else 0.01)
 
 
-def prepared(place: Path) -> None:
-    """Train what the cases of verbs use, and choose the folders of data."""
+def set_up(place: Path, runs: bool) -> None:
+    """Choose the folders of data, and train what the cases of verbs use."""
     os.environ |= {"GAN_CACHE": str(place / "cache"), "GAN_DATA": str(place / "downloads"), "NO_COLOR": "1"}
     os.environ |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")  # nothing is downloaded
 
     def gan(words: list[str], folder: Path) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(start(words, folder, place / "prepare.txt"), 0)[1])
 
-    (place / "prepared").mkdir()
-    prepare(place / "prepared", gan)
+    if runs:
+        (place / "prepared").mkdir()
+        prepare(place / "prepared", gan)
 
 
 def line(case: Case) -> str:
@@ -207,7 +208,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = list(enumerate(cases(options.cases, options.seed)))
     if options.only is not None:
         chosen = [chosen[options.only]]
-    prepared(place)
+    set_up(place, any(case.runs for _, case in chosen))
     with open(options.accepted, "w") as accepted, open(options.failed, "w") as failed:
         for attempt in attempts(chosen, place, options.jobs):
             tried.append(attempt)

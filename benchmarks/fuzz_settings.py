@@ -12,7 +12,7 @@ import random
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -25,10 +25,11 @@ from fuzz_values import (
     NOT_FINITE,
     OPTIMIZERS,
     POSITIVE,
+    SCHEDULES,
     SELF,
     STRANGE,
     TARGETS,
-)  # fmt: skip
+)
 from helpers import ROOT, composed, config_names
 from omegaconf import OmegaConf
 from test_models import SMALL
@@ -57,6 +58,11 @@ class Case:
 
 BASE = ["trainer.iterations=1", "trainer.batch_size=4", "trainer.sample_count=4", "trainer.log_every=1",
         "trainer.device=cpu", "dataset.size=64", "hydra.run.dir=run"]  # fmt: skip
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {  # group -> where its leaves are, and the names that fit
+    "loss": ("loss", ()), "optimizer": ("optimizer", OPTIMIZERS), "trainer/schedule": ("trainer.schedule", SCHEDULES),
+    "dataset": ("dataset", ("ring", "grid", "swissroll", "mixture_1d")),
+    "metric": ("metric", ("[modes,prdc,fid,kid]",)),
+}  # fmt: skip
 POINTS = ["network=mlp_points", "dataset=ring", "model.generator.widths=[8]", "model.discriminator.widths=[8]"]
 
 
@@ -68,9 +74,9 @@ def small(model: str) -> tuple[str, ...]:
 
 
 @cache
-def leaves(model: str) -> dict[str, Any]:
-    """Every leaf of the composed configuration of a small model, and every mapping with a `_target_` -> its value."""
-    plain = OmegaConf.to_container(composed(*small(model)), resolve=False)
+def leaves(words: tuple[str, ...]) -> dict[str, Any]:
+    """Every leaf of the configuration that the words compose, and every mapping with a `_target_` -> its value."""
+    plain = OmegaConf.to_container(composed(*words), resolve=False)
 
     def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict) and value:
@@ -78,7 +84,7 @@ def leaves(model: str) -> dict[str, Any]:
                 yield path, value
             for key, child in value.items():
                 yield from walk(child, f"{path}.{key}" if path else str(key))
-        elif not path.startswith(("expect", "evaluate", "variants", "extractor", "metric")):
+        elif not path.startswith(("expect", "evaluate", "variants", "extractor")):
             yield path, value
 
     return dict(walk(plain, ""))
@@ -136,7 +142,8 @@ def right_kinds(path: str, value: Any, takes: set[type], optional: bool) -> Iter
     """Values of the right kind, in range or not."""
     key = path.rpartition(".")[2]
     if bool in takes:
-        yield from ((f"{path}={text}", RUN, "a switch") for text in ("true", "false", "True", "FALSE"))
+        texts = ("false", "FALSE") if key == "compile" else ("true", "false", "True", "FALSE")  # it takes a minute
+        yield from ((f"{path}={text}", RUN, "a switch") for text in texts)
     elif list in takes:
         good, bad = LISTS.get(key, ([], []))
         yield from ((f"{path}={text}", RUN, "another list") for text in good)
@@ -189,9 +196,9 @@ def optional(found: dict[str, Any], path: str) -> bool:
     return parameter is not None and parameter.default is not parameter.empty
 
 
-def mutations(model: str, path: str) -> list[list[Mutation]]:
+def mutations(words: tuple[str, ...], path: str) -> list[list[Mutation]]:
     """The mutations of a leaf, in lists of one kind each: wrong kinds, and right ones."""
-    found = leaves(model)
+    found = leaves(words)
     value = found[path]
     if isinstance(value, dict) and "_target_" in value:
         return [list(of_node(path, value))]
@@ -201,7 +208,7 @@ def mutations(model: str, path: str) -> list[list[Mutation]]:
     if isinstance(value, str) and value.startswith("${"):  # its value is that of another leaf
         takes -= {str}
         wrong = list(wrong_kinds(path, takes | {type(None)}))
-        return [wrong, [(f"{path}={value}", RUN, "the interpolation as it is")]]
+        return [[*wrong, (f"{path}={value}", RUN, "the interpolation as it is")]]
     return [list(wrong_kinds(path, takes)), list(right_kinds(path, value, takes, optional(found, path)))]
 
 
@@ -223,13 +230,36 @@ def pairs() -> dict[tuple[str, str], str]:
 
 
 def of_leaf(draw: random.Random) -> Case:
+    """A leaf of a model."""
     model = draw.choice(config_names("model"))
-    path = draw.choice(sorted(leaves(model)))
-    choices = [group for group in mutations(model, path) if group]
-    if not choices:
-        return of_leaf(draw)
-    word, expected, what = draw.choice(draw.choice(choices[-1:] * 2 + choices[:1]))
-    return Case(replaced(small(model), word), expected, f"{model}: {what}")
+    return changed(model, small(model), sorted(leaves(small(model))), draw)
+
+
+def of_part(draw: random.Random) -> Case:
+    """A leaf of what may be chosen beside a model: a loss, an optimizer, a schedule, data, a metric."""
+    model, group = draw.choice(("dcgan", "wgan_gp", "sgan")), draw.choice(tuple(PARTS))
+    name, (section, names) = "", PARTS[group]
+    while not name or (group == "loss" and pairs()[name, model] not in "+w"):
+        name = draw.choice(names or config_names(group))
+    if group in ("dataset", "metric"):
+        model, base = "points", ("model=dcgan", *POINTS, *(word for word in BASE if word != "dataset.size=64"))
+        words = (*(word for word in base if not word.startswith(f"{group}=")), f"{group}={name}")
+    else:
+        steps = ("loss.critic_steps.high=2", "loss.critic_steps.low=1") if name in ("wgan", "mmd_gan") else ()
+        words = (*(word for word in small(model) if not word.startswith("loss.")), f"{group}={name}", *steps)
+    paths = [path for path in sorted(leaves(words)) if path.startswith(section)]
+    return changed(f"{model}, {group}={name}", words, paths, draw)
+
+
+def changed(name: str, words: tuple[str, ...], paths: Sequence[str], draw: random.Random) -> Case:
+    """A mutation of one of the paths."""
+    groups: list[list[Mutation]] = []
+    while not groups:
+        groups = [group for group in mutations(words, draw.choice(paths)) if group]
+    group = draw.choice(groups[-1:] * 2 + groups[:1])
+    new = [mutation for mutation in group if not mutation[2].endswith("as it is")]
+    word, expected, what = draw.choice(new if new and draw.random() < 0.9 else group)
+    return Case(replaced(words, word), expected, f"{name}: {what}")
 
 
 def of_group(draw: random.Random) -> Case:
@@ -254,12 +284,14 @@ def of_pair(draw: random.Random) -> Case:
         words = [word for word in small(model) if not word.startswith("loss.")]
         return Case(["train", *words, f"loss={loss}", *steps], RUN if mark in "+w" else REFUSED, f"{model}, {loss}")
     name = draw.choice(OPTIMIZERS if kind == "optimizer" else config_names(kind))
-    return Case(["train", *small(model), f"{kind}={name}"], RUN, f"{model}: {kind}")
+    unknown = model == "unrolled" and name.startswith("rmsprop")  # it differentiates steps of Adam and SGD
+    return Case(["train", *small(model), f"{kind}={name}"], REFUSED if unknown else RUN, f"{model}: {kind}")
 
 
 def of_points(draw: random.Random) -> Case:
     """Valid settings of points, in which several change at once."""
     words = ["model=" + draw.choice(("dcgan", "wgan_gp", "lsgan", "unrolled", "fgan")), *POINTS, *BASE[:-2], BASE[-1]]
+    optimizers = [name for name in OPTIMIZERS if not (words[0] == "model=unrolled" and name.startswith("rmsprop"))]
     words = [word for word in words if not word.startswith("trainer.batch_size")]
     more = {
         "trainer.batch_size": ("2", "5", "16"), "seed": ("0", "7", "123456789"), "trainer.ema_decay": ("0", "0.9"),
@@ -270,7 +302,7 @@ def of_points(draw: random.Random) -> Case:
         "dataset.radius": ("1", "3.5"), "optimizer.networks.generator.lr": ("1e-3",), "model.latent_dim": ("1", "9"),
         "model.generator.widths": ("[4]", "[4,4,4]"), "trainer.checkpoint_every": ("1",),
         "trainer.sample_every": ("1",),
-        "optimizer": OPTIMIZERS, "trainer/schedule": ("linear", "constant"), "metric": ("[modes]", "[]"),
+        "optimizer": optimizers, "trainer/schedule": ("linear", "constant"), "metric": ("[modes]", "[]"),
     }  # fmt: skip
     for key in draw.sample(sorted(more), 4):
         words = [word for word in words if word.partition("=")[0] != key] + [f"{key}={draw.choice(more[key])}"]
@@ -288,10 +320,10 @@ def of_words(draw: random.Random) -> Case:
         "optimizer.networks.nope.lr=1", "optimizer.networks=5", "optimizer.networks=[1]", "optimizer.networks.x=5",
         "optimizer.networks.generator=5", "optimizer.networks.generator.nope=5", "optimizer.networks.generator.lr=-1",
         "metric=nope", "metric=[nope]", "metric=[[modes]]", "metric.fid.nope=1", "metric={a:1}", "metric=[modes,nope]",
-        "extractor=nope", "extractor={}", "hydra/launcher=nope", "hydra.sweeper=5", "a@b=c",
+        "extractor=nope", "extractor={}", "hydra/launcher=nope", "a@b=c",
         "dataset=image_folder", "dataset=unpaired_folder", "dataset.root=nope", "dataset=image_folder@", "trainer=5",
         "seed=[0,1]", "seed=0,1", "seed=range(0,3)", "seed=${seed}", "seed=${now:%s}x", "seed=${hydra:nope}", "seed=é",
-        "hydra.run.dir=5", "hydra.run.dir=/proc/nope", "hydra.run.dir=/dev/null", "hydra.run.dir=",
+        "hydra.run.dir=/proc/nope", "hydra.run.dir=/dev/null", "hydra.run.dir=",
         "hydra.run.dir=null",
         "hydra.run.dir=[a]", "hydra.mode=5", "hydra=5", "hydra.job.chdir=maybe", "--cfg=nope", "--info=nope",
         "--resolve",
@@ -304,5 +336,5 @@ def of_words(draw: random.Random) -> Case:
 
 def training_case(draw: random.Random) -> Case:
     """A case of `gan train`."""
-    kind = draw.choices((of_leaf, of_group, of_pair, of_points, of_words), (60, 4, 13, 10, 6))[0]
+    kind = draw.choices((of_leaf, of_part, of_group, of_pair, of_points, of_words), (50, 17, 4, 12, 10, 6))[0]
     return kind(draw)

@@ -55,6 +55,12 @@ INTEGERS: dict[str, tuple[list[int], list[int]]] = {
     "units": ([5], [0, -1, HUGE]),
     "unroll_steps": ([1, 2], [-1, HUGE]),
     "update_interval": ([1, 2, HUGE], [0, -1]),
+    "epochs": ([1, 200], [0, -1]),
+    "k": ([3, 1], [0, -1]),
+    "k_density": ([5, 1], [0, -1]),
+    "n_modes": ([1, 5, 100], [0, -1, HUGE]),
+    "side": ([1, 3], [0, -1, HUGE]),
+    "subsets": ([1, 10], [0, -1]),
     "width": ([], [0, -1, HUGE, MORE]),
 }
 POSITIVE: tuple[list[float], list[float]] = ([0.001, 1, 2.5], [])  # a negative weight is odd, yet a formula
@@ -75,6 +81,12 @@ FLOATS: dict[str, tuple[list[float], list[float]]] = {
     "margin": ([0.5, 10], []),
     "momentum": ([0, 0.5, 0.9], [-1]),
     "noise": ([0.0, 0.1], [-1]),
+    "radius": ([0.5, 3], []),
+    "std": ([0.05, 1], [-1]),
+    "divisor": ([1, 7.5], [0]),
+    "begin": ([0, 0.5, 1], [-0.1, 1.5]),
+    "factor": ([1, 1.5], [0, -1]),
+    "floor": ([0, 0.5, 1], [-1, 2]),
     "slope": ([0, 0.5, -1], []),
     "weight_decay": ([0, 1e-4], [-1]),
 }
@@ -88,6 +100,8 @@ LISTS: dict[str, tuple[list[str], list[str]]] = {
     "sigmas": (["[1.0]", "[0.5,2]"], ["[]", "[0]", "[nan]", "[inf]", "[a]", "[1,null]"]),
     "value_range": (["[-1,1]", "[0,1]"], ["[0]", "[]", "[1,1]", "[1,-1]", "[0,nan]", "[a,b]", "[0,1,2]", "[0,inf]"]),
     "weights": ([], ["[]", "[nan]", "[a]"]),
+    "means": (["[0,1]", "[-5,5.5]"], ["[0]", "[]", "[nan,1]", "[a,b]"]),
+    "stds": (["[1,1]", "[0.1,2]"], ["[0]", "[]", "[nan,1]", "[-1,1]", "[a,b]"]),
     "widths": (["[8]", "[8,8]"], ["[0]", "[-1]", "[1.5]", "[[8]]", f"[{HUGE}]", "[true]", "[null]", "[a]"]),
     "inputs": ([], ["[]", "[0]", "[-1]", "[a]", "[1.5]"]),
 }
@@ -112,3 +126,4 @@ NAMES = ["nope", "[nope]", "[]", "[[[]]]", "{a:1}", "5", "nan", "../model/dcgan"
          "${seed}", "${oc.env:HOME}", "x" * 300, "true", "1.5", "dcgan.yaml", "."]  # fmt: skip
 OPTIMIZERS = ("adam", "adam_began", "adam_discogan", "adam_drit", "adam_mlp", "adam_mmd", "adam_msgan", "adam_wgan_gp",
               "rmsprop", "rmsprop_dualgan", "sgd")  # fmt: skip
+SCHEDULES = ("linear", "epochs", "epochs_torch", "exponential")

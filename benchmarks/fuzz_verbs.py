@@ -248,4 +248,7 @@ def verb_case(draw: random.Random) -> Case:
         options.pop("space.optimizer.lr", None)
     if key.startswith("metric.prdc"):
         options = {"metric": "prdc", "extractor": "pixels", **{k: v for k, v in options.items() if k != "metric"}}
-    return Case(words_of(verb, options, draw), RUN if right else REFUSED, f"{verb} {key}", runs=True)
+    expected = RUN if right else REFUSED
+    if value in ("null", "none") and key in VERBS[verb].options and VERBS[verb].options[key].nullable:
+        expected = EITHER  # the option is omitted
+    return Case(words_of(verb, options, draw), expected, f"{verb} {key}", runs=True)
