@@ -268,7 +268,7 @@ def of_group(draw: random.Random) -> Case:
     group = draw.choice(GROUPS)
     name = draw.choice(NAMES)
     alike = {name, name.strip("[]")} & set(config_names(group))
-    expected = EITHER if alike or (name in ("[]", "null") and group == "experiment") else REFUSED
+    expected = EITHER if alike or (name == "[]" and group in ("experiment", "extractor")) else REFUSED
     words = small(model) if group != "model" else tuple(BASE)
     return Case(["train", *words, f"{group}={name}"], expected, f"a name in {group}")
 

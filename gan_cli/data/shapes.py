@@ -125,6 +125,7 @@ class SceneDataset(Dataset):
     """
 
     name: ClassVar[str]
+    kinds: ClassVar[int | None] = None  # of labels, if the scenes have any
 
     def __init__(
         self, image_size: int = 32, channels: int = 3, num_classes: int | None = None,
@@ -134,6 +135,9 @@ class SceneDataset(Dataset):
             raise ValueError(f"image_size={image_size}: shapes need at least 8 pixels to be recognizable")
         if channels not in (1, 3):
             raise ValueError(f"channels={channels}: shapes have 3 channels (color) or 1 (gray)")
+        if num_classes not in (None, self.kinds):
+            kinds = f"there are {self.kinds} kinds of shapes; null hides them" if self.kinds else "there are no labels"
+            raise ValueError(f"num_classes={num_classes}: {kinds}")
         if size < 1:
             raise ValueError(f"size={size}: at least one training scene is needed")
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
@@ -173,13 +177,12 @@ class Shapes(SceneDataset):
     """
 
     name = "shapes"
+    kinds = len(KINDS)
 
     def __init__(
         self, image_size: int = 32, channels: int = 3, num_classes: int | None = len(KINDS),
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, pose: bool = True,
     ) -> None:
-        if num_classes not in (None, len(KINDS)):
-            raise ValueError(f"num_classes={num_classes}: there are {len(KINDS)} kinds of shapes; null hides them")
         super().__init__(image_size, channels, num_classes, value_range, size)
         self.pose = pose
 

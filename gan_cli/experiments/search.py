@@ -67,6 +67,8 @@ def search(
         recorded = _recorded(folder, {"overrides": words, "space": list(space), "metric": metric})
         # The study keeps the names with which the search began.
         dimensions = [replace(d, recorded=parse_dimension(text)) for d, text in zip(dimensions, recorded["space"])]
+        # Optuna would wait for the lock of a killed search for ever; only one search at a time has the folder.
+        (folder / f"{STUDY}.lock").unlink(missing_ok=True)
         study = optuna.create_study(
             storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY))),
             study_name=recorded["metric"],

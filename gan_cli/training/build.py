@@ -190,6 +190,8 @@ def optimizers(cfg: DictConfig, system: System) -> dict[str, Optimizer]:
             known = inspect.signature(get_class(override.get("_target_", settings["_target_"]))).parameters
             common = {key: value for key, value in settings.items() if key in known or "_target_" not in override}
             node = {**common, **override}
+            if isinstance(node.get("betas"), list):  # torch refuses [0, 0.9]
+                node["betas"] = [float(beta) if isinstance(beta, int) else beta for beta in node["betas"]]
             if "fused" in known:
                 node.setdefault("fused", True)  # one kernel per step instead of several per weight
             built[name] = without_compiler(partial(part, OmegaConf.create(node), "optimizer", params=parameters))

@@ -216,6 +216,13 @@ def test_invalid_values_give_a_one_line_error(wrong):
     assert next(iter(wrong)) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_scenes_without_labels_claim_none() -> None:
+    for scenes in (ShapesStripes, ShapesEdges):
+        with pytest.raises(ValueError, match="num_classes=6: there are no labels"):
+            scenes(num_classes=6)
+        assert scenes(num_classes=None).num_classes is None
+
+
 def test_shapes_without_pose_are_upright_and_centered() -> None:
     moved, still = (Shapes(image_size=32, pose=pose).train_batch(0, 0, 200) for pose in (True, False))
     assert torch.equal(moved.label, still.label) and not torch.equal(moved.image, still.image)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers import TINY_RING, composed
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -13,6 +14,7 @@ from gan_cli.losses.adversarial import Wasserstein
 from gan_cli.losses.objective import Objective, WarmUp, WeightClip
 from gan_cli.systems.base import System, Terms, Turn
 from gan_cli.systems.gan import GAN
+from gan_cli.training import build
 from gan_cli.training.schedules import LinearDecay
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import random
@@ -154,7 +156,7 @@ def test_zero_steps_skip_the_turn() -> None:
     values = trainer(system).iterate()
     assert all(torch.equal(value, before[name]) for name, value in system.discriminator.state_dict().items())
     assert not any(name.startswith("d/") for name in values)
-    with pytest.raises(ValueError, match="critic_steps is at least 1, not 0"):
+    with pytest.raises(ValueError, match=r"critic_steps lies in \[1, 1000\], not 0"):
         Objective(Wasserstein(), critic_steps=0)
 
 
@@ -284,6 +286,12 @@ def test_a_resumed_optimizer_has_the_settings_of_its_config() -> None:
         assert optimizer.param_groups[0]["betas"] == (0.1, 0.8)
         moments = zip(optimizer.state.values(), first.optimizers[name].state.values(), strict=True)
         assert all(torch.equal(a["exp_avg"], b["exp_avg"]) for a, b in moments)
+
+
+def test_whole_numbers_among_the_betas_are_numbers() -> None:
+    cfg = composed(*TINY_RING, "optimizer.betas=[0,0.9]")
+    for optimizer in build.optimizers(cfg, build.system(cfg)).values():
+        assert tuple(optimizer.param_groups[0]["betas"]) == (0.0, 0.9)
 
 
 def test_shares_of_a_draw_make_the_whole() -> None:
