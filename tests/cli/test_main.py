@@ -391,6 +391,8 @@ def test_options_of_a_verb_are_typed():
         ("evaluate", "metric=fid,,kid", "metric=fid,,kid: one of the values is empty"),
         ("sample", "device=gpu", "device must be auto, cpu or cuda, not 'gpu'"),
         ("evaluate", "device=gpu", "device must be"),
+        ("sample", "modules='", "'' is no name of a Python module"),
+        ("export", "modules=a,,b", "'' is no name of a Python module"),
         ("sample", "64", "not of the form key=value"),
         ("translate", "input=here", "gan translate needs output=..."),
     ],
