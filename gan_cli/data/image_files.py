@@ -20,9 +20,12 @@ from torch import Tensor
 
 from gan_cli.data.notes import say_once
 
-AVIF = (".avif",) if "avif" in features.modules and features.check("avif") else ()  # not in every Pillow
+OPTIONAL = tuple(name for name in ("webp", "avif") if name in features.modules and features.check(name))
+AVIF = (".avif",) if "avif" in OPTIONAL else ()  # not in every Pillow
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
             ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
+# What Pillow may take a file for, whatever its name: for others it starts programs, such as Ghostscript for EPS.
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "PPM", "GIF", *map(str.upper, OPTIONAL))
 ORIENTATION = 0x0112  # the EXIF tag
 STRIP = 512  # rows
 # The exceptions that Pillow raises on broken files.
@@ -157,7 +160,7 @@ def opened(name: Path | str, source: IO[bytes] | None = None) -> Iterator[Image.
     try:
         if source is None and not Path(name).is_file() and Path(name).exists():
             raise ValueError("not a regular file")  # opening a pipe might never return
-        with Image.open(source or name) as image:
+        with Image.open(source or name, formats=FORMATS) as image:
             yield image
     except _BROKEN as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image
 
+from gan_cli.data.image_files import opened
 from gan_cli.training import run_history
 from gan_cli.utils.files import replacing
 from gan_cli.utils.tables import number, shortened
@@ -169,9 +169,9 @@ def _last_grid(row: Row) -> np.ndarray | str:
     if file is None:
         return "no samples"
     try:
-        with Image.open(file) as image:
+        with opened(file) as image:
             image = image.convert("RGB")
             image.thumbnail((PIXELS, PIXELS))
             return np.asarray(image)
-    except OSError:
+    except ValueError:
         return f"{file.name} cannot be read"

@@ -153,3 +153,11 @@ def test_pillow_prints_no_warnings_of_its_own(tmp_path: Path) -> None:
     words = f"from gan_cli.data import image_files; image_files.upright_size({str(tmp_path / 'a.png')!r})"
     ended = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert not ended.stderr and not ended.stdout
+
+
+def test_a_file_of_another_format_is_no_image_whatever_its_name(tmp_path: Path) -> None:
+    """Pillow starts Ghostscript, a program with a language of its own, for EPS."""
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(executed) (w) file\n%%EOF\n"
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.png: not an image"):
+        image_files.read(tmp_path / "a.png", 3)

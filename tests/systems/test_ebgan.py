@@ -16,11 +16,24 @@ from gan_cli.data.base import Images
 from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.experiments.experiment import variants_of
 from gan_cli.losses.adversarial import Wasserstein
+from gan_cli.losses.divergences import (
+    KL,
+    GANDivergence,
+    Jeffrey,
+    JensenShannon,
+    NeymanChi2,
+    PearsonChi2,
+    ReverseKL,
+    SquaredHellinger,
+    TotalVariation,
+)
 from gan_cli.losses.energy import EnergyMargin, LinearMargin
+from gan_cli.losses.fgan import FGAN, Divergence
+from gan_cli.losses.margin import LossSensitive, MarginObjective
 from gan_cli.losses.objective import Objective
 from gan_cli.networks import began, dcgan, ebgan
 from gan_cli.systems.began import BEGAN
-from gan_cli.systems.ebgan import EBGAN, pulling_away
+from gan_cli.systems.ebgan import EBGAN, need_finite_slope, pulling_away
 from gan_cli.systems.gan import GAN
 from gan_cli.training.monitor import Monitor
 from gan_cli.utils import random
@@ -476,3 +489,24 @@ def test_the_experiments_have_the_settings_of_the_paper() -> None:
 
 def test_lsgan_is_least_squares() -> None:
     assert checked("loss=lsgan").loss == checked("loss=least_squares").loss
+
+
+@pytest.mark.parametrize(
+    ("divergence", "finite"),
+    [
+        (SquaredHellinger(), False), (NeymanChi2(), False), (ReverseKL(), False), (KL(), True), (JensenShannon(), True),
+        (PearsonChi2(), True), (TotalVariation(), True), (Jeffrey(), True), (GANDivergence(), True),
+    ],
+)  # fmt: skip
+def test_divergences_of_unbounded_slope_are_refused(divergence: Divergence, finite: bool) -> None:
+    """exp(-V) at V = -energy overflows float32 from an energy of 89 on."""
+    if finite:
+        need_finite_slope(Objective(FGAN(divergence)))
+    else:
+        with pytest.raises(ValueError, match=f"the slope of {type(divergence).__name__} grows like exp"):
+            need_finite_slope(Objective(FGAN(divergence)))
+
+
+def test_the_losses_of_energies_pass() -> None:
+    need_finite_slope(Objective(EnergyMargin(LinearMargin())))
+    need_finite_slope(MarginObjective(LossSensitive()))
