@@ -125,6 +125,8 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     for name, node in (plain.get("metric") or {}).items():
         if not isinstance(node, dict) or "_target_" not in node:
             raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
+    if plain.get("extractor") and "_target_" not in plain["extractor"]:
+        raise GanError("extractor has no _target_: extractor=NAME chooses from `gan list extractor`")
     for section in REQUIRED:
         if "_target_" not in plain[section]:
             raise GanError(f"{section} has no _target_: {section}=NAME chooses from `gan list {section}`")

@@ -229,6 +229,8 @@ def schedules(cfg: DictConfig) -> tuple[Schedule | None, Schedule | None]:
     for key, node in nodes.items():
         if isinstance(node, str):
             raise GanError(f"trainer.{key}={node}: a schedule is a group; write trainer/{key}={node}")
+        if node is not None and not (isinstance(node, DictConfig) and "_target_" in node):
+            raise GanError(f"trainer.{key} has no _target_; trainer.{key}=null keeps the value constant")
     rate, momentum = (part(node, f"trainer.{key}") if node else None for key, node in nodes.items())
     return rate, momentum
 

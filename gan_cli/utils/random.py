@@ -81,6 +81,10 @@ class Uniform(Prior):
     low: float = -1.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low={self.low} must be below high={self.high}")
+
     def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
         return uniform(n, *shape, device=device, low=self.low, high=self.high)
 

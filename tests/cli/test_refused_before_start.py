@@ -21,7 +21,12 @@ TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "h
         (["trainer/schedule=linear", "trainer.schedule.begin=2"], "trainer.schedule: "),
         (["trainer/schedule=exponential", "trainer.schedule.factor=0"], "trainer.schedule: "),
         (["trainer.schedule=linear"], "write trainer/schedule=linear"),
-        (["loss.critic_steps=0"], "critic_steps is at least 1, not 0"),
+        (["trainer/schedule=linear", "~trainer.schedule._target_"], "trainer.schedule has no _target_"),
+        (["trainer.schedule=5"], "trainer.schedule has no _target_"),
+        (["optimizer=sgd", "trainer.momentum_schedule={a:1}"], "trainer.momentum_schedule has no _target_"),
+        (["model=fgan_single_step", "model.noise.low=5"], "low=5 must be below high=1"),
+        (["extractor=inception", "~extractor._target_"], "extractor has no _target_"),
+        (["loss.critic_steps=0"], "critic_steps lies in [1, 1000], not 0"),
         (["loss.critic_steps=1.5"], "loss.critic_steps must be a whole number"),
         (["loss.adversarial=null"], "loss.adversarial must be AdversarialLoss, not None"),
         (["loss=wgan_gp", "loss.penalty=foo"], "loss.penalty must be "),
@@ -47,9 +52,9 @@ def test_too_large_for_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main([*TOY, "trainer.batch_size=1000000000000"]) == 2
+    assert main([*TOY, "trainer.batch_size=1048576", "model.generator.widths=[65536]"]) == 2
     error = capsys.readouterr().err
-    assert "no memory for trainer.batch_size=1000000000000" in error and "run and start again" in error
+    assert "no memory for trainer.batch_size=1048576" in error and "run and start again" in error
 
 
 @pytest.mark.parametrize(("error", "stays"), [(Busy("another process trains it"), True), (OSError("no"), False)])
