@@ -24,7 +24,7 @@ TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "h
         (["trainer/schedule=linear", "~trainer.schedule._target_"], "trainer.schedule has no _target_"),
         (["trainer.schedule=5"], "trainer.schedule has no _target_"),
         (["optimizer=sgd", "trainer.momentum_schedule={a:1}"], "trainer.momentum_schedule has no _target_"),
-        (["model=fgan_single_step", "model.noise.low=5"], "low=5 must be below high=1"),
+        (["model.noise._target_=gan_cli.utils.random.Uniform", "+model.noise.low=5"], "low=5 must be below high=1"),
         (["extractor=inception", "~extractor._target_"], "extractor has no _target_"),
         (["loss.critic_steps=0"], "critic_steps lies in [1, 1000], not 0"),
         (["loss.critic_steps=1.5"], "loss.critic_steps must be a whole number"),
