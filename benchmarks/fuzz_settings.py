@@ -267,7 +267,7 @@ def of_group(draw: random.Random) -> Case:
     model = draw.choice(config_names("model"))
     group = draw.choice(GROUPS)
     name = draw.choice(NAMES)
-    alike = {name, name.strip("[]")} & set(config_names(group))
+    alike = name.startswith("../model") or {name, name.strip("[]")} & set(config_names(group))  # a path to a file
     expected = EITHER if alike or (name == "[]" and group in ("experiment", "extractor")) else REFUSED
     words = small(model) if group != "model" else tuple(BASE)
     return Case(["train", *words, f"{group}={name}"], expected, f"a name in {group}")
