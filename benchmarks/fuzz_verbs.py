@@ -138,8 +138,8 @@ OPTIONS: dict[str, Values] = {
         "trainer.batch_size": ([], ["0", "-1", "abc", "nan", str(HUGE)]), "optimizer.lr": ([], ["0", "-1", "abc",
         "nan", "inf"]),
         "nope": ([], ["1"]), "trainer.nope": ([], ["1"]), "model.generator.widths": ([], ["[9]", "abc", "[]", "null"]),
-        "model": ([], NO_NAME), "dataset": ([], NO_NAME), "seed": ([], ["abc", "nan", "-1"]), "modules": ([], ["..",
-        "nope"]),
+        "model": ([], NO_NAME), "dataset": ([], NO_NAME), "seed": ([], ["abc", "nan", "-1"]), "modules": (["mine"],
+        ["..", "a b"]),
         "hydra.run.dir": ([], ["new"]), "dataset.image_size": ([], ["9", "abc", "null"]),
     },
 }  # fmt: skip
