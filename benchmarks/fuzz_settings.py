@@ -143,7 +143,8 @@ def right_kinds(path: str, value: Any, takes: set[type], optional: bool) -> Iter
     key = path.rpartition(".")[2]
     if bool in takes:
         texts = ("false", "FALSE") if key == "compile" else ("true", "false", "True", "FALSE")  # it takes a minute
-        yield from ((f"{path}={text}", RUN, "a switch") for text in texts)
+        expected = EITHER if key == "channels_last" else RUN  # wrong with instance normalization on a CPU
+        yield from ((f"{path}={text}", expected, "a switch") for text in texts)
     elif list in takes:
         good, bad = LISTS.get(key, ([], []))
         yield from ((f"{path}={text}", RUN, "another list") for text in good)
@@ -166,7 +167,7 @@ def right_kinds(path: str, value: Any, takes: set[type], optional: bool) -> Iter
     yield f"~{path}", EITHER if optional else REFUSED, "deleted"
 
 
-def of_node(path: str, value: dict[str, Any]) -> Iterator[Mutation]:
+def of_node(path: str, value: dict[str, Any], takes: set[type]) -> Iterator[Mutation]:
     """A mapping with a `_target_`: other targets, keys that it has not, and values in its place."""
     for name in TARGETS:
         if name != value["_target_"] and not (name == "torch.optim.Adam" and path == "optimizer"):
@@ -177,8 +178,9 @@ def of_node(path: str, value: dict[str, Any]) -> Iterator[Mutation]:
     for key in ("_args_", "_convert_", "_recursive_", "nope", "größe", "'a b'", "0", "*", "_target", "__class__"):
         yield f"+{path}.{key}=1", REFUSED, "a key that it has not"
         yield f"{path}.{key}=1", REFUSED, "a key that it has not"
-    wrong = ("5", "abc", "[]", "[1]", "true", "1.5", "nan", "''", "{nope:1}", "${nothing}", "${seed}", "${trainer}")
-    for text in wrong:
+    wrong = ("abc", "[]", "[1]", "true", "nan", "''", "{nope:1}", "${nothing}", "${trainer}")
+    numbers = () if takes & {int, float} else ("5", "1.5", "${seed}")  # such as a margin, which may be a schedule
+    for text in (*wrong, *numbers):
         yield f"{path}={text}", REFUSED, "no mapping"
     if "." in path:
         yield f"{path}={{}}", RUN, "nothing merged"
@@ -201,7 +203,7 @@ def mutations(words: tuple[str, ...], path: str) -> list[list[Mutation]]:
     found = leaves(words)
     value = found[path]
     if isinstance(value, dict) and "_target_" in value:
-        return [list(of_node(path, value))]
+        return [list(of_node(path, value, kinds(annotation(found, path))))]
     if path.endswith("_target_"):
         return []
     takes = kinds(annotation(found, path)) | {type(value)} - {str}

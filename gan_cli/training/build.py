@@ -143,6 +143,9 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
                     raise ValueError(f"turn '{turn.name}' has {turn.steps} steps; see loss.critic_steps")
                 for name, network in trial.named_children():
                     network.requires_grad_(name in turn.trains)
+                empty = [name for name in turn.trains if name not in trial.optimizers]
+                if empty:
+                    raise ValueError(f"network '{empty[0]}' has no weights")
                 backward(turn, batch, trial.optimizers)
                 for name in turn.trains:
                     trial.optimizers[name].step()

@@ -48,6 +48,15 @@ def test_refused_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_network_without_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    widths = [f"model.{name}.width=4" for name in ("content", "attribute", "generator", "D_X", "D_Y", "D2_X", "D2_Y")]
+    assert main(["train", "model=drit", *widths, "model.D_Y.scales=-1", "hydra.run.dir=run"]) == 2
+    assert "network 'D_Y' has no weights" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
 def test_too_large_for_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
