@@ -9,6 +9,7 @@ the annotation of the constructor's argument; a class has the kind if it inherit
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan_cli.config.targets import hints, is_trusted, target
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import GanError, suggest
 
 NODE_KEYS = ("_target_", "_partial_")
 SECTIONS = {
@@ -91,7 +92,15 @@ def _allowed_part(name: Any, path: str, allowed: Sequence[str], kinds: Sequence[
     if not kinds:
         raise GanError(f"{path} is a plain value: it takes no _target_")
     words = " or ".join(kind.rpartition(".")[2] for kind in kinds)
-    raise GanError(f"{path}: _target_ '{name}' is not allowed here: this key takes a {words}")
+    others = [part for kind in kinds for part in _parts_beside(kind)]
+    raise GanError(f"{path}: _target_ '{name}' is not allowed here: it is not of the kind {words}{suggest('', others)}")
+
+
+def _parts_beside(kind: str) -> list[str]:
+    """The names of the classes of this kind in the module that defines it."""
+    members = vars(sys.modules.get(kind.rpartition(".")[0], types))
+    found = [part for part in members.values() if inspect.isclass(part) and _is_a(part, kind)]
+    return [part.__name__ for part in found if _name(part) != kind]
 
 
 def _kinds(hint: Any) -> list[str]:

@@ -454,7 +454,9 @@ def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, 
     assert main(["train", "loss=ebgan", "dataset=ring", "network=mlp_points", falling, *TINY, "hydra.run.dir=no"]) == 2
     assert "use model=ebgan" in capsys.readouterr().err
     assert main(["train", "model=ebgan", "network=mlp_points", "dataset=ring", *TINY, "hydra.run.dir=no"]) == 2
-    assert "PointDiscriminator has no energy" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "PointDiscriminator' is not allowed here: it is not of the kind AutoEncoder" in error
+    assert "PointAutoEncoder" in error
 
 
 def test_the_margin_loss_on_a_plain_discriminator(tmp_path: Path, monkeypatch) -> None:
