@@ -243,7 +243,7 @@ def test_a_module_is_named_by_identifiers(text):
         ("loss.adversarial.margin=inf", "loss.adversarial.margin must be a finite number"),
         ("+optimizer.eps=1e39", "does not fit into a float32"),
         ("trainer.iterations=9223372036854775808", "does not fit into 64 bits"),
-        ("model.generator.base=99999999999", "must be at most 65536"),
+        ("model.generator.size=99999999999", "must be at most 65536"),
         ("loss=[[[]]]", r"cannot use 'loss=\[\[\[\]\]\]'"),
         ("~loss._target_", "loss has no _target_"),
         ("~model._target_", "model has no _target_"),
