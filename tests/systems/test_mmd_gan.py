@@ -349,7 +349,7 @@ def autoencoder() -> GMMNAutoencoder:
     random.seed(0)
     return GMMNAutoencoder(
         gmmn.CodeGenerator(code_dim=3, latent_dim=2, widths=[8]), gmmn.Encoder(4, 1, code_dim=3, width=8),
-        gmmn.Decoder(4, 1, code_dim=3, width=8), nn.functional.binary_cross_entropy,
+        gmmn.Decoder(4, 1, code_dim=3, width=8), nn.BCELoss(),
         Objective(MMD(RBF(), root=True)), pretrain=2, latent_dim=2,
     )  # fmt: skip
 
