@@ -130,9 +130,8 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     for section in REQUIRED:
         if "_target_" not in plain[section]:
             raise GanError(f"{section} has no _target_: {section}=NAME chooses from `gan list {section}`")
-    nodes = list(slots.nodes(plain, allowed=allowed_modules))
     _check_model(plain["model"], plain["dataset"], allowed_modules)
-    for node in nodes:
+    for node in slots.nodes(plain, allowed=allowed_modules):
         _check_node(node, allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
     _check_momentum(plain["trainer"], plain["optimizer"], allowed_modules)
