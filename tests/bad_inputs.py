@@ -392,7 +392,7 @@ CASES = [
     Case("nothing to learn", "train model=pix2pix model.lambda_L1=0 model.lambda_GAN=0", ("one at least is not 0",)),
     Case("no latent dimension", "train {shapes} model.latent_dim=-1", ("model.generator", "negative")),
     Case("an empty network", "train {shapes} model.generator.width=0", ("model.generator", "one of its sizes is 0")),
-    Case("code of a stranger", "train loss._target_=os.system", ("'os.system' is not allowed",)),
+    Case("code of an untrusted config", "train loss._target_=os.system", ("'os.system' is not allowed",)),
     Case("seed beyond 64 bits", "sample run seed=99999999999999999999", ("seed must lie in",)),
     Case("an option without its value", "sample run n=", ("n has no value",)),
     Case("a comma too many", "evaluate run metric=fid,,kid", ("one of the values is empty",)),

@@ -1,4 +1,4 @@
-"""Hydra's own settings in a folder of configurations that the command line names, which may be a stranger's.
+"""Hydra's own settings in a folder of configurations that the command line names, which may be untrusted.
 
 Callbacks, loggers, launchers and environment variables can run any program. So they must be those of this program or of
 Hydra, or be typed in the command.

@@ -1,4 +1,4 @@
-"""Read YAML that may come from a stranger: plain values of bounded size, without tags, aliases and interpolations."""
+"""Read YAML that may be untrusted: plain values of bounded size, without tags, aliases and interpolations."""
 
 from __future__ import annotations
 

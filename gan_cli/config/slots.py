@@ -1,6 +1,6 @@
 """Which kind of part each place of a configuration accepts.
 
-A configuration may come from a stranger. Constructing a part must do no more than the training that the configuration
+A configuration may be untrusted. Constructing a part must do no more than the training that the configuration
 describes, and a part in the wrong place would: a data set that stands for a penalty downloads and unpacks an archive.
 So a node with a `_target_` may stand only where a part is expected, and only a class of the expected kind. The kind is
 the annotation of the constructor's argument; a class has the kind if it inherits from it by name.

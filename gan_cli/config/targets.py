@@ -1,6 +1,6 @@
 """Which classes a config may name as `_target_`, and whether its arguments fit their signatures.
 
-A config may come from a stranger's run directory. So a target must be a class of certain modules of this package, one
+A config may come from an untrusted run directory. So a target must be a class of certain modules of this package, one
 of a few classes of torch, or a class or function of a module that the user names on the command line. slots.py says
 which of them may stand where.
 """

@@ -123,7 +123,7 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
     file = folder / RECORD
     facts = read_record(file, ["overrides", "options"])
     overrides = migrations.overrides(facts["overrides"], migrations.version_of(facts, file))
-    # A folder may be a stranger's. These options name other folders with configs, so only the user may give them.
+    # A folder may be untrusted. These options name other folders with configs, so only the user may give them.
     if facts["options"]:
         line = shlex.join([*facts["options"], *overrides])
         raise GanError(f"{folder} was made with options: resume it with `gan train -m {line} hydra.sweep.dir={folder}`")
@@ -133,7 +133,7 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
 def record(folder: Path, args: argparse.Namespace) -> None:
     """Write what `resume` needs to sweep.json, without paths, modules and Hydra's own settings.
 
-    These could make `resume` of a stranger's folder run anything.
+    These could make `resume` of an untrusted folder run anything.
     """
     typed = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
     overrides = [text for text in typed if not re.match(r"\+*(hydra\b|modules=)", text)]

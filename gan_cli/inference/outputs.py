@@ -9,7 +9,7 @@ from gan_cli.utils.files import make_folder
 def output_folder(run_dir: Path, name: str, out: str | None) -> Path:
     """The folder `out` or, if that is None, the folder `name` of the run; created if needed.
 
-    A run directory may come from a stranger: GanError if links in it lead elsewhere.
+    A run directory may be untrusted: GanError if links in it lead elsewhere.
     """
     if out is not None:
         return make_folder(Path(out))

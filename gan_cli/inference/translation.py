@@ -65,10 +65,7 @@ def translate(
     adaptations: Counter[str] = Counter()
     progress = Progress(len(files), "images")
     with run.test_mode(seed):
-        variants: list[tuple[int, Tensor | None]] = [(seed + i, None) for i in range(count)]
-        if styles:
-            with reading(f"style={style}"):
-                variants = [(seed, translator.style(translator.read(file))) for file in styles]
+        variants = _variants(translator, seed, count, style, styles)
         for file, instance_map, targets in zip(files, instance_maps, names, strict=True):
             with _recorded(file, failed, progress):
                 image = translator.read(file, instance_map)
@@ -87,6 +84,16 @@ def translate(
     remarks += [renamed] if renamed else []
     remarks += [f"skipped {skipped}"] if skipped else []
     _report(translator, len(files), len(variants), failed, input, folder, remarks)
+
+
+def _variants(
+    translator: Translator, seed: int, count: int, style: str | None, styles: Sequence[Path]
+) -> list[tuple[int, Tensor | None]]:
+    """Seed and style of each output of an image: one output per seed, or one per style image."""
+    if not styles:
+        return [(seed + i, None) for i in range(count)]
+    with reading(f"style={style}"):
+        return [(seed, translator.style(translator.read(file))) for file in styles]
 
 
 @contextmanager

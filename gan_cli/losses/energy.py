@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
@@ -69,3 +70,17 @@ class EnergyMargin(AdversarialLoss):
 
     def g_loss(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         return self.energy(fake).mean()
+
+
+def need_finite_slope(loss: object) -> None:
+    """Raise ValueError for a loss whose slope is infinite at the energies of images, which reach hundreds."""
+    if not isinstance(loss, AdversarialLoss):  # a loss with a margin between samples grows linearly
+        return
+    energy = torch.full((2,), 200.0, requires_grad=True)
+    (slope,) = torch.autograd.grad(loss.d_loss(-energy, -energy), energy)
+    if not slope.isfinite().all():
+        name = type(getattr(loss, "divergence", loss)).__name__
+        raise ValueError(
+            f"the slope of {name} grows like exp(energy), and is infinite for the energies of images: "
+            "loss=ebgan, or another divergence, such as loss=fgan_js"
+        )

@@ -2,12 +2,11 @@
 reconstruction error the energy.
 """
 
-import torch
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
-from gan_cli.losses.adversarial import AdversarialLoss
 from gan_cli.losses.critic import CachedCritic
+from gan_cli.losses.energy import need_finite_slope
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms
@@ -38,20 +37,6 @@ def need_autoencoder(discriminator: nn.Module) -> None:
             f"{type(discriminator).__name__} has no energy: the discriminator of this model is an autoencoder, as in "
             "network=ebgan_mlp, ebgan_dcgan, began and mlp_points_autoencoder"
         )
-
-
-def need_finite_slope(objective: Objective) -> None:
-    """Raise ValueError for a loss whose slope is infinite at the energies of images, which reach hundreds."""
-    energy = torch.full((2,), 200.0, requires_grad=True)
-    loss = objective.at(0).adversarial
-    if isinstance(loss, AdversarialLoss):  # a loss with a margin between samples grows linearly
-        (slope,) = torch.autograd.grad(loss.d_loss(-energy, -energy), energy)
-        if not slope.isfinite().all():
-            name = type(getattr(loss, "divergence", loss)).__name__
-            raise ValueError(
-                f"the slope of {name} grows like exp(energy), and is infinite for the energies of images: "
-                "loss=ebgan, or another divergence, such as loss=fgan_js"
-            )
 
 
 def energies(D: AutoEncoder, generated: Tensor, real: Tensor) -> dict[str, Tensor]:
@@ -89,7 +74,7 @@ class EBGAN(GAN):
     ) -> None:
         super().__init__(generator, discriminator, objective, latent_dim, noise)
         need_autoencoder(discriminator)
-        need_finite_slope(objective)
+        need_finite_slope(objective.at(0).adversarial)
         self.lambda_pt = lambda_pt
 
     def d_loss(self, batch: Images) -> Terms:

@@ -1,6 +1,6 @@
 """What a checkpoint file declares, read without its tensors and without torch: plain values and sizes.
 
-A checkpoint may come from a stranger. `torch.load(weights_only=True)` runs no code of it, but trusts its sizes: a
+A checkpoint may be untrusted. `torch.load(weights_only=True)` runs no code of it, but trusts its sizes: a
 record may be compressed a thousand times, a tensor may be declared larger than its record and be read beyond its end.
 """
 

@@ -1,4 +1,4 @@
-"""provenance.json: what a run has recorded about itself, checked when it is read, as it may come from a stranger."""
+"""provenance.json: what a run has recorded about itself, checked when it is read, as it may be untrusted."""
 
 from __future__ import annotations
 

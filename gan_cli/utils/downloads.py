@@ -1,6 +1,6 @@
 """What this process may download, and into which folder: only what this program's own files name, or the user typed.
 
-A configuration may come from a stranger's run directory, and an address in it could carry secrets away, or an archive
+A configuration may come from an untrusted run directory, and an address in it could carry secrets away, or an archive
 land in any folder. So an address must be one that conf/dataset names, and a folder one below the folder of data sets
 (GAN_DATA, or ~/.cache/gan), unless the command line of this process holds them.
 """

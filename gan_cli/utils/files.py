@@ -100,7 +100,7 @@ def read_json(path: Path, limit: int = TEXT) -> Any:
 def append_json(path: Path, *records: Mapping[str, Any]) -> None:
     """Append each record as a line of JSON, in one write, on a fresh line if a killed process left half a line.
 
-    Raises OSError if the file cannot be written, or if it is a link: a run directory may be a stranger's.
+    Raises OSError if the file cannot be written, or if it is a link: a run directory may be untrusted.
     """
     text = "".join(json.dumps(record, default=str) + "\n" for record in records)
     with open(path, "ab+", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666)) as file:

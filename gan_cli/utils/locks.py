@@ -13,7 +13,7 @@ def hold(file: Path, *, wait: bool = False) -> IO[str]:
     file cannot be created, or if the file system has no locks. Children that are forked while the lock is held share
     it: it is released when the last of them has ended.
     """
-    # The open file is the lock. A link, which may lie in a stranger's folder, would be a file elsewhere.
+    # The open file is the lock. A link, which may lie in an untrusted folder, would be a file elsewhere.
     lock = open(file, "a", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))  # noqa: SIM115
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

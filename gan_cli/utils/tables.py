@@ -30,7 +30,7 @@ def aligned(rows: Iterable[Sequence[object]], *, right: bool = True) -> list[str
 
     right: align all columns but the first to the right, as numbers are; else all of them to the left.
     """
-    # A line break in the name of a stranger's run must not begin a line of its own.
+    # A line break in the name of an untrusted run must not begin a line of its own.
     table = [[number(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
     pad: Callable[[str, int], str] = str.rjust if right else str.ljust

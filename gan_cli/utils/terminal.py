@@ -1,4 +1,4 @@
-"""Text for a terminal: names in it may come from a stranger's files and hold escape sequences."""
+"""Text for a terminal: names in it may come from untrusted files and hold escape sequences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of tensors that may come from a stranger."""
+"""Files of tensors that may come from an untrusted source."""
 
 import warnings
 from pathlib import Path
