@@ -184,8 +184,11 @@ def _score(
     make_folder(data.folder)
     data.shows_progress = True
     real = data.train
-    print(f"{', '.join(metrics)}: {data.generated.size:,} samples of '{data.generated.split}' against {real.size:,} of "
-          f"'{real.split}'", flush=True)  # fmt: skip
+    print(
+        f"evaluating {', '.join(metrics)}: {data.generated.size:,} samples of '{data.generated.split}' against "
+        f"{real.size:,} of '{real.split}'",
+        flush=True,
+    )
     try:
         for name, metric in metrics.items():
             start = time.perf_counter()

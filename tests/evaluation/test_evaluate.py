@@ -204,7 +204,7 @@ def test_each_score_is_recorded_with_its_protocol(
     assert protocol["extractor"].startswith("pixels:") and record["settings"]["subsets"] == 3
     out = capsys.readouterr().out
     first, second = out.splitlines()[:2]
-    assert first == "kid: 12 samples of 'b' against 12 of 'a'"
+    assert first == "evaluating kid: 12 samples of 'b' against 12 of 'a'"
     assert second.startswith("kid: KID[pixels:") and "KID_std[pixels:" in second and " not defined " in second
     assert not Path("outputs/evaluation").exists()  # no picture was made
 

@@ -179,13 +179,15 @@ def test_directions_are_random_and_of_length_one() -> None:
     """With D(x) = |x| and every x at the origin, the energy at distance r is r; R is 0 there, so one x stands apart."""
     import torch
 
+    from gan_cli.losses.energy import EnergyMargin
+    from gan_cli.losses.objective import Objective
     from gan_cli.networks.ebgan import AutoEncoder
     from gan_cli.systems.ebgan import EBGAN
 
     class Norm(AutoEncoder):
         encode, decode = torch.nn.Identity(), torch.zeros_like
 
-    system = EBGAN(torch.nn.Flatten(), Norm(), None, latent_dim=5)  # type: ignore[arg-type]
+    system = EBGAN(torch.nn.Flatten(), Norm(), Objective(EnergyMargin()), latent_dim=5)
     system.register_parameter("somewhere", torch.nn.Parameter(torch.zeros(())))
     x = torch.zeros(4, 5)
     x[3, 0] = 6.0
