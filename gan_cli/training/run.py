@@ -139,6 +139,7 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None, length: 
     sizes = {name: sum(p.numel() for p in network.parameters()) for name, network in prepared.system.named_children()}
     parameters = ", ".join(f"{name} {size:,}" for name, size in sizes.items() if size)
     print_once(f"training in {run.path} on {prepared.device}; parameters: {parameters}")
+    print_once(f"data: {prepared.data.describe()}")
 
     reported = state is None or state.get("reported") is not False
     with explained_errors(run, settings), signals() as received:
