@@ -20,4 +20,5 @@ def test_the_images_of_each_domain_are_counted(
     data = ["dataset=unpaired_folder", "dataset.root=photos", "dataset.image_size=16"]
     assert main(["train", *words, *data, *TINY, "hydra.run.dir=run"]) == 0
     printed = capsys.readouterr().out
-    assert "data: images: 3 in trainA and 2 in trainB" in printed and "skipped 1 non-image file (.txt)" in printed, printed
+    assert "data: images: 3 in trainA and 2 in trainB" in printed
+    assert "skipped 1 non-image file (.txt)" in printed
