@@ -17,7 +17,7 @@ from gan_cli.training import run_facts, run_history
 from gan_cli.training.find_runs import existing_run, refuse_second_run
 from gan_cli.training.locks import LOCK
 from gan_cli.utils.errors import Busy, GanError, writing
-from gan_cli.utils.files import PART, replacing, write_text
+from gan_cli.utils.files import remove_leftovers, replacing, write_text
 from gan_cli.utils.locks import hold
 
 PACKAGES = ("gan-cli", "torch", "torchvision", "hydra-core", "omegaconf", "tensorboard", "numpy", "pillow")
@@ -79,10 +79,8 @@ class RunDir:
             self._lock = hold(self.path / LOCK)
         except BlockingIOError:
             raise Busy(f"another process is training {self.path} right now; wait for it or stop it") from None
-        # Their names are random, so that nothing else would ever replace them, and checkpoints can be large.
-        for folder in (self.path, self.checkpoints, self.samples):
-            for leftover in folder.glob(f".*{PART}"):
-                leftover.unlink(missing_ok=True)
+        for folder in (self.path, self.checkpoints, self.samples):  # before anything is written: they can be large
+            remove_leftovers(folder)
 
     def __enter__(self) -> "RunDir":
         return self

@@ -1,8 +1,10 @@
 """Files that are written completely or not at all, files of JSON, and folders that can be written."""
 
+import fcntl
 import functools
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -13,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.locks import hold
 
-PART = ".part"  # suffix of a file that is being written; a killed process leaves it behind
+PART = ".part"  # in the name of a file that is being written; a killed process leaves it behind
+TEMPORARY = re.compile(rf"\..+\.[0-9a-f]+{re.escape(PART)}(\.\w+)?")  # the name that `replacing` gives it
 TEXT = 2**24  # bytes of a text file that is read whole
 LINE = 2**22  # bytes of a line of JSON
 
@@ -40,18 +44,18 @@ def writable(folder: Path, what: str) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = False, suffix: str = PART) -> Iterator[Path]:
+def replacing(path: Path, *, sync: bool = False, suffix: str = "") -> Iterator[Path]:
     """Write a file atomically: yield a new, empty temporary file that takes the place of `path` when the block ends.
 
     If the block raises, `path` stays as it was and the temporary file is deleted. Several processes may replace the
-    same path at once; the last one wins. Raises OSError if the folder cannot be written.
+    same path at once; the last one wins. A process that is killed leaves its temporary file behind, which the next
+    process that writes into the folder deletes. Raises OSError if the folder cannot be written.
 
     sync: flush the file and its name to the disk, so that a power cut leaves the old or the new file, not an empty one.
     suffix: the end of the temporary name, for writers that choose their format by it.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
-    # O_EXCL neither follows a link nor opens an existing file. mkstemp would ignore the umask: always mode 0600.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    _remove_leftovers_once(path.parent.absolute())
+    temporary, lock = _create_locked(path, suffix)
     try:
         yield temporary
         if sync:
@@ -59,8 +63,34 @@ def replacing(path: Path, *, sync: bool = False, suffix: str = PART) -> Iterator
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
     if sync:
         _flush_to_disk(path.parent)  # the new name is an entry of the folder, which is flushed on its own
+
+
+def _create_locked(path: Path, suffix: str) -> tuple[Path, int]:
+    """A new temporary file for `path`, and its open file, which is locked until it is closed or this process ends."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}{suffix}")
+        # O_EXCL neither follows a link nor opens an existing file. mkstemp would ignore the umask: always mode 0600.
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with suppress(OSError):  # a file system without locks, on which `remove_leftovers` deletes nothing
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():  # else another process took it for a leftover before it was locked
+            return temporary, handle
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files of `replacing` in `folder` that no process is writing, since none has locked them."""
+    for path in folder.glob(f".*{PART}*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():  # opening a FIFO might never return
+            with suppress(OSError), hold(path):
+                path.unlink()
+
+
+# Once per process and folder: a folder may be long, and be filled file by file.
+_remove_leftovers_once = functools.cache(remove_leftovers)
 
 
 def write_text(path: Path, text: str, *, sync: bool = False) -> None:

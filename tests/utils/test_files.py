@@ -79,3 +79,56 @@ def test_a_lock_excludes_other_processes_until_its_own_is_killed(tmp_path: Path)
     child.wait()
     child.stdout.close()
     hold(tmp_path / "lock", wait=True).close()
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_not_before(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from gan_cli.utils.files import replacing\n"
+        "with replacing(Path(sys.argv[1]), suffix=sys.argv[2]) as part: print(part.name, flush=True); time.sleep(60)"
+    )
+
+    def writer(name: str, suffix: str = "") -> tuple[subprocess.Popen[str], Path]:
+        words = [sys.executable, "-c", program, str(tmp_path / name), suffix]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        return process, tmp_path / process.stdout.readline().strip()
+
+    def left() -> set[str]:
+        return {path.name for path in tmp_path.iterdir()}
+
+    kept = {"mine.part", ".mine.part", f".mine{files.PART}.txt", ".a.0123456789abcdef.txt"}
+    for name in kept:
+        (tmp_path / name).write_text("of the user")
+    os.mkfifo(tmp_path / f".a.01{files.PART}")  # which nobody reads
+    kept |= {f".a.01{files.PART}"}
+    children = [writer("result.json"), writer("G.onnx", ".onnx")]
+    parts = {part.name for _, part in children}
+    files.remove_leftovers(tmp_path)
+    assert left() == kept | parts, "a file that a living process writes was deleted, or one of the user's"
+    for child, _ in children:
+        child.kill()
+        child.wait()
+        assert child.stdout is not None
+        child.stdout.close()
+    assert left() == kept | parts, "the killed writers left no temporary files: this test tests nothing"
+    files.write_text(tmp_path / "another.txt", "text")
+    assert left() == kept | {"another.txt"}, "the next write into the folder left a killed writer's file, or took more"
+
+
+def test_a_temporary_file_that_was_taken_for_a_leftover_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may look between the creation of the file and its lock."""
+    lock, taken = files.fcntl.flock, []
+
+    def late(handle: int, kind: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        lock(handle, kind)
+
+    monkeypatch.setattr(files.fcntl, "flock", late)
+    with files.replacing(tmp_path / "file") as temporary:
+        assert len(taken) == 1 and temporary != taken[0] and temporary.exists(), "the writer's file is not its own"
+        temporary.write_text("new")
+    assert (tmp_path / "file").read_text() == "new" and len(list(tmp_path.iterdir())) == 1
