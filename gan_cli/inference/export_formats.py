@@ -126,7 +126,8 @@ def resized(tensors: dict[str, Tensor], native_size: int, height: int, width: in
 
 def _weights(module: TensorsOnly, call: RecordedCall, path: Path, library: ModuleType) -> Exported:
     """Write parameters and buffers, and read them back into a network of zeros."""
-    library.save_file({key: value.contiguous().clone() for key, value in module.network.state_dict().items()}, path)
+    # `save_file` would write a temporary file of its own, which a killed process leaves behind.
+    path.write_bytes(library.save({k: v.contiguous().clone() for k, v in module.network.state_dict().items()}))
     other: nn.Module = copy.deepcopy(module.network)
     with torch.no_grad():
         for value in other.state_dict().values():
