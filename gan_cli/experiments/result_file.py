@@ -18,6 +18,8 @@ from gan_cli.training.run_dir import now
 from gan_cli.utils.errors import GanError, one_line
 from gan_cli.utils.files import read_json, write_text
 
+CURVE_POINTS = 50  # of a score in a result file, at most
+
 
 def load(path: Path) -> dict[str, Any]:
     """A result file, in today's words. GanError for any other file."""
@@ -116,7 +118,19 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
         "versions": {name: facts.get("versions", {}).get(name) for name in ("python", "torch", "gan-cli")},
         "machine": {"device": device.get("name"), "cores": machine.get("cores"), "threads": device.get("threads")},
         "evaluations": _evaluations(run.records),
+        **({"curves": curves} if (curves := _curves(run.curves)) else {}),
     }
+
+
+def _curves(curves: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, list[list[float | None]]]:
+    """Scores taken during training, `metric/modes` -> [[iteration, value], ...]; of a long curve every n-th point."""
+    kept = {}
+    for name, points in curves.items():
+        if name.startswith(run_history.SCORE):
+            step = -(-len(points) // CURVE_POINTS)
+            chosen = points[(len(points) - 1) % step :: step]  # the last one always
+            kept[name.removeprefix(run_history.SCORE)] = [[iteration, _rounded(value)] for iteration, value in chosen]
+    return kept
 
 
 def _evaluations(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
