@@ -20,8 +20,11 @@ from gan_cli.experiments.experiment import (
     variants_of,
     with_expectations,
 )
+from gan_cli.experiments.output_copy import copied_output
 from gan_cli.experiments.paper_results import comparisons, parse_paper_results, variant_table
+from gan_cli.experiments.sweep_report import warnings
 from gan_cli.experiments.trial_run import write_failure
+from gan_cli.experiments.workers import OUTPUT
 from gan_cli.training import checkpoint, launch, run_history
 from gan_cli.training.find_runs import contains_run
 from gan_cli.training.run import resume
@@ -47,8 +50,9 @@ def reproduce(
     An experiment with variants is trained in each of them, or in those of `variant`, in NAME/VARIANT/seed-S, all of one
     seed before the next. Finished runs are not repeated, stopped ones are resumed. changes: further overrides of `gan
     train`. The result file NAME.json is written to `out`, else to docs/results if that exists, else beside the runs;
-    whatever stops the work, it holds what is done. GanError for an unknown experiment, and for one without variants
-    that has neither published numbers nor metrics.
+    whatever stops the work, it holds what is done. What a run prints is copied to its output.txt, so that the
+    warnings of all runs are listed at the end. GanError for an unknown experiment, and for one without variants that
+    has neither published numbers nor metrics.
     """
     experiment = compose_experiment(name, changes)
     parse_paper_results(experiment.expect, f"{name}: expect")
@@ -66,7 +70,8 @@ def reproduce(
             _train_and_evaluate(plan, runs)
     finally:
         if runs:
-            print("\n" + "\n".join(_table(result_file.write(experiment, runs, results))))
+            lines = [*_table(result_file.write(experiment, runs, results)), *warnings(list(runs), folder)]
+            print("\n" + "\n".join(lines))
             print(f"{results / f'{name}.json'}")
 
 
@@ -132,7 +137,9 @@ def _train(experiment: Experiment, seed: int, run: Path, progress: Progress) -> 
     if not contains_run(run):
         print(f"training {run}  ({progress.status()})", flush=True)
         run_dir = f"hydra.run.dir={quoted(str(run))}"
-        launch.train_words([f"experiment={experiment.name}", *experiment.overrides, f"seed={seed}", run_dir])
+        words = [f"experiment={experiment.name}", *experiment.overrides, f"seed={seed}", run_dir]
+        with copied_output(run / OUTPUT):
+            launch.train_words(words)
         progress.done += 1
         return True
     progress.skip()
@@ -149,7 +156,8 @@ def _train(experiment: Experiment, seed: int, run: Path, progress: Progress) -> 
         print(f"{run} is trained already: {done} iterations", flush=True)
         return True
     print(f"resuming {run} after iteration {done}", flush=True)
-    resume(run, [c for c in experiment.changes if key_of(c) in OF_MACHINE], experiment.modules)
+    with copied_output(run / OUTPUT):
+        resume(run, [c for c in experiment.changes if key_of(c) in OF_MACHINE], experiment.modules)
     return True
 
 
@@ -161,7 +169,8 @@ def _evaluate(experiment: Experiment, run: Path) -> None:
     if missing:
         given = {key: experiment.evaluate[key] for key in ("extractor", "settings") if key in experiment.evaluate}
         device = str(experiment.settings["trainer.device"])
-        evaluate(run, metric=missing, n=n, device=device, allowed_modules=experiment.modules, **given)
+        with copied_output(run / OUTPUT):
+            evaluate(run, metric=missing, n=n, device=device, allowed_modules=experiment.modules, **given)
     else:
         print(f"{run} is evaluated already", flush=True)
 

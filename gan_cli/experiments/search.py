@@ -190,7 +190,7 @@ class Search:
             values = " ".join(f"{d.key}={number(d.current(trial.params[d.name]))}" for d in self.dimensions)
             lines.append(f"  {self.value} {number(trial.value)}  {values}  ({self.folder / str(trial.number)})")
         runs = [self.folder / str(trial.number) for trial in trials]
-        return [*lines, *warnings(runs), f"`gan compare {shlex.quote(str(self.folder))}` compares them"]
+        return [*lines, *warnings(runs, self.folder), f"`gan compare {shlex.quote(str(self.folder))}` compares them"]
 
     def _begun(self) -> int:
         """The number of trials that have begun, ended or not."""

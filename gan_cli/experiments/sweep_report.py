@@ -15,7 +15,7 @@ from gan_cli.utils.progress import Progress, clock
 from gan_cli.utils.tables import aligned
 
 NUMBER = re.compile(r"\d[\d.,]*(e[+-]?\d+)?")
-NAMED = 4  # trials that are named with a warning
+NAMED = 4  # runs that are named with a warning
 SHOWN = 64  # trials in the table at the end; of a larger sweep, only those that are not ok
 
 
@@ -53,18 +53,18 @@ def report(folder: Path) -> int:
     if outcomes:
         print(f"\n{folder}: {sum(text == 'ok' for text in outcomes.values())} of {len(runs)} ok")
     shown = [(name, text) for name, text in outcomes.items() if len(runs) <= SHOWN or text != "ok"]
-    for line in [*(f"  {line}" for line in aligned(shown, right=False)), *warnings(runs)]:
+    for line in [*(f"  {line}" for line in aligned(shown, right=False)), *warnings(runs, folder)]:
         print(line)
     return sum(text.startswith("failed") for text in outcomes.values())
 
 
-def warnings(runs: Sequence[Path]) -> list[str]:
-    """The warnings in the outputs of trials: each once, whatever its numbers, with the trials that print it."""
-    found: dict[str, tuple[str, dict[str, None]]] = {}  # without numbers -> as printed first, names of trials
+def warnings(runs: Sequence[Path], folder: Path) -> list[str]:
+    """The warnings in the outputs of runs below `folder`: each once, whatever its numbers, with the runs it is of."""
+    found: dict[str, tuple[str, dict[str, None]]] = {}  # without numbers -> as printed first, names of runs
     for run in runs:
         for line in _output(run).splitlines():
             if line.startswith("warning: "):
-                found.setdefault(NUMBER.sub("#", line), (line, {}))[1][run.name] = None
+                found.setdefault(NUMBER.sub("#", line), (line, {}))[1][str(run.relative_to(folder))] = None
     return [f"{line} ({_listed(list(names))})" for line, names in found.values()]
 
 

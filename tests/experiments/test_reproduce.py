@@ -1,6 +1,8 @@
 """`gan reproduce` and the page that is built from its result files."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from gan_cli.config.groups import groups
 from gan_cli.config.paths import conf_dir
 from gan_cli.experiments import report, result_file
 from gan_cli.experiments.experiment import diff_settings
+from gan_cli.experiments.output_copy import copied_output
 from gan_cli.experiments.paper_results import PaperResult, comparisons, parse_paper_results, variant_table
 from gan_cli.experiments.reproduce import reproduce
 from gan_cli.experiments.result_file import load, record
 from gan_cli.training import launch
 from gan_cli.utils.errors import Diverged, GanError, Interrupted, Terminated
+from gan_cli.utils.progress import CLEAR, Progress
+from gan_cli.utils.terminal import printable_output
 
 TINY = """\
 # @package _global_
@@ -253,9 +258,7 @@ def test_stopped_between_two_runs(
     assert capsys.readouterr().err == "gan: stopped; the same command continues\n"
 
 
-def test_a_place_that_cannot_be_written_is_refused_first(
-    tiny: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_that_cannot_be_written_is_refused_first(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("taken").touch()
     for out, reason in (
         ("taken", "taken is a file; name a folder"),
@@ -404,6 +407,40 @@ def test_the_console_says_which_number_was_not_checked(tiny: list[str], capsys: 
     lines = capsys.readouterr().out.splitlines()
     (checked,), (unchecked,) = ([line for line in lines if f"table {n}" in line] for n in (1, 2))
     assert unchecked.endswith("table 2  unverified") and checked.endswith("table 1")
+
+
+def test_the_warnings_of_all_runs_are_listed_at_the_end(
+    tiny: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each once, with the runs that print it, also those of an earlier start."""
+    Path("mine/experiment/tiny.yaml").write_text(TINY + "variants: {a: [optimizer.lr=0.1], b: [optimizer.lr=0.2]}\n")
+    shown = iter(["warning: 1 of 2 norms", None, "warning: 2 of 2 norms", None])
+    monkeypatch.setattr("gan_cli.training.build.warn_batchnorm_penalty", lambda system: next(shown))
+    for seeds, runs in (("0", "a/seed-0"), ("0,1", "a/seed-0, a/seed-1")):
+        assert main(["reproduce", "tiny", f"seeds={seeds}", *tiny]) == 0
+        summary = capsys.readouterr().out.partition("paper against ours")[2]
+        found = [line for line in summary.splitlines() if line.startswith("warning: ")]
+        assert found == [f"warning: 1 of 2 norms ({runs})"], f"seeds={seeds}: the summary is {summary}"
+    output = Path("outputs/reproduce/tiny/a/seed-1/output.txt").read_text().splitlines()
+    assert output[0] == "warning: 2 of 2 norms" and any("iteration 2" in line for line in output), output
+
+
+def test_what_a_terminal_shows_is_copied_without_its_control_sequences(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    file = tmp_path / "run/output.txt"
+    with printable_output(), copied_output(file):
+        progress = Progress(9, "iterations")
+        print("before the folder")
+        assert not file.parent.exists(), "a run that is refused must leave no folder"
+        file.parent.mkdir()
+        progress.rewrite("iteration 1")
+        progress.say("warning: \x1b[31m red")
+    assert terminal.getvalue() == f"before the folder\n{CLEAR}iteration 1{CLEAR}warning: \\x1b[31m red\n"
+    assert file.read_text() == "before the folder\nwarning: \\x1b[31m red\n"
 
 
 def test_no_seeds_are_refused(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
