@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 from gan_cli.utils.errors import GanError
 
 DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
+FOLDERS = ("checkpoints", "samples", "evaluation", ".hydra")
+FILES = r"config\.yaml|(provenance|failure)\.json|(metrics|evaluation)\.jsonl|output\.txt|\.lock|events\.out\..*"
+"""What a run writes or reads in its directory. The folders of `gan sample` and `gan export` are not among them: these
+verbs check theirs (inference/outputs.py), and write elsewhere if `out=` says so."""
 
 
 def contains_run(folder: Path) -> bool:
@@ -28,8 +33,30 @@ def is_resumable(folder: Path) -> bool:
     return (folder / "provenance.json").exists()
 
 
+def refuse_links(run: Path) -> None:
+    """Raise GanError if a link among the files of a run leads out of its directory: a run may be untrusted, and what is
+    written into it, or deleted, would be files elsewhere.
+
+    The directory itself may be reached by a link.
+    """
+    inside = os.path.realpath(run)
+    try:
+        for folder in ("", *FOLDERS):  # a folder's link is found before its content is listed
+            place = os.path.join(inside, folder)
+            for entry in os.scandir(place) if os.path.isdir(place) else ():
+                own = bool(folder) or entry.name in FOLDERS or re.fullmatch(FILES, entry.name)
+                if own and entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside + os.sep):
+                    raise GanError(
+                        f"{run / folder / entry.name} is a link to {os.readlink(entry.path)}, which is not in the run: "
+                        "replace the link by a copy of what it leads to, if you trust it, or remove it"
+                    )
+    except OSError as error:
+        raise GanError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
+
+
 def refuse_second_run(folder: Path) -> None:
-    """Raise GanError if the folder holds a run already, or what is left of one."""
+    """Raise GanError if the folder holds a run already, or what is left of one, or links that lead out of it."""
+    refuse_links(folder)
     if not contains_run(folder):
         return
     remedy = f"`gan resume {shlex.quote(str(folder))}` continues it" if is_resumable(folder) else "move it away"

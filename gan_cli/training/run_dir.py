@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import migrations
 from gan_cli.training import run_facts, run_history
-from gan_cli.training.find_runs import existing_run, refuse_second_run
+from gan_cli.training.find_runs import existing_run, refuse_links, refuse_second_run
 from gan_cli.training.locks import LOCK
 from gan_cli.utils.errors import Busy, GanError, writing
 from gan_cli.utils.files import remove_leftovers, replacing, write_text
@@ -71,10 +71,12 @@ class RunDir:
         return cfg
 
     def lock(self) -> None:
-        """Reserve the run for this process until it ends or is killed. Raises Busy if another process trains it.
+        """Reserve the run for this process until it ends or is killed. Raises Busy if another process trains it, and
+        GanError if links in it lead elsewhere.
 
         Deletes temporary files that a killed process left in the directory.
         """
+        refuse_links(self.path)
         try:
             self._lock = hold(self.path / LOCK)
         except BlockingIOError:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_cli.config import migrations
+from gan_cli.training.find_runs import refuse_links
 from gan_cli.utils.errors import GanError, one_line
 from gan_cli.utils.files import read_json
 
@@ -30,7 +31,11 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _provenance(folder: Path) -> dict[str, Any]:
-    """The content of provenance.json as it is, checked; empty if there is none."""
+    """The content of provenance.json as it is, checked; empty if there is none.
+
+    Whoever reads a run reads this file first, so that its links are checked here.
+    """
+    refuse_links(folder)
     file = folder / "provenance.json"
     if not file.exists():
         return {}

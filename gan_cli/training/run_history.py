@@ -79,8 +79,8 @@ def config(folder: Path) -> DictConfig:
 
 def read(folder: Path) -> Run:
     """The record of the run in `folder`. GanError if its config or its provenance cannot be read."""
-    failed = failure(folder)
     known = run_facts.read(folder)
+    failed = failure(folder)
     try:
         settings = flat(OmegaConf.to_container(config(folder)))
     except GanError:

@@ -9,6 +9,8 @@ from omegaconf import OmegaConf
 
 from gan_cli.cli.main import main
 from gan_cli.training import run_history
+from gan_cli.training.run_dir import RunDir
+from gan_cli.utils.errors import GanError
 
 # -- provenance.json, metrics.jsonl, evaluation.jsonl
 
@@ -57,18 +59,66 @@ def test_a_half_line_does_not_swallow_the_next_record(run: Path, capsys: pytest.
         assert run_history.read(run).records == []
 
 
-def test_files_of_a_run_that_are_links_are_not_written_through(run: Path, tmp_path: Path) -> None:
-    precious = tmp_path / "precious.txt"
-    precious.write_text("mine\n")
-    (run / "evaluation.jsonl").symlink_to(precious)
-    assert main(["evaluate", "run", "metric=modes", "n=50", "device=cpu"]) == 2
-    (run / "metrics.jsonl").unlink()
-    (run / "metrics.jsonl").symlink_to(precious)
-    assert main(["resume", "run", "trainer.iterations=4"]) == 0
-    assert precious.read_text() == "mine\n"
-    (run / ".lock").unlink()
-    (run / ".lock").symlink_to(tmp_path / "elsewhere")
-    assert main(["resume", "run", "trainer.iterations=5"]) == 2 and not (tmp_path / "elsewhere").exists()
+VERBS = (["resume", "run", "trainer.iterations=4", "trainer.keep_checkpoints=1"], ["sample", "run", "n=2"],
+         ["evaluate", "run", "metric=modes", "n=50", "device=cpu"], ["export", "run", "format=torch"])  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes | str]:
+    """Every file below a folder, and where links lead."""
+    found = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_symlink() or path.is_file()}
+    return {name: str(path.readlink()) if path.is_symlink() else path.read_bytes() for name, path in found.items()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoints", "samples", "evaluation", ".hydra", "checkpoints/last.pt", "checkpoints/000002.pt",
+     "samples/000003.png", "evaluation/grid.png", "metrics.jsonl", "evaluation.jsonl", "config.yaml", "provenance.json",
+     "failure.json", ".lock", "output.txt", "events.out.tfevents.1"],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["there", "dangling"])
+def test_a_link_that_leads_out_of_a_run_is_refused(
+    kind: str, name: str, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written, deleted or shown through it, and nothing in the run changes."""
+    home, link = Path("home"), run / name
+    home.mkdir()
+    link.parent.mkdir(exist_ok=True)
+    target = home / link.name
+    if link.exists():
+        link.rename(target)
+    else:
+        target.write_text("secret: [of mine\n")
+    if kind == "dangling":
+        target = home / "absent"
+    link.symlink_to(target.absolute())
+    before = contents(Path())
+    for words in VERBS:
+        error = refused(capsys, *words)
+        assert f"{link} is a link to {target.absolute()}" in error and "copy" in error and "secret" not in error, words
+        assert contents(Path()) == before, words
+    if kind == "there":
+        assert main(["compare", "run"]) == 2 and f"{link} is a link" in capsys.readouterr().out
+        with pytest.raises(GanError, match="is a link to"):
+            RunDir(run).lock()
+        assert contents(Path()) == before
+
+
+def test_no_run_begins_in_a_folder_with_links_out_of_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("home", "new"):
+        Path(name).mkdir()
+    Path("new/.hydra").symlink_to(Path("home").absolute())
+    error = refused(capsys, "train", "network=mlp_points", "dataset=ring", "hydra.run.dir=new")
+    assert "new/.hydra is a link to" in error and not list(Path("home").iterdir()) and len(contents(Path("new"))) == 1
+
+
+def test_links_within_a_run_and_to_a_run_are_followed(run: Path) -> None:
+    (run / "checkpoints/last.pt").rename(run / "checkpoints/kept.pt")
+    (run / "checkpoints/last.pt").symlink_to("kept.pt")
+    (run / "photos").symlink_to(Path.cwd())  # nothing that belongs to a run
+    run.rename("elsewhere")
+    run.symlink_to("elsewhere")
+    assert main(["sample", "run", "n=2"]) == 0 and main(["resume", "run", "trainer.iterations=4"]) == 0
+    assert run_history.read(run).done == 4
 
 
 # -- config.yaml and .hydra
