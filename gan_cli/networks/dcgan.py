@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from gan_cli.networks.init import normal_
+from gan_cli.networks.init import normal_, normal_convolutions_
 from gan_cli.networks.norm import LAYERLESS, norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
@@ -19,7 +19,8 @@ class Generator(nn.Module):
     """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
 
     width: channels of the last hidden layer (ngf); each layer before it has twice as many. norm: see norm_layer.
-    torch_defaults: initial weights of torch, and biases in all convolutions, as in MSGAN's code.
+    torch_defaults: biases in all convolutions, which start as torch has them, as does batch normalization (MSGAN's code).
+    The weights of convolutions are N(0, .02) either way.
     """
 
     def __init__(
@@ -43,8 +44,7 @@ class Generator(nn.Module):
         layers += [norm_layer(norm, width), nn.ReLU()]
         layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=torch_defaults), bounded(value_range)]
         self.layers = nn.Sequential(*layers)
-        if not torch_defaults:
-            normal_(self)
+        (normal_convolutions_ if torch_defaults else normal_)(self)
         normalize_weights_(self, norm)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -68,8 +68,7 @@ class Discriminator(nn.Module):
         for narrow, wide in itertools.pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1, bias=bias), norm_layer(norm, wide), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, start, bias=torch_defaults))
-        if not torch_defaults:
-            normal_(self)
+        (normal_convolutions_ if torch_defaults else normal_)(self)
         normalize_weights_(self, norm)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,19 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from gan_cli.networks.init import normal_convolutions_
 from gan_cli.networks.multiscale import MultiScale
 from gan_cli.networks.norm import norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.resnet import ResidualBlock
 from gan_cli.networks.sizes import multiple
 from gan_cli.networks.unet_noise import as_planes
-
-
-def init_(network: nn.Module) -> None:
-    """Set the weights of convolutions to N(0, .02); biases and linear layers keep torch's initial values."""
-    for layer in network.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
 
 
 def conv(before: int, after: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
@@ -58,7 +52,7 @@ class ContentEncoder(nn.Module):
             for domain in "xy"
         })  # fmt: skip
         self.shared = nn.Sequential(*[ResidualBlock(4 * width)] * share, GaussianNoise())
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, image: Tensor, domain: str) -> Tensor:
         for size in image.shape[2:]:
@@ -101,7 +95,7 @@ class VariationalAttributeEncoder(nn.Module):
             )  # fmt: skip
             self.mean[domain] = nn.Linear(4 * width, latent_dim)
             self.log_variance[domain] = nn.Linear(4 * width, latent_dim)
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, image: Tensor, domain: str) -> tuple[Tensor, Tensor]:
         features = self.trunk[domain](image)
@@ -125,7 +119,7 @@ class DeterministicAttributeEncoder(nn.Module):
                 layers += [conv(before, after, 4, 2, 1), nn.ReLU()]
             layers += [nn.AdaptiveAvgPool2d(1), conv(4 * width, latent_dim, 1), nn.Flatten()]
             self.private[domain] = nn.Sequential(*layers)
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, image: Tensor, domain: str) -> tuple[Tensor, None]:
         return self.private[domain](image), None
@@ -161,7 +155,7 @@ class ConcatenatingGenerator(nn.Module):
             ])
             for domain in "xy"
         })  # fmt: skip
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, content: Tensor, attribute: Tensor, domain: str) -> Tensor:
         x = self.shared(content)
@@ -212,7 +206,7 @@ class FeatureWiseGenerator(nn.Module):
                 _double(wide, 2 * width), _double(2 * width, width),
                 nn.ConvTranspose2d(width, channels, 1), bounded(value_range),
             )  # fmt: skip
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, content: Tensor, attribute: Tensor, domain: str) -> Tensor:
         x = content
@@ -247,7 +241,7 @@ class Discriminator(MultiScale):
             )
             for _ in range(scales)
         )
-        init_(self)
+        normal_convolutions_(self)
         normalize_weights_(self, norm)
 
 
@@ -267,7 +261,7 @@ class ContentDiscriminator(nn.Module):
             layers += [conv(wide, wide, 7, 2, 1), nn.LeakyReLU()]
             size = (size - 5) // 2 + 1
         self.layers = nn.Sequential(*layers, conv(wide, wide, 4), nn.LeakyReLU(), conv(wide, 1, 1))
-        init_(self)
+        normal_convolutions_(self)
 
     def forward(self, content: Tensor) -> Tensor:
         return self.layers(content)

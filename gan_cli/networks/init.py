@@ -26,6 +26,16 @@ def normal_(network: nn.Module, std: float = 0.02, truncated: bool = False) -> N
             nn.init.zeros_(layer.bias)
 
 
+def normal_convolutions_(network: nn.Module) -> None:
+    """Set the weights of convolutions to N(0, .02); everything else, biases too, keeps torch's initial values.
+
+    Used by the codes of MSGAN, DRIT and pix2pixHD, whose `weights_init` touches no bias.
+    """
+    for layer in network.modules():
+        if isinstance(layer, CONVOLUTIONS):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+
+
 def dcgan_tensorflow_(network: nn.Module, linear: float = 0.02) -> None:
     """Set weights N(0, .02), truncated at two std in convolutions, N(0, linear) in linear layers; biases 0.
 

@@ -1,6 +1,7 @@
 """The networks of pix2pixHD (Wang et al. 2018, arXiv 1711.11585; settings of NVIDIA/pix2pixHD, networks.py).
 
-Instance normalization without affine parameters, reflection padding, weights N(0, 0.02).
+Instance normalization without affine parameters, reflection padding, weights N(0, 0.02), biases as
+torch has them.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from gan_cli.networks.init import normal_
+from gan_cli.networks.init import normal_convolutions_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.resnet import ResidualBlock
 from gan_cli.networks.sizes import multiple
@@ -77,7 +78,7 @@ class GlobalGenerator(nn.Module):
         # The trunk is separate from the head, because the enhancer replaces the head by its own layers.
         self.trunk = _hourglass(sum(inputs), width, downs, blocks)
         self.head = _head(width, channels, value_range)
-        normal_(self)
+        normal_convolutions_(self)
 
     def forward(self, s: Tensor, features: bool = False) -> Tensor:
         _check(s, self.multiple)
@@ -102,7 +103,7 @@ class LocalEnhancer(nn.Module):
         self.front = nn.Sequential(*_front(sum(inputs), width), *_down(width, 2 * width))
         self.tail = nn.Sequential(*[ResidualBlock(2 * width) for _ in range(blocks)], *_up(2 * width, width))
         self.head = _head(width, channels, value_range)
-        normal_(self)
+        normal_convolutions_(self)
 
     def forward(self, s: Tensor, features: Tensor) -> Tensor:
         _check(s, 2)
@@ -152,7 +153,7 @@ class MultiscaleDiscriminator(nn.Module):
         if image_size < 4 * 2 ** (num_D - 1):
             raise ValueError(f"image_size {image_size}: num_D={num_D} needs {4 * 2 ** (num_D - 1)} pixels or more")
         self.scales = nn.ModuleList([PatchFeatures(sum(inputs), width, n_layers) for _ in range(num_D)])
-        normal_(self)
+        normal_convolutions_(self)
 
     def forward(self, x: Tensor, skip: int = 0) -> list[list[Tensor]]:
         outputs = []
@@ -177,7 +178,7 @@ class Encoder(nn.Module):
         self.layers = nn.Sequential(
             _hourglass(channels, width, downs, blocks=0), _head(width, features, value_range=(-1.0, 1.0))
         )
-        normal_(self)
+        normal_convolutions_(self)
 
     def forward(self, x: Tensor) -> Tensor:
         _check(x, self.multiple)

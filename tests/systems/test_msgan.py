@@ -130,22 +130,20 @@ def test_msgan_draws_anew_for_several_steps_of_d() -> None:
 
 @pytest.mark.parametrize("torch_defaults", [False, True])
 def test_weights_of_the_authors_networks(torch_defaults: bool) -> None:
-    """torch's: U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)) of weights and biases, in every convolution; or N(0, .02)."""
+    """Weights N(0, .02) in every convolution; torch's biases U(+-1 / sqrt(fan_in)) and batch normalization 1 and 0."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"width": 16, "torch_defaults": torch_defaults}
-    layers = [
-        layer
-        for network in (conditional.Generator(32, 3, 10, **options), conditional.Discriminator(32, 3, 10, **options))
-        for layer in network.modules()
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))
-    ]
+    networks = (conditional.Generator(32, 3, 10, **options), conditional.Discriminator(32, 3, 10, **options))
+    modules = [layer for network in networks for layer in network.modules()]
+    layers = [layer for layer in modules if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]
     assert len(layers) == 8
     for layer in layers:
         bound = (layer.weight[0].numel()) ** -0.5  # torch counts a transposed convolution's fan likewise
-        std = bound / math.sqrt(3) if torch_defaults else 0.02
-        assert layer.weight.std().item() == pytest.approx(std, rel=0.1)
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
         assert (layer.bias is not None) == torch_defaults
         assert layer.bias is None or 0 < layer.bias.abs().max() <= bound
+    for norm in (layer for layer in modules if isinstance(layer, nn.BatchNorm2d)):
+        assert (norm.weight == 1).all() == torch_defaults and not norm.bias.any()
 
 
 # pix2pix with noise

@@ -63,7 +63,7 @@ def labels_model(features: bool = False, enhanced: bool = True, **options: Any) 
 def test_parameter_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """As large as the paper's; weights that nobody fills in take no memory."""
     monkeypatch.setattr(nn.modules.conv._ConvNd, "reset_parameters", lambda layer: None)
-    monkeypatch.setattr("gan_cli.networks.pix2pixhd.normal_", lambda network: None)
+    monkeypatch.setattr("gan_cli.networks.pix2pixhd.normal_convolutions_", lambda network: None)
     assert count(GlobalGenerator(1024, [35, 1], 3)) == 182_546_755
     front, tail = 36 * 32 * 49 + 32 + 32 * 64 * 9 + 64, 6 * (64 * 64 * 9 + 64) + 64 * 32 * 9 + 32
     assert count(LocalEnhancer(2048, [35, 1], 3)) == front + tail + 32 * 3 * 49 + 3
@@ -73,6 +73,19 @@ def test_parameter_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     widths = [16, 32, 64, 128, 256]
     hourglass = sum(9 * a * b * 2 + a + b for a, b in pairwise(widths))
     assert count(Encoder(1024, 3)) == 3 * 16 * 49 + 16 + hourglass + 16 * 3 * 49 + 3
+
+
+def test_initial_weights_are_normal_and_biases_those_of_torch() -> None:
+    """weights_init of NVIDIA/pix2pixHD, networks.py:10-16, touches weights only."""
+    torch.manual_seed(0)
+    networks = [
+        GlobalGenerator(32, [5], 3, width=16, downs=2, blocks=1), LocalEnhancer(32, [5], 3, width=16, blocks=1),
+        MultiscaleDiscriminator(32, [5, 3], width=16, num_D=1), Encoder(32, 3, width=16, downs=2),
+    ]  # fmt: skip
+    for layer in (layer for network in networks for layer in network.modules()):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+            assert layer.bias is not None and 0 < layer.bias.abs().max() <= layer.weight[0].numel() ** -0.5
 
 
 def test_generator_keeps_the_size_and_shows_its_features() -> None:
