@@ -19,7 +19,7 @@ class Generator(nn.Module):
     """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
 
     width: channels of the last hidden layer (ngf); each layer before it has twice as many. norm: see norm_layer.
-    torch_defaults: biases in all convolutions, which start as torch has them, as does batch normalization (MSGAN's code).
+    torch_defaults: biases in all convolutions, which start as torch has them, as does batch normalization (MSGAN).
     The weights of convolutions are N(0, .02) either way.
     """
 
