@@ -17,7 +17,7 @@ lint: .venv/.installed  ## check style and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md from the result files in docs/results
+reproduction: .venv/.installed  ## rebuild docs/REPRODUCTION.md and its pages from the result files in docs/results
 	.venv/bin/python -m gan_cli.experiments.report
 
 pairs: .venv/.installed  ## rebuild docs/PAIRS.md, the table of all losses with all models

@@ -45,8 +45,13 @@ class PaperResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A published number and ours. values: seed -> value, of the seeds that were trained to the end."""
+    """A published number and ours.
 
+    id: EXPERIMENT/VARIANT/VALUE, with the paper's first word if two papers report the same value. values: seed ->
+    value, of the seeds that were trained to the end.
+    """
+
+    id: str
     published: PaperResult
     values: dict[int, float]
     verdict: Literal["met", "missed", "not finished", "not run", "other settings"]
@@ -101,17 +106,25 @@ def _parse(entry: object, path: str) -> PaperResult:
 def comparisons(result: Mapping[str, Any]) -> list[Comparison]:
     """The published numbers in a result file, each compared with the runs of its variant."""
     rows = []
-    for published in parse_paper_results(result["expect"], f"{result['experiment']}: expect"):
+    parsed = parse_paper_results(result["expect"], f"{result['experiment']}: expect")
+    for row_id, published in zip(_ids(result["experiment"], parsed), parsed):
         runs = [run for run in result["runs"] if run.get("variant") == published.variant]
         values = final_values(runs, published.metric, published.value, result)
         if values and result.get("changes"):  # the paper has no number for these settings
-            rows.append(Comparison(published, values, "other settings"))
+            rows.append(Comparison(row_id, published, values, "other settings"))
         elif values:
             median = statistics.median(values.values())
-            rows.append(Comparison(published, values, "met" if published.is_met(median) else "missed"))
+            rows.append(Comparison(row_id, published, values, "met" if published.is_met(median) else "missed"))
         else:
-            rows.append(Comparison(published, values, "not finished" if runs else "not run"))
+            rows.append(Comparison(row_id, published, values, "not finished" if runs else "not run"))
     return rows
+
+
+def _ids(experiment: str, entries: Sequence[PaperResult]) -> list[str]:
+    names = ["/".join(filter(None, [experiment, entry.variant, entry.value])) for entry in entries]
+    return [
+        f"{name}/{entry.source.split()[0]}" if names.count(name) > 1 else name for name, entry in zip(names, entries)
+    ]
 
 
 def variant_table(result: Mapping[str, Any]) -> list[list[str]]:

@@ -1,162 +1,154 @@
-"""docs/REPRODUCTION.md: what papers report and what our runs reach, built from the result files.
+"""docs/REPRODUCTION.md and docs/reproduction/: what papers report and what our runs reach, from the result files.
 
-`python -m gan_cli.experiments.report` (make reproduction) rebuilds the page. A result file,
-docs/results/EXPERIMENT.json, is written by `gan reproduce EXPERIMENT` or `result_file.record`. EXPERIMENT.md beside it
-is quoted after its table, and about.md after the overview.
+`python -m gan_cli.experiments.report` (make reproduction) rebuilds them. In docs/results, EXPERIMENT.json is written by
+`gan reproduce EXPERIMENT` or `result_file.record`; EXPERIMENT.md is quoted after its table, and about.md after the
+overview. families.yaml: family -> its title and its experiments, a page each. causes.yaml: row -> why it is not met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan_cli.experiments.paper_results import Comparison, RunRecord, comparisons, variant_table
+from gan_cli.config import plain_yaml
+from gan_cli.experiments.paper_results import Comparison, comparisons
+from gan_cli.experiments.report_sections import bold, checked, core_hours, section
 from gan_cli.experiments.result_file import load
-from gan_cli.training.run_history import samples, weights
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import GanError, suggest
 from gan_cli.utils.files import write_text
-from gan_cli.utils.tables import markdown, number
+from gan_cli.utils.tables import markdown
 
 RESULTS, PAGE = Path("docs/results"), Path("docs/REPRODUCTION.md")
+FOLDER = "reproduction"  # of the pages of the families and the figures, beside PAGE
+PLOT = "overview.png"
+OPEN = ("not finished", "not run")
 HEAD = """\
 <!-- Built by `make reproduction` from docs/results; edit the files there. -->
 # Paper against ours
-
+"""
+RULE = """\
 A row is **met** when the median over the seeds that were trained to the end is as good as the paper's number, or worse
-by no more than the row's tolerance; else it is **missed**. A row marked `near` asks for the number itself, as for a
-baseline that fails in its paper. Runs that stopped early are shown, but do not count. A paper's number marked
-`unverified` could not be checked against its source; [UNVERIFIED.md](UNVERIFIED.md) says why.
+by no more than the row's tolerance; else it is **missed**. A row with one seed is judged by that seed. A row marked
+`near` asks for the number itself, as for a baseline that fails in its paper. Runs that stopped early are shown, but do
+not count. A paper's number marked `unverified` could not be checked against its source;
+[UNVERIFIED.md](UNVERIFIED.md) says why. Core-hours are those of training: seconds times threads.
 """
 
 
+@dataclass(frozen=True)
+class Family:
+    """The experiments of one page. name: of its file. results: their result files, as `result_file.load` has them."""
+
+    name: str
+    title: str
+    results: list[dict[str, Any]]
+
+    def rows(self) -> list[Comparison]:
+        return [row for result in self.results for row in comparisons(result)]
+
+
 def build(results: Path, page: Path) -> None:
-    """Rewrite `page` from the result files in folder `results`."""
-    write_text(page, page_text(results))
+    """Rewrite `page`, the pages of the families and the figures from the result files in folder `results`."""
+    from gan_cli.experiments import report_figures  # matplotlib takes a second to import
+
+    families, texts = _families(results), pages(results)
+    folder = page.parent / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(page, texts.pop(PAGE.name))
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    report_figures.overview({family.title: family.rows() for family in families}, folder / PLOT)
+    for result in (result for family in families for result in family.results):
+        if _figure(result):
+            report_figures.curves(result, folder / f"{result['experiment']}.png")
 
 
-def page_text(results: Path) -> str:
-    """The page. GanError if the folder has no result files, or one that cannot be read."""
-    loaded = [load(path) for path in sorted(results.glob("*.json"))]
+def pages(results: Path) -> dict[str, str]:
+    """File name -> text of the overview and of the families' pages.
+
+    GanError if the folder has no result files, or one that cannot be read.
+    """
+    families = _families(results)
+    causes = _causes(results, [row for family in families for row in family.rows()])
+    overview = [HEAD, _summary(families, causes), RULE, _rows(families), _notes(results / "about.md")]
+    texts = {PAGE.name: overview}
+    for family in families:
+        parts = [HEAD.replace("# Paper against ours", f"# {family.title}"), f"[All rows](../{PAGE.name})"]
+        for result in family.results:
+            parts += [section(result, causes, _figure(result)), _notes(results / f"{result['experiment']}.md")]
+        texts[f"{family.name}.md"] = parts
+    return {name: "\n".join(part.strip("\n") + "\n" for part in parts if part) for name, parts in texts.items()}
+
+
+def _families(results: Path) -> list[Family]:
+    """The families in the order of families.yaml, then the experiments that none of them names."""
+    loaded = {path.stem: load(path) for path in sorted(results.glob("*.json"))}
     if not loaded:
         raise GanError(f"{results} has no result files; `gan reproduce EXPERIMENT out={results}` makes one")
-    parts = [HEAD, _overview(loaded), _notes(results / "about.md")]
-    parts += ["\n".join([_section(result), _notes(results / f"{result['experiment']}.md")]) for result in loaded]
-    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
+    families = []
+    for name, family in _mapping(results / "families.yaml").items():
+        known = [loaded.pop(experiment) for experiment in family["experiments"] if experiment in loaded]
+        families += [Family(name, family["title"], known)] if known else []
+    return families + ([Family("others", "Other experiments", list(loaded.values()))] if loaded else [])
+
+
+def _causes(results: Path, rows: Sequence[Comparison]) -> dict[str, str]:
+    """Row -> why it is not met. GanError for a row that is met or that there is not."""
+    causes, ids = _mapping(results / "causes.yaml"), {row.id: row.verdict for row in rows}
+    for name in causes:
+        if name not in ids:
+            raise GanError(f"{results / 'causes.yaml'}: there is no row '{name}'{suggest(name, ids)}")
+        if ids[name] == "met":
+            raise GanError(f"{results / 'causes.yaml'}: row '{name}' is met; remove its cause")
+    return causes
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    return plain_yaml.load(path) if path.exists() else {}
 
 
 def _notes(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _overview(results: Iterable[Mapping[str, Any]]) -> str:
-    head = ["experiment", "value", "paper", "ours: median", "mean ± std", "seeds", "", "source", "checked"]
-    rows = []
-    for result in results:
-        for row in comparisons(result):
-            link = f"[{result['experiment']}](#{result['experiment']})"
-            rows.append([link, f"`{row.name()}`", row.paper(), row.median, row.mean(), len(row.values),
-                         _bold(row.verdict), row.published.source, _checked(row)])  # fmt: skip
+def _figure(result: Mapping[str, Any]) -> str | None:
+    """The file of the experiment's curves, or None if no run has any."""
+    return f"{result['experiment']}.png" if any(run.get("curves") for run in result["runs"]) else None
+
+
+def _summary(families: Sequence[Family], causes: Mapping[str, str]) -> str:
+    """How many rows of each family are met, as a table, and the plot of all rows."""
+    rows: list[list[object]] = []
+    total: Counter[str] = Counter()
+    for family in families:
+        count = Counter({"core-hours": sum(map(core_hours, family.results))})
+        for row in family.rows():
+            count[row.verdict] += 1
+            count[f"{row.verdict}, cause"] += row.id in causes
+        total.update(count)
+        rows.append([f"[{family.title}]({FOLDER}/{family.name}.md)", *_counts(count)])
+    head = ["", "met", "missed (with cause)", "not finished", "not run (with cause)", "rows", "core-hours"]
+    plot = f"![The paper's numbers and ours: every row that was run to its end]({FOLDER}/{PLOT})"
+    return "\n".join([markdown(head, [*rows, ["**all**", *_counts(total)]]), plot])
+
+
+def _counts(count: Mapping[str, float]) -> list[object]:
+    missed, not_run = (f"{count[v]:.0f} ({count[f'{v}, cause']:.0f})" for v in ("missed", "not run"))
+    number = sum(count[verdict] for verdict in ("met", "missed", "other settings", *OPEN))
+    return [count["met"], missed, count["not finished"], not_run, number, f"{count['core-hours']:.1f}"]
+
+
+def _rows(families: Sequence[Family]) -> str:
+    head = ["row", "paper", "ours: median", "mean ± std", "seeds", "", "source", "checked"]
+    rows = [
+        [f"[{row.id}]({FOLDER}/{family.name}.md#{row.id.partition('/')[0]})", row.paper(), row.median, row.mean(),
+         len(row.values), bold(row.verdict), row.published.source, checked(row)]
+        for family in families for row in family.rows()
+    ]  # fmt: skip
     return markdown(head, rows)
-
-
-def _bold(verdict: str) -> str:
-    return f"**{verdict}**" if verdict == "missed" else verdict
-
-
-def _checked(row: Comparison) -> str:
-    return "" if row.published.verified else "unverified"
-
-
-def _section(result: Mapping[str, Any]) -> str:
-    """The part of the page about one experiment."""
-    name, runs = result["experiment"], result["runs"]
-    rows = comparisons(result)
-    command = f"gan reproduce {name}" if rows or result.get("evaluate") else f"gan train experiment={name}"
-    lines = [f"## {name}", "", f"{result['title']}.", "", f"    {command}", ""]
-    if rows:
-        head = ["value", "better", "paper", "tolerance", "ours: median", "", "source", "checked"]
-        cells = [
-            [f"`{row.name()}`", row.published.better or "near", row.paper(), row.published.tolerance, row.median,
-             _bold(row.verdict), row.published.source, _checked(row)] for row in rows
-        ]  # fmt: skip
-        lines += [markdown(head, cells), *_differences(rows)]
-    else:
-        lines += ["No published number.", ""]
-    if "variants" in result:
-        head, *table = variant_table(result)
-        lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(head, table)]
-    lines += [_runs(result), _circumstances(result)] if runs else ["No run yet.", ""]
-    return "\n".join(lines)
-
-
-def _differences(rows: Sequence[Comparison]) -> list[str]:
-    """What is not as in the papers, once for each source and text."""
-    values: dict[tuple[str, str], list[str]] = {}
-    for published in (row.published for row in rows):
-        if published.differs:
-            values.setdefault((published.source, published.differs), []).append(f"`{published.value}`")
-    lines = [f"- {source}, {', '.join(names)}: {differs}" for (source, differs), names in values.items()]
-    return ["Differs from the source:", "", *lines, ""] if lines else []
-
-
-def _runs(result: Mapping[str, Any]) -> str:
-    """A table of every score of every seed, by iteration, weights and number of samples."""
-    runs = {(run.get("variant", ""), run["seed"]): run for run in result["runs"]}
-    scores: dict[tuple[str, int, int, str, int | None], dict[str, str]] = {}
-    for (variant, seed), run in sorted(runs.items()):
-        if not run["evaluations"]:
-            scores[variant, seed, run["iterations"], "", None] = {}
-        for record in run["evaluations"]:
-            iteration = record["protocol"].get("iteration", run["iterations"])
-            scores.setdefault((variant, seed, iteration, weights(record), samples(record)), {}).update(
-                {name: "nan" if value is None else number(value) for name, value in record["values"].items()}
-            )
-    names = list(dict.fromkeys(name for values in scores.values() for name in values))
-    rows = []
-    for (variant, seed, iteration, kind, count), values in scores.items():
-        run = runs[variant, seed]
-        early = f" of {result['iterations']:,}" if iteration < result["iterations"] else ""
-        time = _duration(run["training_seconds"]) if iteration == run["iterations"] else ""
-        name = f"{variant} {seed}".strip()
-        rows.append([name, f"{iteration:,}{early}", kind, count, *(values.get(n, "") for n in names), time])
-    return markdown(["seed", "iterations", "weights", "samples", *names, "training"], rows)
-
-
-def _circumstances(result: Mapping[str, Any]) -> str:
-    """Commands, versions and machines of the runs; and which runs do not count, and why."""
-    runs: list[RunRecord] = result["runs"]
-    commands = dict.fromkeys(run["command"].replace(f"seed={run['seed']}", "seed=SEED") for run in runs)
-    machines = dict.fromkeys(
-        f"{run['machine']['device']} (cores: {run['machine']['cores']}, threads: {run['machine']['threads']})"
-        for run in runs
-    )  # fmt: skip
-    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs)
-    revisions = dict.fromkeys(_revision(run["git"]) for run in runs)
-    dates = dict.fromkeys(run["date"] for run in runs)
-    lines = ["Run as:", "", *(f"    {command}" for command in (*commands, result["commands"][-1])), ""]
-    if "variants" in result:
-        lines = []
-    lines += ["; ".join([", ".join(dates), *machines, *versions, f"revision {', '.join(revisions)}"]) + ".", ""]
-    for run in runs:
-        who = f"{run['variant']}, seed {run['seed']}," if "variant" in run else f"Seed {run['seed']}"
-        if run["differs"]:
-            changes = [f"`{key}` {run_value} instead of {value}" for key, (run_value, value) in run["differs"].items()]
-            lines += [f"{who} was trained with other settings, and does not count: {', '.join(changes)}.", ""]
-        if run.get("failed"):
-            lines += [f"{who} failed: {run['failed']}.", ""]
-    return "\n".join(lines)
-
-
-def _revision(git: str | None) -> str:
-    """Seven digits, and '+' if the checkout had changes."""
-    return "unknown" if git is None else git[:7] + "+" * git.endswith("+")
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.1f} min"
 
 
 if __name__ == "__main__":

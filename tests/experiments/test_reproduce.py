@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,49 @@ def test_entries_of_another_form(entry: Any, message: str) -> None:
 
 
 def test_the_page_is_the_one_that_the_result_files_give() -> None:
-    assert (ROOT / report.PAGE).read_text() == report.page_text(ROOT / report.RESULTS), "run `make reproduction`"
+    folder, texts = ROOT / report.PAGE.parent / report.FOLDER, report.pages(ROOT / report.RESULTS)
+    assert {path.name for path in folder.glob("*.md")} == set(texts) - {report.PAGE.name}
+    for name, text in texts.items():
+        path = ROOT / report.PAGE if name == report.PAGE.name else folder / name
+        assert path.read_text() == text, f"{name}: run `make reproduction`"
+        for link in re.findall(r"\]\(([^)#:]+)[)#]", text):
+            assert (path.parent / link).exists(), f"{name}: {link}"
+
+
+def test_no_row_is_dropped() -> None:
+    """The rows that this page once had stay on it, met or not: a target that is withdrawn counts as missed."""
+    kept = (ROOT / "tests" / "experiments" / "published_rows.txt").read_text().split()
+    files = sorted((ROOT / report.RESULTS).glob("*.json"))
+    assert len(kept) == 132 and set(kept) <= {row.id for path in files for row in comparisons(load(path))}
+
+
+def test_causes_belong_to_rows_that_are_not_met(tmp_path: Path) -> None:
+    (tmp_path / "e.json").write_text(json.dumps(result({0: 9.0})))
+    causes = tmp_path / "causes.yaml"
+    causes.write_text("e/v: half the length\n")
+    texts = report.pages(tmp_path)
+    counts = "| [Other experiments](reproduction/others.md) | 0 | 1 (1) | 0 | 0 (0) | 1 | 0.0 |"
+    assert counts in texts["REPRODUCTION.md"]
+    assert "- `e/v`: half the length" in texts["others.md"]
+    causes.write_text("e/w: half the length\n")
+    with pytest.raises(GanError, match="there is no row 'e/w'"):
+        report.pages(tmp_path)
+    (tmp_path / "e.json").write_text(json.dumps(result({0: 3.0})))
+    causes.write_text("e/v: half the length\n")
+    with pytest.raises(GanError, match="row 'e/v' is met"):
+        report.pages(tmp_path)
+
+
+def test_pages_and_curves_of_families(tmp_path: Path) -> None:
+    found = result({0: 3.0, 1: 4.0})
+    found["runs"][0]["curves"] = {"v[net:ab]": [[5, 9.0], [10, None]], "w": [[5, 1.0]]}
+    (tmp_path / "e.json").write_text(json.dumps(found))
+    (tmp_path / "f.json").write_text(json.dumps(result({}) | {"experiment": "f"}))
+    (tmp_path / "families.yaml").write_text("first: {title: First, experiments: [e, nowhere]}\n")
+    report.build(tmp_path, tmp_path / "page.md")
+    made = {path.name for path in (tmp_path / report.FOLDER).iterdir()}
+    assert made == {"first.md", "others.md", "e.png", "overview.png"}
+    assert "![Scores during training](e.png)" in (tmp_path / report.FOLDER / "first.md").read_text()
 
 
 def file_of(name: str) -> dict[str, Any]:
@@ -162,10 +205,12 @@ def test_page_by_hand(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     report.build(tmp_path, page)
     text = page.read_text()
-    assert "| [e](#e) | `v` | 3 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |  |\n" in text
-    assert "| `v` | lower | 3 | 0.5 | 5.5 | **missed** | S |  |\n" in text
+    assert "| [e/v](reproduction/others.md#e) | 3 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |  |\n" in text
+    assert text.endswith("About all.\n")
+    text = (tmp_path / report.FOLDER / "others.md").read_text()
+    assert "| `e/v` | lower | 3 | 0.5 | 5.5 | 5.5 ± 3.536 | 2 | **missed** | S |  |\n" in text
     assert "| 1 | 10 | raw | 5 | 8 | 1.0 min |\n" in text
-    assert text.index("About all.") < text.index("## e") < text.index("Said by hand.")
+    assert text.index("## e") < text.index("Said by hand.")
     assert "revision unknown" in text and text.endswith("Said by hand.\n")
 
 
@@ -173,14 +218,15 @@ def test_a_number_that_was_not_checked_is_marked_in_both_tables(tmp_path: Path) 
     found = result({0: 3.0})
     found["expect"] += [found["expect"][0] | {"source": "T", "verified": False}]
     (tmp_path / "e.json").write_text(json.dumps(found))
-    rows = [line for line in report.page_text(tmp_path).splitlines() if line.startswith("|") and "`v`" in line]
+    text = "".join(report.pages(tmp_path).values())
+    rows = [line for line in text.splitlines() if line.startswith("|") and "e/v" in line]
     assert [row.endswith("| S |  |") for row in rows] == [True, False, True, False]
     assert [row.endswith("| T | unverified |") for row in rows] == [False, True, False, True]
 
 
 def test_result_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(GanError, match="has no result files"):
-        report.page_text(tmp_path)
+        report.pages(tmp_path)
     (tmp_path / "e.json").write_text('{"experiment": "e"')
     with pytest.raises(GanError, match=r"e\.json is not a result file"):
         report.build(tmp_path, tmp_path / "page.md")
