@@ -7,10 +7,13 @@ with the same samples without any saved state, and several processes can read sh
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from gan_cli.data.image_files import Files
 
 
 class Images(NamedTuple):
@@ -74,6 +77,7 @@ class Dataset(ABC):
     set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
     num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
+    files: those of which the fingerprint depends on names and sizes only, if it does.
     """
 
     batch_type: ClassVar[type] = Images
@@ -84,6 +88,7 @@ class Dataset(ABC):
     size: int
     test_size: int
     window: tuple[float, float] | None = None
+    files: "Sequence[Files]" = ()
 
     @abstractmethod
     def train_batch(self, seed: int, start: int, count: int) -> Batch:

@@ -35,7 +35,7 @@ class UnpairedImages(Dataset):
     ) -> None:
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range = as_range(value_range)
-        self._jobs, self._stores = jobs, decoded_cache.load(*jobs)
+        self.files, self._stores = [job.files for job in jobs], decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
 
@@ -52,7 +52,7 @@ class UnpairedImages(Dataset):
         return Domains(*(scale(select(s, r), self.value_range) for s, r in zip(stores, rows)))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*(job.files for job in self._jobs), window=self.window)
+        return image_files.fingerprint(*self.files, window=self.window)
 
     def describe(self) -> str:
         x, y, test_x, test_y = (f"{len(store):,}" for store in self._stores)

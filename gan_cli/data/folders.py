@@ -48,16 +48,16 @@ class ImageFolder(Dataset):
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
-        self._files = [image_files.scan(folder) for folder in folders]
-        self._labels = _labels(self._files, num_classes)
+        self.files = [image_files.scan(folder) for folder in folders]
+        self._labels = _labels(self.files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop, self.window) for files in self._files]
+        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop, self.window) for files in self.files]
         self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
         """Return the indices of the training images and of the held-out images."""
-        sizes = [len(files.names) for files in self._files]
+        sizes = [len(files.names) for files in self.files]
         all_images = torch.arange(sizes[0])
         if len(sizes) == 2:
             return all_images, torch.arange(sizes[1])
@@ -83,7 +83,7 @@ class ImageFolder(Dataset):
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self._files, window=self.window)
+        return image_files.fingerprint(*self.files, window=self.window)
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -123,10 +123,10 @@ class UnpairedFolder(Dataset):
         self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
-        self._files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
+        self.files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
         sizes = (image_size + self._margin,) * 2 + (image_size,) * 2
         fit = image_files.stretch
-        jobs = [DecodeJob(files, channels, side, fit, self.window) for files, side in zip(self._files, sizes)]
+        jobs = [DecodeJob(files, channels, side, fit, self.window) for files, side in zip(self.files, sizes)]
         self._stores = decoded_cache.load(*jobs)
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
@@ -146,10 +146,10 @@ class UnpairedFolder(Dataset):
         return Domains(*(scale(select(s, position % len(s)), self.value_range) for s in self._stores[2:]))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self._files, window=self.window)
+        return image_files.fingerprint(*self.files, window=self.window)
 
     def describe(self) -> str:
-        x, y, test_x, test_y = (f"{len(files.names):,} in {files.root.name}" for files in self._files)
+        x, y, test_x, test_y = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
         return f"images: {x} and {y}; held out: {test_x} and {test_y}"
 
     def to(self, device: torch.device) -> "UnpairedFolder":

@@ -107,6 +107,7 @@ class AlignedFolders(Dataset):
         # A test split without all required parts is ignored.
         held_out = all((folder / f"test_{part}").is_dir() for part in self.required)
         self._test = self._split(folder, "test") if held_out else self._train
+        self.files = [*self._train.values(), *(self._test.values() if held_out else ())]
         first = self._train[self.required[0]]
         self.size, self.test_size = len(first.names), len(self._test[self.required[0]].names)
         (width, tall), _ = upright_size(first.root / first.names[0])
@@ -153,8 +154,7 @@ class AlignedFolders(Dataset):
         return [(i % self.test_size, False) for i in range(start, start + count)]
 
     def fingerprint(self) -> str:
-        files = (*self._train.values(), *(self._test.values() if self._test is not self._train else ()))
-        return f"{image_files.fingerprint(*files, window=self.window)}-{self.height}"
+        return f"{image_files.fingerprint(*self.files, window=self.window)}-{self.height}"
 
 
 def _mirrored(pixels: Tensor, flip: bool) -> Tensor:

@@ -61,11 +61,11 @@ class PairedFolder(Dataset):
         self.window = image_files.as_window(window)
         folder = _root_of_splits(find_folder(root, "root", url))
         held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
-        self._files, jobs = [], []
+        self.files, jobs = [], []
         for split, size in (("train", image_size + self._margin), (held_out, image_size)):
             files = _scan(_sides(folder, split))
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
-            self._files += files
+            self.files += files
             parts = zip((files[0], files[-1]), fits)
             jobs += [DecodeJob(part, channels, size, fit, self.window) for part, fit in parts]
         self._stores = decoded_cache.load(*jobs)
@@ -85,7 +85,7 @@ class PairedFolder(Dataset):
         return Pairs(scale(source, self.value_range), scale(target, self.value_range))
 
     def fingerprint(self) -> str:
-        return f"{image_files.fingerprint(*self._files, window=self.window)}-{self.direction}"
+        return f"{image_files.fingerprint(*self.files, window=self.window)}-{self.direction}"
 
     def to(self, device: torch.device) -> "PairedFolder":
         self._stores = to_device(self._stores, device)

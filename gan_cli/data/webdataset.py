@@ -62,6 +62,9 @@ class WebDataset(LazyImages):
         if test_shards:
             cache = URLCache(folder, limit, test_shards, "test_shards")
             self._test = Shards(expand(test_shards, "test_shards"), kind, 4, cache)
+        parts = [self._train, *([self._test] if test_shards else [])]
+        local = [[source for source, remote in zip(part.sources, part.remote) if not remote] for part in parts]
+        self.files = [Files(Path(), tuple(sources), (), ()) for sources in local]
         self.set_counts(self._train.counts, self._test.counts, shuffle_shards)
         self._check_labels()
         self._check_room(2 * shuffle_shards, cache_gb)

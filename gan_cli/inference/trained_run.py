@@ -90,7 +90,7 @@ class TrainedRun:
     def data(self) -> Dataset:
         """The run's data set, built at first use: sampling and translation do not need the training data."""
         dataset = build.dataset(self.located)
-        data_paths.check_data(dataset.fingerprint(), self._facts, self._moved, self._typed)
+        data_paths.check_data(dataset, self._facts, self._moved, self._typed)
         dataset.to(self.device)
         return dataset
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gan_cli.data import checksums
+from gan_cli.data.base import Dataset
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.errors import GanError
 
@@ -79,9 +81,17 @@ def _exists(path: Path) -> bool:
     return Path(*parts[:plain]).exists()
 
 
-def check_data(fingerprint: str, facts: Mapping[str, Any], moved: Collection[str], typed: Collection[str]) -> None:
-    """Compare data with those on which a run began. A note if they differ; GanError if they were found by a guess."""
-    if facts.get("data") in (None, fingerprint):
+def identity(data: Dataset) -> dict[str, str | None]:
+    """For the provenance: what tells whether a run goes on with the data on which it began."""
+    return {"data": data.fingerprint(), "content": checksums.content(data.files)}
+
+
+def check_data(data: Dataset, facts: Mapping[str, Any], moved: Collection[str], typed: Collection[str]) -> None:
+    """Compare data with those on which a run began. A note if they differ; GanError if they were found by a guess.
+
+    What the run has not recorded, or what cannot be read today, is not compared.
+    """
+    if all(None in (value, facts.get(key)) or facts[key] == value for key, value in identity(data).items()):
         return
     guessed = next((key for key in moved if key.startswith("dataset.")), None)
     if guessed and not any(key.startswith("dataset.") for key in typed):

@@ -73,7 +73,7 @@ def train(
     """
     with distributed.group(prepared.device), RunDir(Path(distributed.from_first(str(run_dir)))) as run:
         if distributed.rank() == 0:
-            facts = {"data": prepared.data.fingerprint(), "device": _describe(prepared.device)}
+            facts = {**data_paths.identity(prepared.data), "device": _describe(prepared.device)}
             chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
             places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}
             paths = {"paths": data_paths.describe(prepared.cfg, prepared.cfg)}
@@ -97,7 +97,7 @@ def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> 
     typed = [change.lstrip("+").partition("=")[0] for change in changes]
     located, moved = data_paths.located(cfg, run.path, facts, typed)
     prepared = prepare(cfg, allowed_modules, located)
-    data_paths.check_data(prepared.data.fingerprint(), facts, moved, typed)
+    data_paths.check_data(prepared.data, facts, moved, typed)
     if distributed.rank() == 0:
         run.lock()  # before the state is read, which another process may be about to replace
         run.make_folders()
@@ -207,8 +207,8 @@ def _record_resume(
     run: RunDir, prepared: Prepared, changes: list[str], iteration: int, located: DictConfig
 ) -> None:
     """Add this resume to the provenance."""
-    data = prepared.data.fingerprint()
-    facts = {"overrides": changes, "iteration": iteration, "data": data, "device": _describe(prepared.device)}
+    facts = {"overrides": changes, "iteration": iteration, "device": _describe(prepared.device)}
+    facts |= data_paths.identity(prepared.data)
     run.record_resume(prepared.cfg, facts, data_paths.describe(prepared.cfg, located))
 
 

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import save_ramp
+from helpers import refused, save_ramp
 from omegaconf import OmegaConf
+from PIL import Image
 
 from gan_cli.cli.main import main
 from gan_cli.inference.trained_run import TrainedRun
@@ -73,6 +74,42 @@ def test_data_that_moved_with_the_run_are_found_and_others_are_refused(
     capsys.readouterr()
     assert main(["resume", "run", "trainer.iterations=6", "dataset.root=../other/data"]) == 0
     assert "note: the data have changed since the run began" in capsys.readouterr().out
+
+
+def test_other_images_of_the_same_names_and_sizes_are_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of an earlier version, which has not recorded the content, goes on without a word."""
+    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def bitmaps(folder: Path, first: int) -> None:
+        images(folder, first)
+        for file in folder.glob("*.png"):
+            Image.open(file).save(file.with_suffix(".bmp"))
+            file.unlink()
+
+    bitmaps(tmp_path / "data", 0)
+    assert main(LINE) == 0 and main(["resume", "run", "trainer.iterations=3"]) == 0
+    assert "data have changed" not in capsys.readouterr().out
+    bitmaps(tmp_path / "data", 100)
+    evaluate = [*EVALUATE[:2], "metric=memorization", *EVALUATE[3:]]
+    for words in (["resume", "run", "trainer.iterations=4"], evaluate):
+        assert main(words) == 0
+        assert "note: the data have changed since the run began" in capsys.readouterr().out
+    assert len({*trained_on(tmp_path / "run")}) == 1  # the fingerprint does not tell
+    bitmaps(tmp_path / "elsewhere/data", 100)
+    shutil.rmtree("data")
+    monkeypatch.chdir("elsewhere")
+    error = refused(capsys, "resume", "../run", "trainer.iterations=5")
+    assert "dataset.root: the data that are found there now are not those of the run" in error
+
+    file = tmp_path / "run/provenance.json"
+    facts = json.loads(file.read_text())
+    assert facts.pop("content") and facts["resumes"][0].pop("content")
+    file.write_text(json.dumps(facts))
+    assert main(["resume", "../run", "trainer.iterations=5"]) == 0
+    assert "data have changed" not in capsys.readouterr().out
 
 
 def test_every_verb_that_reads_data_takes_their_folder(
