@@ -70,8 +70,8 @@ class Ladder(nn.Module):
     normalized layer; .3 for images in [0, 1]. weights: lambda of the image and of the layers above it; omitted ones
     are 0. (1000,) is the bottom-layer cost of Zhao et al. 2017; CuriousAI/ladder has (5000,) for 100 labels and
     (1000, 10, .1, .1, .1, .1, .1) for the full ladder. Only the softmax has a gain, since a ReLU needs none. W and V ~
-    N(0, 1 / fan_in). The running statistics of evaluation are those of `track`; differs: the code computes them over
-    the whole training set afterwards.
+    N(0, 1 / fan_in). The running statistics of evaluation are those of `track`; differs: the code computes them over an
+    epoch afterwards.
     """
 
     tracked: Tensor
@@ -146,14 +146,18 @@ class Ladder(nn.Module):
         return self.denoise(self.noisy(image))[0].view_as(image)
 
     @torch.no_grad()
-    def track(self, image: Tensor) -> None:
-        """Update the running statistics by those of the clean pass: by their mean at first, then with momentum .1."""
+    def track(self, image: Tensor, correction: int = 0) -> None:
+        """Update the running statistics by those of the clean pass: by their mean at first, then with momentum .1.
+
+        correction: 1 for the unbiased variance, as in CuriousAI/ladder, ladder.py:325.
+        """
         self.tracked += 1
+        unbiased = (len(image) / max(len(image) - correction, 1)) ** 0.5
         # A momentum of .1 alone would leave the zeros and ones of the start in the statistics for too long.
         weight = max(0.1, 1 / int(self.tracked))
         for l, (mean, std) in enumerate(self.clean(image).moments[1:]):
             getattr(self, f"mean{l}").lerp_(mean, weight)
-            getattr(self, f"std{l}").lerp_(std, weight)
+            getattr(self, f"std{l}").lerp_(std * unbiased, weight)
 
     def _encode(self, image: Tensor, noise: float, statistics: Callable[[int, Tensor], Moments]) -> EncoderPass:
         h = _add_noise(image.flatten(1), noise)

@@ -2,6 +2,8 @@
 (appendix D; docs/UNVERIFIED.md).
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images, SemiSupervised
@@ -29,8 +31,9 @@ class EBGANLadder(LadderClassifier):
         objective: Objective,
         latent_dim: int = 100,
         noise: Prior = normal,
+        statistics: Literal["labeled", "all"] = "all",
     ) -> None:
-        super().__init__(discriminator, objective)
+        super().__init__(discriminator, objective, statistics)
         self.generator, self.latent_dim, self.noise = generator, latent_dim, noise
 
     def turns(self) -> list[Turn[SemiSupervised]]:

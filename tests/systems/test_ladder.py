@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import TEST, TINY, TRAIN, write_mnist
+from helpers import TEST, TINY, TRAIN, checked, write_mnist
 from torch import Tensor, nn
 
 from gan_cli.cli.main import main
@@ -207,7 +207,30 @@ def test_running_statistics_by_hand() -> None:
     assert alone[0, 0].item() == pytest.approx(expected)
 
 
+def test_unbiased_running_statistics_by_hand() -> None:
+    """Two images: the variance of CuriousAI/ladder, ladder.py:325, is twice that of the batch."""
+    net = by_hand()
+    net.track(X, correction=1)
+    assert net.mean0.tolist() == [4, -2] and net.std0[0].item() == pytest.approx(2 * math.sqrt(2))
+    net.track(X[:1], correction=1)  # one image has none, and no division by 0
+    assert net.std0[0].item() == pytest.approx(math.sqrt(2), abs=1e-4)
+
+
+def test_digits_are_classified_by_the_statistics_of_the_labeled_images() -> None:
+    """CuriousAI/ladder, ladder.py:367-383: those of the clean labeled path. The others would have mean 20."""
+    batch = BATCH._replace(image=5 * X)
+    for choice, mean, std in (("labeled", 4, 2 * math.sqrt(2)), ("all", 20, 10)):
+        system = LadderClassifier(by_hand(), ENERGIES, choice)
+        system.class_loss(batch)
+        assert system.discriminator.mean0[0].item() == mean
+        assert system.discriminator.std0[0].item() == pytest.approx(std)
+    for model in ("ladder", "ebgan_ladder"):
+        assert checked(f"model={model}").model.statistics == "labeled"
+
+
 def test_wrong_settings_are_one_clear_line() -> None:
+    with pytest.raises(ValueError, match="statistics=some: of the labeled images, or of all"):
+        LadderClassifier(small(), ENERGIES, "some")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="is a classifier, and this data set has no classes"):
         Ladder(2, 1, None)
     with pytest.raises(ValueError, match="at most 2 layers"):
