@@ -93,6 +93,27 @@ def test_length_of_dualgan(experiment: str, images: int) -> None:
     assert variant("dualgan_maps", "paper").model.lambda_V == 1000
 
 
+@pytest.mark.parametrize(("labels", "weight"), [(100, 5000), (1000, 2000)])
+def test_ladder_network_has_the_settings_of_rasmus_et_al(labels: int, weight: float) -> None:
+    """CuriousAI/ladder: README.md, "Bottom-only", and the defaults of run.py; the long variants have its length."""
+    short, long = (variant("ladder_mnist", f"{name}_{labels}") for name in ("labels", "long"))
+    for cfg in (short, long):
+        assert cfg.dataset.num_labels == labels and list(cfg.model.discriminator.weights) == [weight]
+        assert cfg.optimizer.lr == 2e-3 and list(cfg.optimizer.betas) == [0.9, 0.999]
+        assert cfg.trainer.batch_size == 100 and cfg.model.statistics == "labeled"
+    assert (short.trainer.iterations, long.trainer.iterations) == (12_000, 150 * 600)
+
+
+def test_lengths_and_rates_of_a_ladder_network_in_ebgan() -> None:
+    """The margin is gone after a third; plain_100 has none, so that it is a ladder network with all else equal."""
+    short, long, plain = (variant("ebgan_ladder_mnist", f"{name}_100") for name in ("labels", "long", "plain"))
+    for cfg, iterations, lr in ((short, 18_000, 2e-3), (long, 180_000, 5e-4)):
+        assert cfg.trainer.iterations == iterations == 3 * cfg.loss.adversarial.margin.length
+        assert cfg.optimizer.lr == lr == 2 * cfg.optimizer.networks.generator.lr
+        assert cfg.loss.adversarial.margin.start == 16 and list(cfg.model.discriminator.weights) == [1000]
+    assert plain.loss.adversarial.margin.start == 0 and plain.trainer.iterations == 18_000
+
+
 def test_leak_of_infogan_is_the_papers() -> None:
     cfg = composed("experiment=infogan_mnist")
     assert cfg.model.trunk.leak == cfg.model.posterior.leak == 0.1  # .01 in the code
