@@ -158,6 +158,7 @@ MISTAKES = {
     "train model._target_=os.system": "_target_ 'os.system' is not allowed",
     "train seed=???": "seed has no value",
     "train seed=${sed}": "seed: Interpolation key 'sed' not found",
+    "train model=stylegan2": "gan: no model 'stylegan2'; `gan list model` shows the choices",
     "train model=[": "no model '['",
     "train wgan_gp": "'wgan_gp' is not of the form key=value",
     "train model=dcgan,wgan": "add -m to run them all",

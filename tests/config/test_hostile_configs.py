@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 
 import gan_cli
 from gan_cli.config import slots
+from gan_cli.config.paths import conf_dir
 from gan_cli.config.schema import check
 from gan_cli.config.targets import target
 from gan_cli.systems.base import System
@@ -195,7 +196,7 @@ VERBS = {
     "evaluate": ["metric=modes", "n=50"],
     "resume": ["trainer.iterations=4"],
     "export": ["format=safetensors"],
-    "translate": ["input=."],
+    "translate": ["input=.", "output=out"],
     "compare": [],
 }
 ATTACKS = {
@@ -235,6 +236,25 @@ def test_a_strangers_config_does_nothing(
         assert "Traceback" not in output, output
         assert status == 2 or verb == "compare", (verb, output)  # it builds nothing
     assert (victim / "precious.txt").read_text() == "precious" and len(list(victim.iterdir())) == 1
+    assert not requests
+
+
+@pytest.mark.parametrize("secret", ["secret", "${oc.env:HOME}"])
+def test_a_strangers_archives_are_not_fetched(
+    secret: str, trained: Path, server: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data of a run, as archives of images on a server that only the run's config names."""
+    monkeypatch.setenv("GAN_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(trained, tmp_path / "run")
+    address, requests = server
+    requests.clear()
+    cfg: Any = OmegaConf.load(tmp_path / "run/config.yaml")
+    cfg.dataset = OmegaConf.load(conf_dir() / "dataset/webdataset.yaml")
+    cfg.dataset.update(image_size=8, root=f"{address}/{secret}/a.tar")
+    (tmp_path / "run/config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    for verb, words in VERBS.items():
+        status, output = run_gan([verb, "run", *words], tmp_path)
+        assert "Traceback" not in output and (status == 2 or verb not in ("evaluate", "resume")), (verb, output)
     assert not requests
 
 

@@ -512,3 +512,16 @@ def test_divergences_of_unbounded_slope_are_refused(divergence: Divergence, fini
 def test_the_losses_of_energies_pass() -> None:
     need_finite_slope(EnergyMargin(LinearMargin()).at(0))
     need_finite_slope(LossSensitive())
+
+
+@pytest.mark.parametrize("model", ["ebgan", "ebgan_pt"])
+@pytest.mark.parametrize("loss", ["fgan_hellinger", "fgan_neyman", "fgan_reverse_kl"])
+def test_a_divergence_of_infinite_gradient_is_refused_before_the_run(
+    model: str, loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    narrow = ["dataset.image_size=16", "model.generator.width=4", "model.discriminator.width=4", *TINY]
+    assert main(["train", f"model={model}", f"loss={loss}", *narrow]) == 2
+    error = capsys.readouterr().err
+    assert "grows like exp(energy)" in error and "loss=ebgan" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -3,12 +3,15 @@
 import copy
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from helpers import SMALL_BATCHES
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from gan_cli.cli.main import main
 from gan_cli.data.base import Images
 from gan_cli.losses.adversarial import NonSaturating, Wasserstein
 from gan_cli.losses.objective import Objective
@@ -206,3 +209,16 @@ def test_unrolls_penalties_too(steps: int, w_K: float, dw_K: float) -> None:
 def test_negative_steps_are_refused() -> None:
     with pytest.raises(ValueError, match="unroll_steps lies in"):
         UnrolledGAN(*networks(), Objective(NonSaturating()), unroll_steps=-1)
+
+
+@pytest.mark.parametrize("loss", ["wgan_gp", "wgan_gp_1_step", "wgan_div", "dragan", "r1"])
+def test_a_penalty_of_a_network_with_batch_normalization_is_refused_before_the_run(
+    loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its third derivative does not exist in torch, which only a backward pass shows."""
+    monkeypatch.chdir(tmp_path)
+    narrow = ["dataset.image_size=16", "model.generator.width=4", "model.discriminator.width=4", *SMALL_BATCHES]
+    assert main(["train", "model=unrolled", f"loss={loss}", *narrow, "trainer.iterations=2"]) == 2
+    error = capsys.readouterr().err
+    assert "batch_norm does not support 3rd+ order derivatives" in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
