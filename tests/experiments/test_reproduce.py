@@ -353,8 +353,8 @@ def test_variants(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
     Path("docs").mkdir()
     report.build(Path("kept"), Path("docs/page.md"))
-    page = Path("docs/page.md").read_text()
-    assert "| squares 1 | 2 |" in page and "| [twice](#twice) | `squares modes` | 7 |" in page
+    page, section = Path("docs/page.md").read_text(), Path("docs/reproduction/others.md").read_text()
+    assert "| squares 1 | 2 |" in section and "| [twice/squares/modes](reproduction/others.md#twice) | 7 |" in page
 
 
 def test_variants_that_are_none(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
