@@ -10,7 +10,7 @@ from gan_cli.data.base import Images
 from gan_cli.losses.adversarial import Minimax
 from gan_cli.losses.objective import Objective
 from gan_cli.metrics.base import EvaluationData, Samples
-from gan_cli.metrics.code_error import CodeError, majority
+from gan_cli.metrics.code_error import CodeError, best_assignment, count_pairs
 from gan_cli.metrics.modes import coverage
 from gan_cli.metrics.paired_translation import l1
 from gan_cli.systems.infogan import InfoGAN
@@ -46,7 +46,7 @@ def test_real_gaussians_score_the_ceiling() -> None:
 def test_majority_names_codes() -> None:
     codes = torch.tensor([0, 0, 0, 1, 1, 3])
     labels = torch.tensor([7, 7, 2, 5, 5, 1])
-    assert majority(codes, labels, 4).tolist() == [7, 5, 0, 1]
+    assert count_pairs(codes, labels, 4, 10).argmax(1).tolist() == [7, 5, 0, 1]
 
 
 class Coded:
@@ -59,14 +59,29 @@ class Coded:
         return Images(image, torch.tensor(labels))
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
-        return Images(*(part[start : start + count] for part in self.batch([0, 0, 0, 1, 2], [7, 7, 2, 5, 7])))
+        return Images(*(part[start : start + count] for part in self.batch([0, 0, 0, 0, 1, 2], [7, 7, 7, 2, 5, 7])))
 
     def test_batch(self, start: int, count: int) -> Images:
-        return Images(*(part[start : start + count] for part in self.batch([0, 0, 1, 2], [7, 2, 5, 5])))
+        return Images(*(part[start : start + count] for part in self.batch([0, 0, 1, 2], [7, 2, 5, 7])))
+
+
+def test_one_code_per_label_is_the_best_assignment() -> None:
+    """Greedily, code 0 would take label 0 and 11 would be right; two codes are left over where labels are fewer."""
+    assert best_assignment(torch.tensor([[10.0, 9.0], [9.0, 1.0]])).tolist() == [1, 0]
+    assert best_assignment(torch.tensor([[1.0], [5.0], [2.0]])).tolist() == [-1, 0, -1]
+    linear_sum_assignment = pytest.importorskip("scipy.optimize").linear_sum_assignment
+    generator = torch.Generator().manual_seed(0)
+    for k, c in ((10, 10), (12, 7), (4, 9)):
+        counts = torch.randint(0, 50, (k, c), generator=generator).float()
+        names = best_assignment(counts)
+        rows, columns = linear_sum_assignment(-counts.numpy())
+        matched = names >= 0
+        assert counts[matched, names[matched]].sum() == counts[rows, columns].sum()
+        assert len(names[matched].unique()) == matched.sum() == min(k, c)
 
 
 def test_code_error_and_information_by_hand() -> None:
-    """Codes 0 and 2 stand for 7, code 1 for 5. Q gives probability .8 to the true code of three."""
+    """Codes 0 and 2 stand for 7, code 1 for 5; with one code per class, 2 does not. Q gives .8 to the code of three."""
     posterior = nn.Linear(4, 3)
     posterior.weight.data = math.log(8) * torch.eye(4)[1:]  # 8 / (8 + 1 + 1)
     posterior.bias.data.zero_()
@@ -77,11 +92,11 @@ def test_code_error_and_information_by_hand() -> None:
         Samples("generated", 1100, lambda: iter(())), empty, Samples("test", 4, lambda: iter(())),
         system=system, data=data,  # type: ignore[arg-type]
     )  # fmt: skip
-    metric = CodeError(fit=5)
+    metric = CodeError(fit=6)
     metric.check(system, data)  # type: ignore[arg-type]
     with torch.no_grad():
         assert metric(evaluation) == {
-            "error": 0.5, "digits_named": 2.0, "H": math.log(3),
+            "error": 0.25, "error_assigned": 0.5, "digits_named": 2.0, "H": math.log(3),
             "L_I": pytest.approx(math.log(0.8) + math.log(3), abs=1e-6),
         }  # fmt: skip
     assert evaluation.test.used == 4
