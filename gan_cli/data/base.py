@@ -76,6 +76,7 @@ class Dataset(ABC):
     batch_type: type of the training batches; held-out batches have the same type, except that a SemiSupervised data
     set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
     num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
+    validation_size: number of samples that are neither, for choices such as a bandwidth; most data sets have none.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
     files: those of which the fingerprint depends on names and sizes only, if it does.
     """
@@ -87,6 +88,7 @@ class Dataset(ABC):
     value_range: tuple[float, float] | None
     size: int
     test_size: int
+    validation_size: int = 0
     window: tuple[float, float] | None = None
     files: "Sequence[Files]" = ()
 
@@ -98,13 +100,18 @@ class Dataset(ABC):
     def test_batch(self, start: int, count: int) -> Batch:
         """Return the held-out samples start .. start + count - 1 in a fixed order, which repeats after the last one."""
 
+    def validation_batch(self, start: int, count: int) -> Batch:
+        """Return the validation samples start .. start + count - 1 in a fixed order, of `validation_size`."""
+        raise ValueError("this data set withholds no samples for validation")
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Return a short name of the content, which is equal for equal data wherever they are stored."""
 
     def describe(self) -> str:
         """Say in words how many training and held-out samples there are."""
-        return f"{self.size:,} training samples, {self.test_size:,} held out"
+        validation = f"{self.validation_size:,} for validation, " if self.validation_size else ""
+        return f"{self.size:,} training samples, {validation}{self.test_size:,} held out"
 
     def to(self, device: torch.device) -> "Dataset":
         """Move the data that are in memory to `device`, where the batches are then made, and return the data set."""

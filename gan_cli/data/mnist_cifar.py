@@ -30,12 +30,17 @@ class InMemoryImages(Dataset):
 
     dequantize: map a pixel p of 0 .. 255 to (p + U[0, 1)) / 256 of the value range instead of p / 255, with new noise
     at each position of the stream, as gan_cifar_resnet.py of WGAN-GP: 2 (p / 256 - 1/2) + U[0, 1/128) in [-1, 1].
+
+    validation: how many of the last training images are withheld from training.
     """
 
     def __init__(
         self, train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], *, image_size: int, channels: int,
         num_classes: int | None, value_range: Sequence[float], dequantize: bool = False, padding: int = 0,
+        validation: int = 0,
     ) -> None:
+        if not 0 <= validation < len(train[0]):
+            raise ValueError(f"validation={validation}: choose 0 .. {len(train[0]) - 1} of the training images")
         if not 0 <= 2 * padding < max(image_size, 1):
             raise ValueError(f"padding={padding}: twice that must be less than image_size={image_size}")
         classes = int(train[1].max()) + 1
@@ -44,9 +49,11 @@ class InMemoryImages(Dataset):
         self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
         self.value_range, self.dequantize = as_range(value_range), dequantize
         inner, frame = image_size - 2 * padding, [padding] * 4
-        self.train, self.train_label = pad(resize(train[0], inner, channels), frame), train[1]
+        images, size = pad(resize(train[0], inner, channels), frame), len(train[0]) - validation
+        self.train, self.train_label = images[:size], train[1][:size]
+        self.validation, self.validation_label, self.validation_size = images[size:], train[1][size:], validation
         self.test, self.test_label = pad(resize(test[0], inner, channels), frame), test[1]
-        self.size, self.test_size = len(self.train), len(self.test)
+        self.size, self.test_size = size, len(self.test)
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = order(seed, start, count, self.size).to(self.train.device)
@@ -55,6 +62,10 @@ class InMemoryImages(Dataset):
     def test_batch(self, start: int, count: int) -> Images:
         index = positions(start, count, self.test.device) % self.test_size
         return self._images(self.test[index], self.test_label[index], 0, HELD_OUT + index)
+
+    def validation_batch(self, start: int, count: int) -> Images:
+        index = positions(start, count, self.validation.device)
+        return self._images(self.validation[index], self.validation_label[index], 0, HELD_OUT + self.test_size + index)
 
     def _images(self, pixels: Tensor, label: Tensor, seed: int, position: Tensor) -> Images:
         assert self.value_range is not None
@@ -73,7 +84,7 @@ class InMemoryImages(Dataset):
         return digest.hexdigest()[:16]
 
     def to(self, device: torch.device) -> "InMemoryImages":
-        for name in ("train", "train_label", "test", "test_label"):
+        for name in ("train", "train_label", "validation", "validation_label", "test", "test_label"):
             setattr(self, name, getattr(self, name).to(device))
         return self
 
@@ -110,11 +121,11 @@ class MNIST(InMemoryImages):
 
     def __init__(
         self, root: str, image_size: int = 28, channels: int = 1, num_classes: int | None = 10,
-        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False, padding: int = 0,
+        value_range: Sequence[float] = (-1.0, 1.0), dequantize: bool = False, padding: int = 0, validation: int = 0,
     ) -> None:
         train, test = (self._read(Path(root).expanduser(), split) for split in (True, False))
         super().__init__(train, test, image_size=image_size, channels=channels, num_classes=num_classes,
-                         value_range=value_range, dequantize=dequantize, padding=padding)
+                         value_range=value_range, dequantize=dequantize, padding=padding, validation=validation)
 
     def _read(self, root: Path, train: bool) -> tuple[Tensor, Tensor]:
         names = [f"{SPLITS[train]}-images-idx3-ubyte", f"{SPLITS[train]}-labels-idx1-ubyte"]

@@ -219,7 +219,8 @@ def _score(
 
 def _protocol(data: EvaluationData) -> dict[str, Any]:
     """The part of the protocol that `data` knows: how many samples of each kind were used, extractor, seed, device."""
-    counts = {s.split: s.used for s in (data.generated, data.train, data.test) if s.used}
+    splits = (data.generated, data.train, data.validation, data.test)
+    counts = {s.split: s.used for s in splits if s and s.used}
     extractor, network = data.extractor_used, {}
     if extractor:
         network = {"extractor": f"{extractor.name}:{extractor.hash[:12]}"}

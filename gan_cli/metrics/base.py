@@ -107,8 +107,9 @@ class FeatureStore(Protocol):
 class EvaluationData:
     """What a metric can use. `system` and `data` are None if two folders of images are compared.
 
-    generated: the samples to score. train, test: real samples, those of `test` held out. extractor: prepared at its
-    first use. store: where features of real samples are cached. folder: where a metric may write images.
+    generated: the samples to score. train, test: real samples, those of `test` held out. validation: those that are
+    neither, None if the data set withholds none. extractor: prepared at its first use. store: where features of real
+    samples are cached. folder: where a metric may write images.
     """
 
     def __init__(
@@ -124,8 +125,9 @@ class EvaluationData:
         data: Dataset | None = None,
         seed: int = 0,
         folder: Path | None = None,
+        validation: Samples | None = None,
     ) -> None:
-        self.generated, self.train, self.test = generated, train, test
+        self.generated, self.train, self.test, self.validation = generated, train, test, validation
         self.system, self.data, self.seed, self.folder = system, data, seed, folder
         self.device = device or torch.device("cpu")
         self.shows_progress = False  # of long work; not in the middle of a training

@@ -1,11 +1,14 @@
 """Parzen-window log-likelihood of held-out images, in nats: a Gaussian around each generated image.
 
 The protocols of Goodfellow et al. 2014 (arXiv 1406.2661, section 5) and of Nowozin et al. 2016 (f-GAN, arXiv
-1606.00709, section 4.1), for pixels in [0, 1]. Values of the two protocols cannot be compared.
+1606.00709, section 4.1), for pixels in [0, 1]. Values of the two protocols cannot be compared. `..._real` is the value
+of as many training images as centers, by the same protocol: a model of that many images whose samples are as good as
+real ones scores as much.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -51,28 +54,42 @@ def grid(low: float, high: float, steps: int) -> Tensor:
 class Parzen(Metric):
     """Log-likelihood by the protocol of Goodfellow et al. 2014: mean over held-out images, and its standard error.
 
-    Every generated image is a center (10,000 in the paper); sigma is the one of `steps` values 10^low .. 10^high that
-    is best on `validation` images. Differs from the paper, which does not train on the validation images: here they are
-    the first ones of the shuffled training set, so that a generator that copies them gets the smallest sigma and a low
-    score.
+    Every generated image is a center (10,000 in the paper); sigma is the one of `steps` values 10^low .. 10^high, or of
+    `sigmas` if there are any, that is best on `validation` images: the first ones that the data set withholds from
+    training, as in the paper. Of a data set that withholds none they are the first ones of the shuffled training set:
+    then a generator that copies them gets the smallest sigma and a low score, and they are no centers of `parzen_real`.
     """
 
     validation: int = 1000
     low: float = -1.0
     high: float = 0.0
     steps: int = 10
+    sigmas: Sequence[float] | None = None
+    _real: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
-    better: ClassVar[Better] = {"parzen": "higher", "parzen_error": None, "parzen_sigma": None}
+    better: ClassVar[Better] = {
+        "parzen": "higher", "parzen_error": None, "parzen_sigma": None, "parzen_real": None
+    }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.sigmas is not None and not (self.sigmas and min(self.sigmas) > 0):
+            raise ValueError(f"sigmas are one or more positive numbers, not {list(self.sigmas)}")
 
     def check(self, system: System | None, data: Dataset | None) -> None:
         need_images("parzen", data)
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
-        centers = unit(rows(evaluation.generated))
+        withheld = evaluation.validation
         sigmas = grid(self.low, self.high, self.steps)
-        validation = unit(rows(evaluation.train, self.validation))
-        sigma = sigmas[log_density(validation, centers, sigmas).mean(1).argmax()]
-        return _score("parzen", evaluation, centers, sigma)
+        if self.sigmas is not None:
+            sigmas = torch.tensor(self.sigmas, dtype=torch.float64)
+        validation = unit(rows(withheld or evaluation.train, self.validation))
+
+        def best(centers: Tensor) -> Tensor:
+            return sigmas[log_density(validation, centers, sigmas).mean(1).argmax()]
+
+        values = _score("parzen", evaluation, best)
+        return values | _real_score("parzen", evaluation, best, 0 if withheld else self.validation, self._real)
 
 
 @dataclass
@@ -88,22 +105,46 @@ class KernelDensity(Metric):
     low: float = -2.0
     high: float = 0.0
     steps: int = 17
+    _real: dict[str, float] = field(default_factory=dict, init=False, repr=False)
 
-    better: ClassVar[Better] = {"kde": "higher", "kde_error": None, "kde_sigma": None}
+    better: ClassVar[Better] = {"kde": "higher", "kde_error": None, "kde_sigma": None, "kde_real": None}
 
     def check(self, system: System | None, data: Dataset | None) -> None:
         need_images("parzen_fgan", data)
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
-        centers = unit(rows(evaluation.generated))
-        if len(centers) < self.folds:
-            raise ValueError(f"{self.folds} folds need at least as many generated samples, not {len(centers)}; see n=")
+        if len(evaluation.generated) < self.folds:
+            count = len(evaluation.generated)
+            raise ValueError(f"{self.folds} folds need at least as many generated samples, not {count}; see n=")
         sigmas = grid(self.low, self.high, self.steps)
-        sigma = sigmas[cross_validated(centers, sigmas, self.folds).argmax()]
-        return _score("kde", evaluation, centers, sigma)
+
+        def best(centers: Tensor) -> Tensor:
+            return sigmas[cross_validated(centers, sigmas, self.folds).argmax()]
+
+        return _score("kde", evaluation, best) | _real_score("kde", evaluation, best, 0, self._real)
 
 
-def _score(name: str, evaluation: EvaluationData, centers: Tensor, sigma: Tensor) -> dict[str, float]:
+def _score(name: str, evaluation: EvaluationData, best: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """The score of the generated images, its standard error, and sigma. best: centers (M, d) -> their sigma."""
+    centers = unit(rows(evaluation.generated))
+    sigma = best(centers)
     density = log_density(unit(rows(evaluation.test)), centers, sigma[None])[0]
     error = float(density.std()) / math.sqrt(len(density)) if len(density) > 1 else math.nan
     return {name: float(density.mean()), f"{name}_error": error, f"{name}_sigma": float(sigma)}
+
+
+def _real_score(
+    name: str, evaluation: EvaluationData, best: Callable[[Tensor], Tensor], skip: int, known: dict[str, float]
+) -> dict[str, float]:
+    """The score of the training images but the first `skip`, computed once per data set and number of images.
+
+    Nothing if the held-out images are the training images, or if no image is left.
+    """
+    train, test = evaluation.train, evaluation.test
+    if train is test or len(train) <= skip:
+        return {}
+    key = f"{train.key}-{len(train)}-{len(test)}"
+    if train.key is None or key not in known:
+        centers = unit(rows(train))[skip:]
+        known[key] = float(log_density(unit(rows(test)), centers, best(centers)[None]).mean())
+    return {f"{name}_real": known[key]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from gan_cli.data.base import Dataset, Domains, Images, Pairs, mix
+from gan_cli.data.base import Batch, Dataset, Domains, Images, Pairs, mix
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.pixels import symmetric
 from gan_cli.systems.base import Generates, System, Translates, test_mode
@@ -50,20 +51,23 @@ def from_model(
         real(data, "train", min(n, data.size), domain, name),
         real(data, "test", n_test, domain, name),
         extractor=extractor, store=store, device=system.device, system=system, data=data, seed=seed, folder=folder,
+        validation=real(data, "validation", data.validation_size, domain, name) if data.validation_size else None,
     )  # fmt: skip
 
 
 def real(data: Dataset, split: str, n: int, domain: int | None = None, name: str | None = None) -> Samples:
-    """The first `n` samples of a data set's split: `train` (shuffled, augmented as for training) or `test`.
+    """The first `n` samples of a split: `train` (shuffled, augmented as for training), `validation` or `test`.
 
     domain: of the batches of a data set for translation, only this part, 0 or 1. name: of the data set in the feature
     cache; its fingerprint if omitted.
     """
+    splits: dict[str, Callable[[int, int], Batch]] = {
+        "train": partial(data.train_batch, SHUFFLE), "validation": data.validation_batch, "test": data.test_batch
+    }  # fmt: skip
 
     def batches() -> Iterator[Images]:
         for start in range(0, n, BATCH):
-            count = min(BATCH, n - start)
-            batch = data.train_batch(SHUFFLE, start, count) if split == "train" else data.test_batch(start, count)
+            batch = splits[split](start, min(BATCH, n - start))
             if domain is None:
                 assert not isinstance(batch, (Pairs, Domains))
                 yield Images(symmetric(batch.image, data.value_range), batch.label)

@@ -37,6 +37,18 @@ def test_batches_hold_what_the_files_hold(packed, tmp_path):
     assert numbers(held_out.image) == [105, 100, 101] and held_out.label.tolist() == [5, 0, 1]
 
 
+def test_the_last_training_images_may_be_withheld_for_validation(tmp_path):
+    data = MNIST(str(write_mnist(tmp_path)), validation=10)
+    assert (data.size, data.validation_size, data.test_size) == (TRAIN - 10, 10, TEST)
+    assert sorted(numbers(data.train_batch(0, 0, TRAIN - 10).image)) == list(range(TRAIN - 10))
+    image, label = data.validation_batch(2, 8)
+    assert numbers(image) == list(range(TRAIN - 8, TRAIN)) and label.tolist() == [n % 10 for n in numbers(image)]
+    assert data.fingerprint() != MNIST(str(tmp_path)).fingerprint() and "10 for validation" in data.describe()
+    with pytest.raises(ValueError, match="validation"):
+        MNIST(str(tmp_path), validation=TRAIN)
+    assert MNIST(str(tmp_path)).validation_size == 0
+
+
 def test_the_stream_is_pure_and_splits(tmp_path):
     data = MNIST(str(write_mnist(tmp_path)))
     whole = data.train_batch(4, 5, 50)

@@ -161,6 +161,43 @@ def test_parzen_maps_to_unit_range_and_takes_the_best_sigma() -> None:
         Parzen(validation=60)(evaluation(generated.log(), train, test))
 
 
+def brute_score(x: Tensor, centers: Tensor, sigma: float) -> float:
+    """Mean log density of images in [-1, 1] (N, 1, 3, 3), whose pixels the protocols map to [0, 1]."""
+    square = ((x.double()[:, None] - centers.double()) / 2).square().sum((2, 3, 4))
+    density = torch.logsumexp(-square / (2 * sigma**2), 1) - math.log(len(centers))
+    return density.mean().item() - 9 * math.log(sigma * math.sqrt(2 * math.pi))
+
+
+def test_parzen_prints_what_training_images_reach_beside_the_score() -> None:
+    """As many training images in place of the generated ones, with their own sigma by the same protocol."""
+    generated, train, test, withheld = (s * torch.randn(n, 1, 3, 3) for s, n in
+                                        ((0.05, 70), (0.3, 80), (0.3, 50), (0.3, 40)))  # fmt: skip
+    grid = [0.1 + 0.01 * i for i in range(20)]
+    metric = Parzen(validation=30, sigmas=grid)
+    data = evaluation(generated, train, test, validation=samples("validation", withheld))
+    values = metric(data)
+    for name, centers in (("parzen", generated), ("parzen_real", train)):
+        sigma = max(grid, key=lambda sigma: brute_score(withheld[:30], centers, sigma))
+        assert values[name] == pytest.approx(brute_score(test, centers, sigma), abs=1e-5)
+    assert metric(data) == values
+    # Without withheld images those that choose sigma are no centers, or the smallest sigma would win.
+    values = Parzen(validation=30, sigmas=grid)(evaluation(generated, train, test))
+    sigma = max(grid, key=lambda sigma: brute_score(train[:30], train[30:], sigma))
+    assert values["parzen_real"] == pytest.approx(brute_score(test, train[30:], sigma), abs=1e-5)
+    with pytest.raises(ValueError, match="positive"):
+        Parzen(sigmas=[0.1, 0.0])
+
+
+def test_fgans_protocol_prints_what_training_images_reach_beside_the_score() -> None:
+    generated, train, test = (s * torch.randn(n, 1, 3, 3) for s, n in ((0.05, 45), (0.3, 45), (0.3, 50)))
+    values = KernelDensity(low=-1, high=0, steps=5)(evaluation(generated, train, test))
+    groups = [(train[k::3], torch.cat([train[other::3] for other in range(3) if other != k])) for k in range(3)]
+    sigma = max((10 ** (-1 + i / 4) for i in range(5)), key=lambda sigma: sum(brute_score(*g, sigma) for g in groups))
+    assert values["kde_real"] == pytest.approx(brute_score(test, train, sigma), abs=1e-5)
+    same = samples("train", train)  # two sources: the held-out images are the training images
+    assert "kde_real" not in KernelDensity()(EvaluationData(samples("generated", generated), same, same))
+
+
 def test_fgans_protocol_punishes_few_images() -> None:
     """Copies of few images: cross-validation on them chooses the smallest sigma, and held-out images are far off."""
     train, test = 0.3 * torch.randn(2, 90, 1, 3, 3)
