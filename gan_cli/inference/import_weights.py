@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import torch
@@ -15,12 +18,13 @@ from torch import Tensor, nn
 
 from gan_cli.config import schema
 from gan_cli.config.composer import Composer, arguments, without_hydra
+from gan_cli.data.decoded_cache import exclusive, remove
 from gan_cli.systems.base import System
 from gan_cli.training import build, checkpoint, checkpoint_file
 from gan_cli.training.find_runs import contains_run
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.commands import command
-from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.errors import GanError, one_line, writing
 
 Weights = dict[str, Tensor]
 
@@ -62,6 +66,8 @@ def import_(
     run_dir = Path(out) if out else Path("outputs/imported") / next(iter(paths.values())).stem
     if contains_run(run_dir):
         raise GanError(f"{run_dir} already holds a run: name another folder by out=")
+    if run_dir.is_dir() and any(run_dir.iterdir()):
+        raise GanError(f"{run_dir} is not empty: name a new folder, such as out={quote(str(run_dir / 'run'))}")
     # Without memory first: the shape of one weight, which decides all widths, may be that of a network of any size.
     with torch.device("meta"):
         blank = build.system(cfg)
@@ -71,7 +77,7 @@ def import_(
     for name, (renamed, _) in converted.items():
         getattr(system, name).load_state_dict({key: value.float() for key, value in renamed.items()})
     directions = [MODELS[model][name] for name in paths]
-    _write(RunDir(run_dir), cfg, system, paths, directions)
+    _write(run_dir, cfg, system, paths, directions)
     random = [name for name, _ in system.named_children() if name not in paths and name[:4] != "pool"]
     print(
         f"{run_dir}: {', '.join(paths)} imported ({', '.join(directions)}), random weights in {', '.join(random)}; "
@@ -197,8 +203,11 @@ def _check(network: nn.Module, renamed: Weights, path: Path) -> None:
             )
 
 
-def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Path], directions: list[str]) -> None:
-    """The run directory: configuration, provenance, and a checkpoint of iteration 0 that `gan resume` takes too."""
+def _write(run_dir: Path, cfg: DictConfig, system: System, files: Mapping[str, Path], directions: list[str]) -> None:
+    """The run directory: configuration, provenance, and a checkpoint of iteration 0 that `gan resume` takes too.
+
+    It appears whole: a process that is killed leaves only a hidden folder beside it, which the next import deletes.
+    """
     sources = {
         name: {"file": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for name, path in files.items()
@@ -214,5 +223,13 @@ def _write(run: RunDir, cfg: DictConfig, system: System, files: Mapping[str, Pat
         "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, system).items()},
         "processes": [process],
     }
-    run.create(cfg, facts)
-    checkpoint.save(run.last, state)
+    part = f".{run_dir.name}.{{}}.part"
+    with writing(run_dir, "out"), exclusive(run_dir.parent, part.format("*")):
+        work = run_dir.with_name(part.format(uuid.uuid4().hex))
+        try:
+            with RunDir(work) as run:
+                run.create(cfg, facts)
+                checkpoint.save(run.last, state)
+            os.replace(work, run_dir)
+        finally:
+            remove(work)

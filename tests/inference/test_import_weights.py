@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import CONTEXT
+from killing import gan_killed_at
 from PIL import Image
 from torch import Tensor, nn
 
@@ -274,3 +277,41 @@ def test_what_is_refused(line: str, words: str, here: Path, capsys: pytest.Captu
     assert main.main(["import", "a.pth", "size=24", "out=run"]) == 0
     assert main.main(["import", "a.pth", "size=24", "out=run"]) == 2
     assert "already holds a run" in capsys.readouterr().err
+
+
+def import_killed_at(folder: Path, number: int = 0) -> int | None:
+    """The status of an import into `run`, which is killed at its write of this number."""
+    process = CONTEXT.Process(target=gan_killed_at, args=(["import", "a.pth", "size=24", "out=run"], folder, number))
+    process.start()
+    process.join(100)
+    return process.exitcode
+
+
+def test_a_kill_at_any_write_loses_nothing(here: Path) -> None:
+    """It leaves a whole run, or none, into whose place the same command imports."""
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=2, blocks=1).state_dict()), "a.pth")
+    assert import_killed_at(here) == 0
+    writes, files = int(Path("writes.txt").read_text()), {path.name for path in Path("run").rglob("*")}
+    assert {"last.pt", "provenance.json", "config.yaml"} <= files
+    whole = 0
+    for number in range(1, writes + 1):
+        if Path("run").exists():
+            Path("run").rename(f"run before {number}")
+        assert import_killed_at(here, number) == -signal.SIGKILL
+        if Path("run").exists():
+            whole += 1
+            assert {path.name for path in Path("run").rglob("*")} == files, f"write {number} left half a run"
+        elif number % 5 == 0:  # the last write is the rename, and every process takes seconds
+            assert import_killed_at(here) == 0, f"after write {number}:\n{Path('output.txt').read_text()}"
+            assert {path.name for path in Path("run").rglob("*")} == files
+            assert not list(here.glob(".run.*"))
+    assert whole == 1  # killed after the rename
+    assert TrainedRun(Path("run"), device="cpu").iteration == 0
+
+
+def test_a_folder_that_is_not_empty_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=2, blocks=1).state_dict()), "a.pth")
+    Path("run").mkdir()
+    assert main.main(["import", "a.pth", "size=24", "out=run"]) == 0  # an empty folder is no hindrance
+    assert main.main(["import", "a.pth", "size=24", "out=."]) == 2
+    assert ". is not empty: name a new folder, such as out=run" in capsys.readouterr().err
