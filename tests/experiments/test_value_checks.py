@@ -1,13 +1,15 @@
 """Every swept value is built before the first trial starts: what cannot be trained is named, and nothing is written."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
-from helpers import TINY_RING, run_gan
+from helpers import ROOT, TINY_RING, composed, run_gan
 
 from gan_cli.cli import main
 from gan_cli.experiments import value_checks
+from gan_cli.training import build
 
 SMALL = ["trainer.batch_size=4", "trainer.sample_count=4", "trainer.device=cpu", "trainer.iterations=1"]
 
@@ -68,3 +70,11 @@ def test_the_summary_names_each_warning_once_with_its_trials(tmp_path):
     warnings = [text for text in output.splitlines() if text.startswith("warning: loss.penalty takes the gradient")]
     assert len(warnings) == 1 and warnings[0].endswith("(0-loss_wgan_gp-seed_0, 1-loss_wgan_gp-seed_1)")
     assert "try model.discriminator.norm=layer" in warnings[0]
+
+
+def test_the_sweep_of_the_readme_compares_fairly():
+    """Its critic has a norm that suits the gradient penalty."""
+    lines = (ROOT / "README.md").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("gan train -m") and "loss=wgan_gp," in line]
+    words = [word for word in shlex.split(line, comments=True)[3:] if not word.startswith(("loss=", "seed="))]
+    assert not build.warn_batchnorm_penalty(build.system(composed(*words, "loss=wgan_gp")))

@@ -287,3 +287,9 @@ def test_every_demo_is_on_the_page() -> None:
     for name in demos.names():
         assert f"`gan demo {name}`" in page and f"demos/{name}.png" in page, name
         assert (docs / f"demos/{name}.png").stat().st_size < 150_000
+
+
+def test_the_help_promises_no_seconds_for_all_demos(capsys: pytest.CaptureFixture[str]) -> None:
+    """`energy` and `gaussian` take minutes."""
+    assert main.main(["demo", "--help"]) == 0
+    assert "in seconds or minutes on a CPU" in capsys.readouterr().out
