@@ -71,7 +71,8 @@ def replacing(path: Path, *, sync: bool = False, suffix: str = "") -> Iterator[P
 def _create_locked(path: Path, suffix: str) -> tuple[Path, int]:
     """A new temporary file for `path`, and its open file, which is locked until it is closed or this process ends."""
     while True:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PART}{suffix}")
+        # Only the beginning of the name, which may be as long as the file system allows.
+        temporary = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}{PART}{suffix}")
         # O_EXCL neither follows a link nor opens an existing file. mkstemp would ignore the umask: always mode 0600.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with suppress(OSError):  # a file system without locks, on which `remove_leftovers` deletes nothing

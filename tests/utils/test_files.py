@@ -23,6 +23,13 @@ def test_replacing_shows_the_new_file_only_when_it_is_complete(tmp_path: Path) -
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("name", [251 * "n" + ".png", 63 * "\N{GRINNING FACE}"], ids=["ascii", "four bytes each"])
+def test_replacing_works_for_the_longest_names(name: str, tmp_path: Path) -> None:
+    with files.replacing(tmp_path / name, suffix=".safetensors") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / name).read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
 def test_replacing_leaves_the_old_file_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
