@@ -18,7 +18,7 @@ def thumbnail(image: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     scale = min(1.0, THUMBNAIL / max(height, width))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))
-    return resize_image(image[None].float(), shape)[0].round().to(torch.uint8).expand(3, -1, -1)
+    return resize_image(image[None], shape, encode=Tensor.float)[0].round().to(torch.uint8).expand(3, -1, -1)
 
 
 class ContactSheets:

@@ -1,5 +1,6 @@
 """Images of any size through a network that accepts only some sizes: padded, resized, or in tiles."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from gan_cli.utils.errors import GanError, out_of_memory
+from gan_cli.utils.images import STRIP
 
 MULTIPLES = (1, 2, 4, 8, 16, 32)
 """An image is padded to the first of these multiples whose output has the input's size."""
@@ -25,11 +27,11 @@ class SizeAdapter:
     """How an image of any size goes through a network.
 
     native_size: pixels per side of the images that the network was trained on. resize: the shorter side is resized to
-    that many pixels first, and the result is resized back. tile: larger images go through the network in squares of
-    that many pixels, which overlap by `overlap` (a quarter of the tile if omitted) and are blended by a linear ramp. A
-    network with instance normalization sees other statistics in a tile than in the whole image, so tiles change its
-    result. labels: the input holds class numbers, which are resized to the nearest pixel. GanError for impossible
-    sizes.
+    that many pixels first, and the result is resized back, both by `resize_image`. tile: larger images go through the
+    network in squares of that many pixels, which overlap by `overlap` (a quarter of the tile if omitted) and are
+    blended by a linear ramp. A network with instance normalization sees other statistics in a tile than in the whole
+    image, so tiles change its result. labels: the input holds class numbers, which are resized to the nearest pixel.
+    GanError for impossible sizes.
     """
 
     native_size: int
@@ -59,16 +61,16 @@ class SizeAdapter:
         """decode(network(encode(image))) for image (1, C, H, W), again H x W, and how the image was adapted (None: not
         at all).
 
-        encode, decode: from the stored to the network's values and back, pixel by pixel. Of an image that is cut into
-        tiles, only the stored values are ever in memory as a whole. ValueError or RuntimeError of the network if it
-        accepts the image in no way; GanError that recommends tiles if the memory is too small.
+        encode, decode: from the stored to the network's values and back, pixel by pixel. Of an image that is resized or
+        cut into tiles, only the stored values are ever in memory as a whole. ValueError or RuntimeError of the network
+        if it accepts the image in no way; GanError that recommends tiles if the memory is too small.
         """
         shape = image.shape[-2:]
         if self.resize is not None:
             scale = self.resize / min(shape)
-            resized = resize_image(encode(image), (round(shape[0] * scale), round(shape[1] * scale)), self.labels)
+            resized = resize_image(image, (round(shape[0] * scale), round(shape[1] * scale)), self.labels, encode)
             result, adaptation = replace(self, resize=None)(network, resized)
-            return decode(result if result.shape[-2:] == shape else resize_image(result, shape)), adaptation
+            return resize_image(result, shape, decode=decode), adaptation
         if self.tile and max(shape) > self.tile:
             return self._tiled(network, image, self.tile, encode, decode)
         result, adaptation = pad_or_resize(network, encode(image), self.native_size, self.labels)
@@ -117,9 +119,7 @@ def ramp(length: int, overlap: int) -> Tensor:
     return torch.minimum(position, length + 1 - position).clamp(max=overlap + 1) / (overlap + 1)
 
 
-def pad_or_resize(
-    network: Network, image: Tensor, native_size: int, labels: bool = False
-) -> tuple[Tensor, str | None]:
+def pad_or_resize(network: Network, image: Tensor, native_size: int, labels: bool = False) -> tuple[Tensor, str | None]:
     """network(image), if needed padded to the next multiple of 2, 4, ... that it accepts, or else resized.
 
     Returns the result in the size of the image, and how the image was adapted. Networks do not say which sizes they
@@ -144,16 +144,32 @@ def pad_or_resize(
     return resize_image(result, (height, width)), RESIZED.format(native_size)
 
 
-def resize_image(image: Tensor, shape: tuple[int, int] | torch.Size, labels: bool = False) -> Tensor:
-    """(N, C, H, W) to another (H, W), bicubic with antialiasing, within the image's own range of values.
+def resize_image(
+    image: Tensor,
+    shape: tuple[int, int] | torch.Size,
+    labels: bool = False,
+    encode: Network = _same,
+    decode: Network = _same,
+) -> Tensor:
+    """decode of encode(image), (N, C, H, W), in another (H, W): bicubic with antialiasing, within the image's own range
+    of values.
 
-    labels: nearest pixels instead, so that no new values appear.
+    labels: nearest pixels instead, so that no new values appear. First the width and then the height is resized, in
+    strips: only what `decode` returns is in memory in the larger of the two sizes.
     """
-    if labels:
-        return interpolate(image, tuple(shape), mode="nearest-exact")
-    low, high = image.amin(), image.amax()
-    resized = interpolate(image, tuple(shape), mode="bicubic", antialias=True, align_corners=False)
-    return resized.clamp(low, high)  # bicubic interpolation overshoots at edges
+
+    def resized(part: Tensor, height: int, width: int) -> Tensor:
+        if labels:
+            return interpolate(part, (height, width), mode="nearest-exact")
+        return interpolate(part, (height, width), mode="bicubic", antialias=True, align_corners=False)
+
+    strips, low, high = [], math.inf, -math.inf
+    for rows in map(encode, image.split(STRIP, 2)):
+        low, high = min(low, float(rows.amin())), max(high, float(rows.amax()))
+        strips.append(resized(rows, rows.shape[2], shape[1]))
+    columns = torch.cat(strips, 2).split(STRIP, 3)
+    # Bicubic interpolation overshoots at edges.
+    return torch.cat([decode(resized(part, shape[0], part.shape[3]).clamp(low, high)) for part in columns], 3)
 
 
 def _attempt(network: Network, image: Tensor) -> Tensor | None:

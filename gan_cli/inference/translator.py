@@ -82,7 +82,7 @@ class Translator:
 
     def style(self, image: Tensor) -> Tensor:
         """An image as `read` gives it, as the style of translations: (1, C, S, S), S being `native_size`."""
-        return resize_image(self.scale(image[None]), (self.native_size, self.native_size))
+        return resize_image(image[None], (self.native_size, self.native_size), encode=self.scale)
 
     def __call__(
         self, adapter: SizeAdapter, image: Tensor, seed: int, style: Tensor | None = None

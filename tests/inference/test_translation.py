@@ -13,10 +13,11 @@ from helpers import TINY, TINY_CYCLEGAN
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_cli.cli import main
-from gan_cli.inference import contact_sheet, translation, translator
+from gan_cli.inference import contact_sheet, tiling, translation, translator
 from gan_cli.inference.tiling import PADDED, RESIZED, SizeAdapter, pad_or_resize, ramp, tile_starts
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.networks.sizes import multiple
@@ -411,10 +412,14 @@ def test_a_broken_image_option_is_named(
 # -- memory
 
 
-def test_tiles_bound_the_memory(runs: Path) -> None:
-    """The largest tensors of a tiled translation are the input and the output, one byte per value; a float image of
-    all tiles would take four.
+@pytest.mark.parametrize("options", [{"tile": 32}, {"resize": 16}], ids=str)
+def test_tiles_and_resizing_bound_the_memory(
+    options: dict[str, int], runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest tensors of a translation are the input and the output, one byte per value; a float image of the whole
+    would take four.
     """
+    monkeypatch.setattr(tiling, "STRIP", 32, raising=False)
     sizes: list[int] = []
 
     class Recorded(TorchDispatchMode):
@@ -428,10 +433,24 @@ def test_tiles_bound_the_memory(runs: Path) -> None:
     run = TrainedRun(runs / "cycle", device="cpu")
     direction = translator.Translator(run, None)
     with run.test_mode(0), Recorded():
-        output, _ = direction(SizeAdapter(16, tile=32), image, seed=0)
+        output, _ = direction(SizeAdapter(16, **options), image, seed=0)
     assert output.shape == image.shape and output.dtype == torch.uint8
     assert max(sizes) == image.numel()  # a strip of floats, 32 x 300, has less
     assert sizes.count(image.numel()) < 12 * 60  # views of the two images
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_resizing_in_strips_gives_the_bits_of_the_whole_image(labels: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiling, "STRIP", 7, raising=False)
+    for before, after in (((61, 47), (16, 12)), ((16, 12), (61, 47)), ((30, 90), (45, 20)), ((33, 32), (33, 64))):
+        image = torch.randint(0, 9, (1, 3, *before), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+        floats = image.float() / 8
+        if labels:
+            expected = interpolate(floats, after, mode="nearest-exact")
+        else:
+            expected = interpolate(floats, after, mode="bicubic", antialias=True).clamp(floats.min(), floats.max())
+        resized = tiling.resize_image(image, after, labels, lambda x: x.float() / 8, lambda x: x * 2)
+        assert torch.equal(resized, expected * 2), (before, after)
 
 
 def test_tiles_in_strips_give_the_bits_of_the_whole_mean(runs: Path) -> None:
