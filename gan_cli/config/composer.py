@@ -39,6 +39,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import foreign, renamed
+from gan_cli.config.groups import refuse_paths
 from gan_cli.config.override_text import literally, readable
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, one_line, suggest
@@ -128,9 +129,18 @@ class Composer:
             # Hydra does not check the kind of a value: a group takes a name, or a list of names.
             strange = [word for word in overrides if re.search(r"=\s*[\[{(]", word)] or overrides
             raise GanError(f"cannot use '{' '.join(strange)}': {one_line(error)}") from error
+        refuse_paths([*self._typed(overrides), *_recorded(cfg)], self.loader.get_group_options)
         if self._is_foreign:
             foreign.check(cfg, overrides, (Composer(arguments([])).compose, _hydra_alone))
         return cfg
+
+    def _typed(self, overrides: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """The choices of groups among overrides, also those in lists, which Hydra does not record."""
+        for override in overrides:
+            key, _, value = override.lstrip("+").partition("=")
+            group = key.partition("@")[0]
+            if "." not in group and self.loader.get_group_options(group):
+                yield from ((group, name) for name in re.split(r"[\s\[\](),'\"]+", value) if name)
 
     @contextmanager
     def explaining(self, overrides: Sequence[str]) -> Iterator[None]:
@@ -219,6 +229,11 @@ class Composer:
             return self.loader.load_configuration(self.config_name, list(overrides), run_mode=RunMode.MULTIRUN)
         except (HydraException, OmegaConfBaseException):
             return None
+
+
+def _recorded(cfg: DictConfig) -> list[tuple[str, str]]:
+    """The choice of each group, by a file's defaults list as well."""
+    return [(str(group), name) for group, name in cfg.hydra.runtime.choices.items() if isinstance(name, str)]
 
 
 def _hydra_alone(overrides: Sequence[str]) -> DictConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gan_cli.config.paths import conf_dir
@@ -20,6 +20,18 @@ def groups() -> dict[str, list[Path]]:
         if group != "." and not group.startswith("hydra"):
             found.setdefault(group, []).append(file)
     return {group: files for group, files in found.items() if files}
+
+
+def refuse_paths(chosen: Sequence[tuple[str, str]], options: Callable[[str], Sequence[str]]) -> None:
+    """Raise GanError for a choice of a group, (group, name), that is a path or has a file's ending: Hydra would accept
+    it, but the run could not say which part it has. options: the names in a group.
+    """
+    for group, name in chosen:
+        plain = Path(name).stem
+        if {"", ".", ".."} & {*name.split("/")} or name.endswith((".yaml", ".yml")):
+            own = f"--config-dir=DIR adds your own choices, DIR/{group}/NAME.yaml"
+            remedy = f"write {group}={plain}" if plain in options(group) else own
+            raise GanError(f"{group}={name}: a choice is a name without folders and ending; {remedy}")
 
 
 def lines(group: str | None = None) -> Iterator[str]:

@@ -6,23 +6,21 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from gan_cli.config import slots
+from gan_cli.config import numbers, slots
 from gan_cli.config.module_names import module_names
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.slots import NODE_KEYS, Node
-from gan_cli.config.targets import bind, is_trusted, target
+from gan_cli.config.targets import bind, import_allowed, is_trusted, target
 from gan_cli.utils.errors import GanError, one_line, suggest
 from gan_cli.utils.time_limit import seconds
 
 REQUIRED = ("model", "loss", "dataset", "optimizer")
-FLOAT32_MAX = 3.4028234663852886e38
-LARGEST_SIZE = 2**16  # of a network's widths, depths and counts, whose constructor would otherwise loop for hours
 LARGEST_BATCH = 2**20
 POSITIVE = (
     "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
@@ -113,6 +111,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     allowed_modules: the modules that this command line names (`command_line_modules`). Raises GanError with the path
     of the wrong key, the reason, and the most similar valid word.
     """
+    import_allowed(allowed_modules)
     plain = _resolved(cfg)
     modules = plain.get("modules") or []
     for name in [modules] if isinstance(modules, str) else modules:
@@ -120,8 +119,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
             raise GanError(f"the config asks for module '{name}': modules=[{name}] in the command allows it")
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
-    for path, value in _leaves(plain):
-        _check_number(path, value)
+    numbers.check_range(plain)
     for name, node in (plain.get("metric") or {}).items():
         if not isinstance(node, dict) or "_target_" not in node:
             raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
@@ -150,6 +148,7 @@ def complete(cfg: DictConfig) -> None:
 
 def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     """Check one node and the nodes within it, as `check` does. path: its path in error messages."""
+    import_allowed(allowed_modules)
     for inner in slots.nodes(_resolved(node), path, allowed_modules):
         _check_node(inner, allowed_modules)
 
@@ -194,28 +193,6 @@ def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequen
         )
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value that is neither a mapping nor a list, with its path."""
-    if isinstance(value, dict):
-        for key, child in value.items():
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from _leaves(child, f"{path}[{index}]")
-    else:
-        yield path, value
-
-
-def _check_number(path: str, value: Any) -> None:
-    """Refuse numbers that torch cannot represent, of which it complains in its own words, late or never."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise GanError(f"{path} must be a finite number, not {value}")
-    if isinstance(value, float) and abs(value) > FLOAT32_MAX:
-        raise GanError(f"{path}={value} does not fit into a float32, whose largest number is 3.4e38")
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise GanError(f"{path}={value} does not fit into 64 bits")
-
-
 def _check_node(node: Node, allowed: Sequence[str]) -> None:
     path, given = node.path, node.arguments
     for key in given:
@@ -230,10 +207,7 @@ def _check_node(node: Node, allowed: Sequence[str]) -> None:
         # The rest is passed when it is called.
         injected = (*injected, *(set(inspect.signature(node.call).parameters) - set(given)))
     bind(path, node.call, given, injected)
-    if node.call.__module__.startswith("gan_cli.networks."):
-        for where, value in _leaves(given, path):
-            if isinstance(value, int) and value > LARGEST_SIZE:
-                raise GanError(f"{where} must be at most {LARGEST_SIZE}, not {value}")
+    numbers.check_arguments(path, given, node.call.__module__)
 
 
 def _target_of(path: str, node: dict[str, Any], allowed: Sequence[str]) -> Callable[..., Any]:

@@ -73,13 +73,19 @@ def target(path: str, allowed: Sequence[str] = ()) -> Callable[..., Any]:
         remedy = _today(path) or f"; modules=[NAME] in the command allows your own{guess}"
         raise GanError(f"_target_ '{path}' is not allowed{remedy}")
     module_name, _, name = path.rpartition(".")
-    module = _module(module_name, path, allowed)
+    module = _module(module_name, f"_target_ '{path}'", allowed, _today(path))
     found = getattr(module, name, None)
     if found is None:
         raise GanError(f"_target_ '{path}' does not exist{_today(path) or suggest(name, _callables(module, allowed))}")
     if path not in TORCH and not _callable(found, allowed):
         raise GanError(f"_target_ '{path}' is not allowed: it is not a class of {module_name}")
     return typing.cast("Callable[..., Any]", found)
+
+
+def import_allowed(allowed: Sequence[str]) -> None:
+    """Import the modules that the command line names. GanError for one that cannot be imported, even if unused."""
+    for name in allowed:
+        _module(name, f"modules={name}", allowed)
 
 
 def is_trusted(call: Callable[..., Any], allowed: Sequence[str]) -> bool:
@@ -188,26 +194,29 @@ def _callables(module: types.ModuleType, allowed: Sequence[str]) -> list[str]:
     return [k for k, v in vars(module).items() if not k.startswith("_") and _callable(v, allowed)]
 
 
-def _module(name: str, path: str, allowed: Sequence[str]) -> types.ModuleType:
-    """Import a module. The user's own modules are also searched in the current folder."""
+def _module(name: str, what: str, allowed: Sequence[str], today: str = "") -> types.ModuleType:
+    """Import a module. The user's own modules are also searched in the current folder.
+
+    what: what asks for it, for messages. today: its name today, likewise.
+    """
     if _under(name, allowed) and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
-            raise GanError(f"_target_ '{path}' cannot be imported: {one_line(error)}") from error
-        guess = _today(path) or suggest(name.rpartition(".")[2], _siblings(name))
-        raise GanError(f"_target_ '{path}' does not exist: no module '{error.name}'{guess}") from error
+            raise GanError(f"{what} cannot be imported: {one_line(error)}") from error
+        guess = today or suggest(name.rpartition(".")[2], _siblings(name))
+        raise GanError(f"{what} does not exist: no module '{error.name}'{guess}") from error
     except Exception as error:
         kind = type(error).__name__
-        raise GanError(f"_target_ '{path}' cannot be imported: {kind}: {one_line(error)}") from error
+        raise GanError(f"{what} cannot be imported: {kind}: {one_line(error)}") from error
 
 
 def _siblings(name: str) -> list[str]:
-    """The names of the modules in the package of `name`."""
+    """The names of the modules in the package of `name`, or in the current folder."""
     package = sys.modules.get(name.rpartition(".")[0])
-    folders = list(getattr(package, "__path__", []))
+    folders = list(getattr(package, "__path__", [] if "." in name else [Path()]))
     return [p.stem for folder in folders for p in Path(folder).glob("[a-z]*.py")]
 
 

@@ -264,3 +264,29 @@ def test_slug_is_a_plain_folder_name():
     assert slug("model=dcgan,optimizer.lr=1e-3") == "model_dcgan-lr_1e-3"
     assert slug("dataset.root=/a/b c,trainer/schedule=linear") == "root_a_b_c-schedule_linear"
     assert slug("") == "default" and len(slug("x" * 300)) == 80
+
+
+# -- weights
+
+WEIGHTS = re.compile(r"lambda_\w+|weights?|gamma")
+
+
+def numbers_of(node: object, path: str) -> list[tuple[str, object]]:
+    """Every number, or list of numbers, of a configuration, with its path."""
+    if isinstance(node, dict):
+        return [found for key, value in node.items() for found in numbers_of(value, f"{path}.{key}")]
+    numbers = node if isinstance(node, list) else [node]
+    return [(path, node)] if numbers and all(type(value) in (int, float) for value in numbers) else []
+
+
+@pytest.mark.parametrize("group, name", [(group, name) for group in ("model", "loss") for name in names(group)])
+def test_no_weight_is_negative(group: str, name: str) -> None:
+    cfg = checked(f"{group}={name}")
+    for path, value in numbers_of(OmegaConf.to_container(cfg[group], resolve=True), group):
+        key = path.rpartition(".")[2]
+        if not WEIGHTS.fullmatch(key) or (isinstance(value, list) and key != "weights"):
+            continue
+        wrong = cfg.copy()
+        OmegaConf.update(wrong, path, [-1.0] if isinstance(value, list) else -1)
+        with pytest.raises(GanError, match=rf"^{re.escape(path)}(\[0\])? is 0 or more, not -1"):
+            check(wrong)
