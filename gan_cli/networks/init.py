@@ -21,7 +21,7 @@ def normal_(network: nn.Module, std: float = 0.02, truncated: bool = False) -> N
                 nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, NORMS):
+        elif isinstance(layer, NORMS) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
             nn.init.zeros_(layer.bias)
 
@@ -67,6 +67,14 @@ def uniform_(network: nn.Module, bound: float) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.zeros_(layer.bias)
+
+
+def fan_in_normal_(network: nn.Module) -> None:
+    """Set the weights of linear layers to N(0, 1 / fan_in) and biases to 0 (pynn/layer.py, which GMMN's code uses)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, 0.0, layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from helpers import checked
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from gan_cli.evaluation.evaluate import build_metrics
 from gan_cli.experiments.paper_results import parse_paper_results
 from gan_cli.losses.objective import WarmUp
 from gan_cli.metrics.gaussian_fit import GaussianFit
@@ -32,9 +34,25 @@ def test_the_2014_code_halves_the_cost_of_d_only(experiment: str, lr: float) -> 
     assert cfg.loss.adversarial._target_ == "gan_cli.losses.adversarial.NonSaturating"
     assert cfg.model._target_ == f"{SharedFakesGAN.__module__}.SharedFakesGAN" and cfg.model.share_fakes
     if experiment == "sgan_mnist":  # noise: 'uniform', of variance 1; the CIFAR-10 file leaves the default
+        assert cfg.trainer.iterations == 250 * 500 and cfg.dataset.validation == 10_000
+        assert cfg.model.generator._target_ == "gan_cli.networks.mlp.MarginalGenerator"
         assert cfg.model.noise == {"_target_": f"{random.__name__}.Uniform", "low": -1.7320508, "high": 1.7320508}
     else:
         assert cfg.model.noise == {"_target_": f"{random.__name__}.Normal"}
+
+
+@pytest.mark.parametrize(("experiment", "start"), [("gmmn_mnist", 0), ("gmmn_ae_mnist", 5000)])
+def test_gmmn_is_trained_and_scored_as_by_its_authors(experiment: str, start: int) -> None:
+    """train.py: rate 2 and momentum .9 for 10,000 of 40,000 updates, then .2 and .99; 5,000 of the digits withheld.
+    eval_mmd_generative_model.py: sigma from arange(.1, .3, .01), by all validation digits."""
+    cfg = composed(f"experiment={experiment}")
+    rate, momentum = (instantiate(cfg.trainer[key]) for key in ("schedule", "momentum_schedule"))
+    assert cfg.trainer.iterations == start + 40_000 and (cfg.optimizer.lr, cfg.optimizer.momentum) == (2.0, 0.9)
+    assert [rate(i, 40_000) for i in (start + 9999, start + 10_000)] == [1.0, 0.1]
+    assert [momentum(i, 40_000) for i in (start + 9999, start + 10_000)] == [0.9, 0.99]
+    metrics, _ = build_metrics(["parzen"], "auto", cfg.evaluate.settings)
+    assert metrics["parzen"].validation == cfg.dataset.validation == 5000
+    assert metrics["parzen"].sigmas == pytest.approx([0.1 + 0.01 * i for i in range(20)])
 
 
 def test_which_models_share_one_batch_of_fakes() -> None:
@@ -112,6 +130,18 @@ def test_lengths_and_rates_of_a_ladder_network_in_ebgan() -> None:
         assert cfg.optimizer.lr == lr == 2 * cfg.optimizer.networks.generator.lr
         assert cfg.loss.adversarial.margin.start == 16 and list(cfg.model.discriminator.weights) == [1000]
     assert plain.loss.adversarial.margin.start == 0 and plain.trainer.iterations == 18_000
+
+
+def test_conditional_dcgan_on_mnist_is_that_of_its_authors() -> None:
+    """Newmu/dcgan_code, train_cond_dcgan.py: 391 batches of 50,000 digits in an epoch, by turns for G and D."""
+    cfg = composed("experiment=cgan_mnist_dcgan")
+    assert list(cfg.dataset.value_range) == [0, 1] and cfg.dataset.validation == 10_000
+    assert cfg.trainer.batch_size == 128 and -(-50_000 // 128) == 391
+    optimizer = cfg.optimizer
+    assert (optimizer.lr, optimizer.weight_decay, *optimizer.betas) == (2e-4, 2.5e-5, 0.5, 0.999)
+    schedule = cfg.trainer.schedule
+    assert cfg.trainer.iterations * 2 == 391 * schedule.epochs and schedule.epochs == 2 * schedule.length
+    assert schedule.start == schedule.length + 1 and (cfg.model.noise.low, cfg.model.noise.high) == (-1, 1)
 
 
 def test_leak_of_infogan() -> None:
