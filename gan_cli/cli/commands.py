@@ -102,7 +102,7 @@ def evaluate(words: list[str]) -> int:
     if not words or words[0].startswith(("real=", "fake=")):
         return _evaluate_sources(words)
     folder, options = _run_dir("evaluate", words), _options("evaluate", words[1:])
-    for key in ("real", "fake", "image_size", "out"):
+    for key in ("real", "fake", "image_size", "window", "out"):
         if key in options:
             raise GanError(f"{key}={options[key]}: allowed only without a run directory")
     return _call("evaluate", folder, **options)

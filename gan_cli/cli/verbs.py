@@ -128,6 +128,7 @@ VERBS = {
             "real": "without a run: the real images",
             "fake": "without a run: the images to score",
             "image_size": "without a run: crop and resize the images of folders to this size",
+            "window": "without a run: [LOW,HIGH], black and white of folders' images of more than 8 bits",
             "out": "without a run: file to which the records are appended",
             **WEIGHTS,
         },

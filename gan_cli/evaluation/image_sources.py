@@ -18,6 +18,8 @@ from gan_cli.data.base import Dataset, Images
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.samples import BATCH, noise, real
 from gan_cli.training import build
+from gan_cli.training.find_runs import FOLDERS, contains_run
+from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError, suggest
 
 SHEET = re.compile(r"(grid|traverse_\w+|sheet(_\d+)?)\.png")  # `gan sample` of 0.2 wrote them among the samples
@@ -33,6 +35,7 @@ def from_sources(
     settings: Sequence[str] = (),
     seed: int = 0,
     image_size: int | None = None,
+    window: image_files.Window = None,
     device: torch.device | None = None,
     extractor: Extractor | None = None,
     store: FeatureStore | None = None,
@@ -42,14 +45,19 @@ def from_sources(
 
     The fake source may also be `noise`, uniform and of the real images' shape. n: number of images per source, at
     most; all files of a folder and 10,000 images of a data set if omitted. image_size: crop and resize files to this
-    size; without it they must have one size. settings: `KEY=VALUE` for the data sets, such as root=DIR. Raises
-    GanError.
+    size; without it they must have one size. window: see image_files.Window, for files of more than 8 bits. settings:
+    `KEY=VALUE` for the data sets, such as root=DIR. Raises GanError.
     """
-    reference, data = _source(real_source, "real", n, settings, None, image_size, device)
+    folders = [name for name in (real_source, fake_source) if Path(name).is_dir()]
+    if window and not folders:
+        raise GanError("window= is for folders; that of a data set is dataset.window=")
+    if settings and {real_source, fake_source} <= {*folders, "noise"}:
+        raise GanError(f"dataset.{settings[0]} is for a data set as a source, and there is none; omit it")
+    reference, data = _source(real_source, "real", n, settings, None, image_size, window, device)
     if fake_source == "noise":
         scored = noise(data, reference.size, seed) if data else _noise_like(reference, seed)
     else:
-        scored, _ = _source(fake_source, "fake", n, settings, data, image_size, device)
+        scored, _ = _source(fake_source, "fake", n, settings, data, image_size, window, device)
     shapes = [_shape(samples) for samples in (reference, scored)]
     if shapes[0] != shapes[1]:
         raise GanError(
@@ -69,13 +77,15 @@ def _source(
     settings: Sequence[str],
     like: Dataset | None,
     image_size: int | None,
+    window: image_files.Window,
     device: torch.device | None,
 ) -> tuple[Samples, Dataset | None]:
     """The samples that `key=name` names, and their data set if it is one. like: files get as many channels."""
     if name == "noise":
         raise GanError("real=noise: noise can be fake= only; real= is a folder of images or DATASET:train")
     if Path(name).is_dir():
-        return folder_samples(Path(name), n, like.channels if like else 3, image_size), None
+        _refuse_sheets(Path(name), f"{key}={name}")
+        return folder_samples(Path(name), n, like.channels if like else 3, image_size, window), None
     dataset, _, split = name.partition(":")
     split = split or "train"
     _check_name(f"{key}={name}", name, dataset, split)
@@ -102,6 +112,20 @@ def _check_name(what: str, name: str, dataset: str, split: str) -> None:
         raise GanError(f"{what}: the split is train or test, as in {dataset}:test")
 
 
+def _refuse_sheets(folder: Path, what: str) -> None:
+    """Raise GanError for a folder whose images are sheets of many samples: of a training run, or of `gan sample`."""
+    place = folder.resolve()
+    run = next((path for path in (place, place.parent) if contains_run(path)), None)
+    if run and (run == place or place.name in FOLDERS):
+        raise GanError(
+            f"{what} holds sheets of many samples, which are no samples: {command('sample', run, 'out=OUT')} writes "
+            "single images to score with fake=OUT"
+        )
+    names = [path.name for path in place.iterdir()]
+    if names and place.name.endswith("_sheets") and all(map(SHEET.fullmatch, names)):
+        raise GanError(f"{what} holds sheets of many samples: the samples are in {str(folder).removesuffix('_sheets')}")
+
+
 def _dataset(name: str, settings: Sequence[str]) -> Dataset:
     cfg = OmegaConf.create({"dataset": OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")})
     assert isinstance(cfg, DictConfig)
@@ -112,7 +136,13 @@ def _dataset(name: str, settings: Sequence[str]) -> Dataset:
     return build.dataset(cfg)
 
 
-def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_size: int | None = None) -> Samples:
+def folder_samples(
+    folder: Path,
+    n: int | None = None,
+    channels: int = 3,
+    image_size: int | None = None,
+    window: image_files.Window = None,
+) -> Samples:
     """The images below `folder` in the order of their names, at most n. GanError if there are none."""
     try:
         files = image_files.scan(folder)
@@ -128,7 +158,7 @@ def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_
         for start in range(0, len(names), BATCH):
             batch = []
             for name in names[start : start + BATCH]:
-                pixels = _pixels(folder / name, channels, image_size)
+                pixels = _pixels(folder / name, channels, image_size, window)
                 shape = shape or tuple(pixels.shape)
                 if tuple(pixels.shape) != shape:
                     raise ValueError(
@@ -138,12 +168,15 @@ def folder_samples(folder: Path, n: int | None = None, channels: int = 3, image_
                 batch.append(pixels)
             yield Images(torch.stack(batch).float() / 127.5 - 1)
 
-    key = f"{image_files.fingerprint(files)}-{channels}-{image_size or 'as-is'}"
+    key = f"{image_files.fingerprint(files, window=window)}-{channels}-{image_size or 'as-is'}"
     return Samples(str(folder), len(names), batches, key=key)
 
 
-def _pixels(file: Path, channels: int, image_size: int | None) -> Tensor:
-    image = image_files.read(file, channels)
+def _pixels(file: Path, channels: int, image_size: int | None, window: image_files.Window) -> Tensor:
+    try:
+        image = image_files.read(file, channels, window=window)
+    except ValueError as error:
+        raise ValueError(str(error).replace("dataset.window", "window")) from error
     return image_files.to_tensor(image_files.resize_crop(image, image_size) if image_size else image)
 
 

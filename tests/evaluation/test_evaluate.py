@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import save_plain, save_ramp
+from PIL import Image
 from torch import Tensor, nn
 
 from gan_cli.cli import main, parser
@@ -168,6 +170,48 @@ def test_folders_as_sources(tmp_path: Path) -> None:
     save_plain(tmp_path / "a/z.png", (1, 2, 3), (9, 9))
     with pytest.raises(ValueError, match=r"z\.png is 9 x 9 pixels, the images before it 12 x 12"):
         from_sources(str(tmp_path / "a"), str(tmp_path / "a")).generated.take()
+
+
+def test_a_window_for_the_deep_images_of_folders(tmp_path: Path) -> None:
+    """The window of the command line is that of both folders, and of their features' place in the cache."""
+    for name, white in (("a", 4095), ("b", 2047.5)):
+        (tmp_path / name).mkdir()
+        kind = np.uint16 if name == "a" else np.float32
+        Image.fromarray(np.array([[0, white]] * 2, dtype=kind)).save(tmp_path / name / "1.tif")
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    found = from_sources(a, b, window=(0.0, 4095.0))
+    assert found.train.take().image[0, 0, 0].tolist() == [-1, 1]
+    assert found.generated.take().image[0, 0, 0, 1].item() == pytest.approx(128 / 127.5 - 1, abs=1e-6)
+    keys = {from_sources(a, a, window=window).train.key for window in (None, (0.0, 4095.0), (0.0, 5000.0))}
+    assert len(keys) == 3
+    with pytest.raises(ValueError, match=r"1\.tif: pixels from 0 to 4095, .*: window=\[LOW,HIGH\] sets"):
+        from_sources(a, b, window=(0.0, 4000.0))
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("fake=b window=[5]", "window=['5']: two numbers that increase are needed, such as window=[0,4095]"),
+        ("fake=b window=[2,1]", "two numbers that increase"),
+        ("fake=b window=[0,nan]", "two numbers that increase"),
+        ("fake=b dataset.window=[0,1]", "dataset.window=[0,1] is for a data set as a source, and there is none"),
+        ("real=shapes:train fake=noise window=[0,1]", "window= is for folders"),
+        ("fake=run/samples", "run/samples holds sheets of many samples, which are no samples: `gan sample "),
+        ("fake=run", "run holds sheets of many samples"),
+        ("fake=b_sheets", "fake=b_sheets holds sheets of many samples: the samples are in b\n"),
+        ("real=run/samples fake=b", "real=run/samples holds sheets"),
+    ],
+)
+def test_what_folders_are_refused(
+    words: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a/1.png", "b/1.png", "b_sheets/grid.png", "b_sheets/traverse_style.png", "run/samples/000002.png"):
+        save_plain(Path(name), (1, 2, 3))
+    Path("run/provenance.json").write_text("{}")
+    words = words if words.startswith("real=") else f"real=a {words}"
+    assert main.main(["evaluate", *words.split(), "extractor=random", "out=records.jsonl"]) == 2
+    assert line in capsys.readouterr().err and not Path("records.jsonl").exists()
 
 
 def test_data_sets_as_sources() -> None:
