@@ -247,6 +247,13 @@ def positions(start: int, count: int, device: torch.device) -> Tensor:
     return torch.arange(start, start + count, device=device)
 
 
+def mean_image(data: Dataset) -> Tensor:
+    """The mean (C, H, W) of all training images, float64."""
+    batches = (data.train_batch(0, start, min(1000, data.size - start)) for start in range(0, data.size, 1000))
+    sums = [batch.image.double().sum(0) for batch in batches if isinstance(batch, Images)]
+    return torch.stack(sums).sum(0) / data.size
+
+
 def as_range(value_range: Sequence[float]) -> tuple[float, float]:
     """Return the range of a config as a tuple. ValueError unless a generator can end in it: by tanh or by a sigmoid."""
     low, high = tuple(value_range) if len(value_range) == 2 else (0.0, 0.0)

@@ -1,12 +1,13 @@
 """The fully connected networks of GMMN (Li, Swersky, Zemel 2015, arXiv 1502.02761; settings of the released train.py).
 
-The paper does not give its initial weights; they are torch's.
+Initial weights are those of the authors' library: N(0, 1 / fan_in), biases 0 (yujiali/pynn, pynn/layer.py:21).
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from gan_cli.networks.init import fan_in_normal_
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import image_layers
 
@@ -23,9 +24,9 @@ class Generator(nn.Module):
         widths: Sequence[int] = (64, 256, 256, 1024),
     ) -> None:
         super().__init__()
-        # Made first: the order of layers determines which random numbers each gets, and so the results of a seed.
         last = image_layers(widths[-1], image_size, channels, value_range)
         self.layers = nn.Sequential(*hidden([latent_dim, *widths]), *last)
+        fan_in_normal_(self)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -39,6 +40,7 @@ class CodeGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(*hidden([latent_dim, *widths]), nn.Linear(widths[-1], code_dim), nn.Sigmoid())
+        fan_in_normal_(self)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
@@ -61,6 +63,7 @@ class Encoder(nn.Module):
             nn.Flatten(), nn.Dropout(of_image), nn.Linear(channels * image_size**2, width), nn.Sigmoid(),
             nn.Dropout(of_hidden), nn.Linear(width, code_dim), nn.Sigmoid(),
         )  # fmt: skip
+        fan_in_normal_(self)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -81,6 +84,7 @@ class Decoder(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(code_dim, width), nn.Sigmoid(), *image_layers(width, image_size, channels, value_range)
         )
+        fan_in_normal_(self)
 
     def forward(self, code: Tensor) -> Tensor:
         return self.layers(code)

@@ -5,6 +5,7 @@ cifar10_fully_connected.yaml), and those for points of the WGAN-GP code (gan_toy
 import itertools
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.init import uniform_
@@ -41,6 +42,30 @@ class Generator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.layers(z)
+
+
+class MarginalGenerator(Generator):
+    """The generator of mnist.yaml: the biases of its last layer start at the logits of the mean training image, so that
+    a sigmoid of them is that image. ValueError for another value_range than [0, 1].
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        value_range: Sequence[float] | None = (0.0, 1.0),
+        latent_dim: int = 100,
+        widths: Sequence[int] = (1200, 1200),
+    ) -> None:
+        if value_range is None or tuple(value_range) != (0, 1):
+            raise ValueError(f"the logit of a mean pixel needs dataset.value_range=[0,1], not {value_range}")
+        super().__init__(image_size, channels, value_range, latent_dim, widths)
+
+    def start_from(self, mean: Tensor) -> None:
+        """Set the biases by the mean image (C, H, W); pixels of one value are 1e-7 from 0 or 1, as in pylearn2."""
+        linear = [layer for layer in self.layers if isinstance(layer, nn.Linear)][-1]
+        with torch.no_grad():
+            linear.bias.copy_(mean.flatten().double().clamp(1e-7, 1 - 1e-7).logit())
 
 
 class SigmoidGenerator(nn.Module):

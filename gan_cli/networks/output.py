@@ -2,8 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class StartsFromMean(Protocol):
+    """A network some of whose initial weights depend on the training images."""
+
+    def start_from(self, mean: Tensor) -> None:
+        """Set these weights by the mean training image (C, H, W)."""
 
 
 def bounded(value_range: Sequence[float] | None) -> nn.Module:

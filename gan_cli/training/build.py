@@ -15,10 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
-from gan_cli.data.base import Dataset
+from gan_cli.data.base import Dataset, mean_image
 from gan_cli.metrics.feature_cache import FeatureCache
 from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
+from gan_cli.networks.output import StartsFromMean
 from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision
 from gan_cli.training.fast_import import without_compiler
@@ -116,6 +117,15 @@ def match(cfg: DictConfig, system: System, data: Dataset) -> None:
             f"but dataset {cfg.dataset._target_} gives {given.__name__} ({', '.join(given._fields)}); "
             "`gan list dataset` shows the data sets there are"
         )
+
+
+def start_from_data(system: System, data: Dataset) -> None:
+    """Let networks whose initial weights depend on the training images set these."""
+    networks = [network for network in system.children() if isinstance(network, StartsFromMean)]
+    if networks:
+        mean = mean_image(data)
+        for network in networks:
+            network.start_from(mean)
 
 
 def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:

@@ -59,6 +59,7 @@ def prepare(
         system = build.system(here)
         data = build.dataset(here)
         build.match(cfg, system, data)
+        build.start_from_data(system, data)
         build.dry_run(cfg, system, data)
         return Prepared(cfg, data, system, device, build.validator(here, system, data))
 

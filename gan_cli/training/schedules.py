@@ -71,6 +71,26 @@ class MomentumRamp(Schedule):
 
 
 @dataclass(frozen=True)
+class Step(Schedule):
+    """`before` in the iterations 0 .. at - 1, and `after` from iteration `at` on.
+
+    GMMN (Li, Swersky, Zemel 2015; train.py): a tenth of the rate from iteration 10,000 on, and momentum .99 for .9.
+    Raises ValueError for a negative number.
+    """
+
+    before: float = 1.0
+    after: float = 0.1
+    at: int = 10_000
+
+    def __post_init__(self) -> None:
+        if min(self.before, self.after, self.at) < 0:
+            raise ValueError(f"before, after and at are 0 or more, not {self.before}, {self.after} and {self.at}")
+
+    def __call__(self, iteration: int, iterations: int) -> float:
+        return self.before if iteration < self.at else self.after
+
+
+@dataclass(frozen=True)
 class EpochDecay(Schedule):
     """1 - max(0, k - start) / length in epoch k = 1 .. epochs of the run: constant, then one step down per epoch.
 

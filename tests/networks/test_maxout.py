@@ -1,16 +1,20 @@
 """The 2014 networks: maxout by hand, where dropout acts and how much, parameter counts of the papers' layers."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from helpers import count
+from helpers import checked, count, write_mnist
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 from gan_cli.networks import conditional, mlp
 from gan_cli.networks.maxout import Maxout
+from gan_cli.networks.mlp import MarginalGenerator
 from gan_cli.networks.noise import NoiseDropout
+from gan_cli.systems.gan import GAN
+from gan_cli.training import build
 
 
 def test_maxout_by_hand() -> None:
@@ -148,3 +152,16 @@ def test_initial_weights_of_2014() -> None:
         for layer in network.modules():
             if isinstance(layer, nn.Linear):
                 assert 0.95 * bound < layer.weight.abs().max() <= bound and not layer.bias.any()
+
+
+def test_the_2014_generator_starts_at_the_mean_training_image(tmp_path: Path) -> None:
+    """pylearn2's init_sigmoid_bias_from_marginals: a sigmoid of the output biases is the mean training image."""
+    cfg = checked("experiment=sgan_mnist", f"dataset.root={write_mnist(tmp_path)}", "dataset.validation=5")
+    data, system = build.dataset(cfg), build.system(cfg)
+    assert isinstance(system, GAN)
+    build.start_from_data(system, data)
+    mean = data.train.double().div(255).mean(0)  # type: ignore[attr-defined]
+    bias = [layer for layer in system.generator.modules() if isinstance(layer, nn.Linear)][-1].bias
+    torch.testing.assert_close(bias.double().sigmoid(), mean.flatten().clamp(1e-7, 1 - 1e-7), atol=1e-6, rtol=0)
+    with pytest.raises(ValueError, match=r"value_range=\[0,1\]"):
+        MarginalGenerator(28, 1, (-1.0, 1.0))

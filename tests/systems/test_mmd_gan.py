@@ -333,7 +333,7 @@ def test_gmmn_learns_a_line_of_two_modes() -> None:
     system = GMMN(gmmn.Generator(1, 1, None, latent_dim=2, widths=[32, 32]),
                 Objective(MMD(RBF([0.1, 0.3, 1.0]), root=True)), latent_dim=2)  # fmt: skip
     optimizer = torch.optim.Adam(system.parameters(), lr=5e-3)
-    for _ in range(250):
+    for _ in range(600):
         side = torch.randint(2, (64, 1, 1, 1)) * 2.0 - 1
         (turn,) = system.turns()
         optimizer.zero_grad()
@@ -487,6 +487,16 @@ def test_both_phases_and_a_vector_critic_from_the_command_line(
 
 def dense(*widths: int) -> int:
     return sum(wide_in * wide_out + wide_out for wide_in, wide_out in pairwise(widths))
+
+
+def test_gmmn_s_initial_weights_are_those_of_its_authors_library() -> None:
+    """pynn/layer.py: gnp.randn(in_dim, out_dim) * sqrt(init_scale / in_dim) of scale 1, and b = 0."""
+    torch.manual_seed(0)
+    for network in (gmmn.Generator(28, 1), gmmn.CodeGenerator(), gmmn.Encoder(28, 1), gmmn.Decoder(28, 1)):
+        for layer in (layer for layer in network.modules() if isinstance(layer, nn.Linear)):
+            assert (layer.weight.std() * layer.in_features**0.5).item() == pytest.approx(1, abs=0.1)
+            assert layer.weight.abs().max() > 2.5 * layer.in_features**-0.5  # normal: a uniform one ends at 1.73
+            assert not layer.bias.any()
 
 
 def test_gmmn_s_networks() -> None:

@@ -11,7 +11,7 @@ from gan_cli.config.paths import conf_dir
 from gan_cli.data.base import Images
 from gan_cli.data.gaussians import Ring
 from gan_cli.systems.base import System, Turn
-from gan_cli.training.schedules import EpochDecay, ExponentialDecay, LinearDecay, MomentumRamp
+from gan_cli.training.schedules import EpochDecay, ExponentialDecay, LinearDecay, MomentumRamp, Step
 from gan_cli.training.trainer import Trainer
 
 ITERATIONS = 200 * 7  # 200 epochs of seven images
@@ -113,3 +113,11 @@ def test_the_momentum_and_the_rate_reach_the_optimiser(ramp: bool) -> None:
     v = [1, 1.7, 2.53, 3.277] if ramp else [1, 1.1, 1.11, 1.111]
     steps = [rate * speed for rate, speed in zip((0.8, 0.4, 0.2, 0.2), v)]
     assert found == pytest.approx([-sum(steps[: k + 1]) for k in range(4)])
+
+
+def test_a_step_changes_once() -> None:
+    """pyopt/opt.py, ParamSchedule {10000: .2} of GMMN: the first value before iteration 10,000, the second from it on."""
+    momentum = Step(before=0.9, after=0.99, at=3)
+    assert [momentum(i, 6) for i in range(6)] == [0.9, 0.9, 0.9, 0.99, 0.99, 0.99]
+    with pytest.raises(ValueError, match="at"):
+        Step(at=-1)
