@@ -130,7 +130,7 @@ class EvaluationData:
         self.generated, self.train, self.test, self.validation = generated, train, test, validation
         self.system, self.data, self.seed, self.folder = system, data, seed, folder
         self.device = device or torch.device("cpu")
-        self.shows_progress = False  # of long work; not in the middle of a training
+        self.shows_progress = False
         self._extractor, self._store, self._prepared = extractor, store, False
         self._features: dict[Samples, Features] = {}
 
@@ -157,12 +157,17 @@ class EvaluationData:
             key = samples.key and f"{samples.key}-{samples.size}-{extractor.hash}"
             features = self._store.get(key) if key and self._store is not None else None
             if features is None:
-                features = _extract(extractor, samples, self.shows_progress)
+                label = f"{extractor.name} of {samples.split}:"
+                features = _extract(extractor, samples, self.progress(len(samples), "images", label))
                 if key and self._store is not None:
                     self._store.put(key, features)
             samples.used = max(samples.used, len(features.values))
             self._features[samples] = features
         return self._features[samples]
+
+    def progress(self, total: int, unit: str, label: str) -> Progress | None:
+        """The progress of long work, as Progress describes it; None in the middle of a training."""
+        return Progress(total, unit, label=label) if self.shows_progress else None
 
     def named(self, name: str) -> str:
         """`FID` for the Inception network, `FID[classifier:mnist:ab12]` for any other extractor."""
@@ -170,12 +175,11 @@ class EvaluationData:
         return name if extractor.name == "inception" else f"{name}[{extractor.name}:{extractor.hash[:4]}]"
 
 
-def _extract(extractor: Extractor, samples: Samples, shown: bool) -> Features:
-    progress = Progress(len(samples), "images", label=f"{extractor.name} of {samples.split}:")
+def _extract(extractor: Extractor, samples: Samples, progress: Progress | None) -> Features:
     parts = []
     for batch in samples:
         parts.append(extractor(batch.image)._replace(label=batch.label))
-        if shown:
+        if progress:
             progress.advance(len(batch.image))
     if not parts:
         raise ValueError(f"there are no {samples.split} samples to score; see n=")

@@ -10,7 +10,7 @@ from torch import Tensor
 from gan_cli.metrics.base import Better, EvaluationData, Metric
 from gan_cli.metrics.nearest_neighbors import tie
 from gan_cli.metrics.pixels import rows
-from gan_cli.utils.clustering import kmeans, squared_distances
+from gan_cli.utils.clustering import ITERATIONS, kmeans, squared_distances
 
 LARGE = 1000  # with more dimensions, the bins use a random sixth of them, as in the paper
 PER_BIN = 10  # minimum number of training samples per bin
@@ -89,7 +89,8 @@ class StatisticallyDifferentBins(Metric):
         def normalized(data: Tensor) -> Tensor:
             return (data[:, used] - shift) / scale
 
-        centers = kmeans(normalized(train), self.bins, evaluation.seed)
+        progress = evaluation.progress(ITERATIONS, "iterations", "ndb: k-means")
+        centers = kmeans(normalized(train), self.bins, evaluation.seed, progress=progress)
         reference, generated, test = (
             assign(normalized(data), centers) for data in (train, rows(evaluation.generated), rows(evaluation.test))
         )

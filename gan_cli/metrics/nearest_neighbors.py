@@ -11,6 +11,7 @@ from torch import Tensor
 from gan_cli.metrics.base import Better, EvaluationData, Metric
 from gan_cli.metrics.feature_checks import check_tables, known_reference, real_and_generated
 from gan_cli.utils.clustering import squared_distances
+from gan_cli.utils.progress import Progress
 
 BLOCK = 128  # rows of a distance matrix in memory: 10 MB for 10,000 columns
 ROUNDING = 4e-12  # of |x - y|^2 as a matrix product in float64, in units of |x|^2 + |x - y|^2
@@ -23,10 +24,16 @@ def centered(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
     return real - mean, fake.double() - mean
 
 
-def distances(x: Tensor, y: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Squared distances of x (N, d) and y (M, d) in blocks: the number of the first row, (<= BLOCK, M)."""
+def distances(x: Tensor, y: Tensor, progress: Progress | None = None) -> Iterator[tuple[int, Tensor]]:
+    """Squared distances of x (N, d) and y (M, d) in blocks: the number of the first row, (<= BLOCK, M).
+
+    progress: advanced by N M, as by the functions below.
+    """
     for start in range(0, len(x), BLOCK):
-        yield start, squared_distances(x[start : start + BLOCK], y)
+        block = squared_distances(x[start : start + BLOCK], y)
+        yield start, block
+        if progress:
+            progress.advance(block.numel())
 
 
 def tie(x: Tensor, square: Tensor) -> Tensor:
@@ -37,22 +44,22 @@ def tie(x: Tensor, square: Tensor) -> Tensor:
     return ROUNDING * (x.square().sum(1) + square)
 
 
-def nearest(x: Tensor, y: Tensor) -> Tensor:
+def nearest(x: Tensor, y: Tensor, progress: Progress | None = None) -> Tensor:
     """Squared distance of each row of x (N, d) to the nearest row of y (M, d): (N,)."""
-    return torch.cat([block.min(1).values for _, block in distances(x, y)])
+    return torch.cat([block.min(1).values for _, block in distances(x, y, progress)])
 
 
-def nearest_other(x: Tensor) -> Tensor:
+def nearest_other(x: Tensor, progress: Progress | None = None) -> Tensor:
     """Squared distance of each row of x (N, d) to the nearest other row: (N,)."""
     minima = []
-    for start, block in distances(x, x):
+    for start, block in distances(x, x, progress):
         rows = torch.arange(len(block))
         block[rows, start + rows] = math.inf
         minima.append(block.min(1).values)
     return torch.cat(minima)
 
 
-def one_nn(real: Tensor, fake: Tensor) -> tuple[float, float]:
+def one_nn(real: Tensor, fake: Tensor, progress: Progress | None = None) -> tuple[float, float]:
     """Leave-one-out accuracy, 0 .. 1, of a 1-NN classifier of real (N, d) against generated (M, d) samples.
 
     Returns the accuracy on real and on generated samples; a tie counts half. Equal distributions: N / (N + M) and
@@ -61,8 +68,8 @@ def one_nn(real: Tensor, fake: Tensor) -> tuple[float, float]:
     """
     real, fake = centered(*check_tables(real, fake, least=2))
     return (
-        _closer(real, nearest_other(real), nearest(real, fake)),
-        _closer(fake, nearest_other(fake), nearest(fake, real)),
+        _closer(real, nearest_other(real, progress), nearest(real, fake, progress)),
+        _closer(fake, nearest_other(fake, progress), nearest(fake, real, progress)),
     )
 
 
@@ -92,7 +99,8 @@ class OneNearestNeighborTest(Metric):
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         real, fake = real_and_generated(evaluation, self.reference)
-        on_real, on_fake = one_nn(real, fake)
+        progress = evaluation.progress((len(real) + len(fake)) ** 2, "distances", "one_nn:")
+        on_real, on_fake = one_nn(real, fake, progress)
         accuracy = (on_real + on_fake) / 2
         return {
             evaluation.named("one_nn"): accuracy,

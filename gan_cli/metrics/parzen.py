@@ -17,14 +17,16 @@ from torch import Tensor
 from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, System
 from gan_cli.metrics.pixels import need_images, rows, unit
 from gan_cli.utils.clustering import squared_distances
+from gan_cli.utils.progress import Progress
 
 BLOCK = 1000
 
 
-def log_density(x: Tensor, centers: Tensor, sigmas: Tensor) -> Tensor:
+def log_density(x: Tensor, centers: Tensor, sigmas: Tensor, progress: Progress | None = None) -> Tensor:
     """log p_sigma(x) of x (N, d) for centers mu (M, d) and sigmas (S,), in nats: float64 (S, N).
 
     log p(x) = logmeanexp_i( -|x - mu_i|^2 / (2 sigma^2) ) - d log(sigma sqrt(2 pi)).
+    progress: advanced by N M.
     """
     sigmas = sigmas.double()
     scale = (-0.5 / sigmas**2).tolist()
@@ -34,15 +36,17 @@ def log_density(x: Tensor, centers: Tensor, sigmas: Tensor) -> Tensor:
         for mu in centers.split(4 * BLOCK):
             square = squared_distances(block.double(), mu.double())
             total = torch.logaddexp(total, torch.stack([torch.logsumexp(factor * square, 1) for factor in scale]))
+            if progress:
+                progress.advance(square.numel())
         parts.append(total)
     norm = math.log(len(centers)) + x.shape[1] * (sigmas * math.sqrt(2 * math.pi)).log()
     return torch.cat(parts, 1) - norm[:, None]
 
 
-def cross_validated(centers: Tensor, sigmas: Tensor, folds: int) -> Tensor:
+def cross_validated(centers: Tensor, sigmas: Tensor, folds: int, progress: Progress | None = None) -> Tensor:
     """Mean log density of each fold of the centers (M, d) under the centers of the other folds, by sigma: (S,)."""
     groups = [torch.arange(len(centers)) % folds == fold for fold in range(folds)]
-    return torch.stack([log_density(centers[g], centers[~g], sigmas).mean(1) for g in groups]).mean(0)
+    return torch.stack([log_density(centers[g], centers[~g], sigmas, progress).mean(1) for g in groups]).mean(0)
 
 
 def grid(low: float, high: float, steps: int) -> Tensor:
@@ -86,7 +90,7 @@ class Parzen(Metric):
         validation = unit(rows(withheld or evaluation.train, self.validation))
 
         def best(centers: Tensor) -> Tensor:
-            return sigmas[log_density(validation, centers, sigmas).mean(1).argmax()]
+            return sigmas[_log_density(evaluation, validation, centers, sigmas).mean(1).argmax()]
 
         values = _score("parzen", evaluation, best)
         return values | _real_score("parzen", evaluation, best, 0 if withheld else self.validation, self._real)
@@ -119,16 +123,24 @@ class KernelDensity(Metric):
         sigmas = grid(self.low, self.high, self.steps)
 
         def best(centers: Tensor) -> Tensor:
-            return sigmas[cross_validated(centers, sigmas, self.folds).argmax()]
+            # M^2 pairs of centers less those of one fold, whose sizes differ by 1 at most.
+            count = len(centers) ** 2 - sum(len(centers[fold :: self.folds]) ** 2 for fold in range(self.folds))
+            progress = evaluation.progress(count, "distances", "kde: sigma")
+            return sigmas[cross_validated(centers, sigmas, self.folds, progress).argmax()]
 
         return _score("kde", evaluation, best) | _real_score("kde", evaluation, best, 0, self._real)
+
+
+def _log_density(evaluation: EvaluationData, x: Tensor, centers: Tensor, sigmas: Tensor) -> Tensor:
+    label = "Parzen windows: sigma" if len(sigmas) > 1 else "Parzen windows:"
+    return log_density(x, centers, sigmas, evaluation.progress(len(x) * len(centers), "distances", label))
 
 
 def _score(name: str, evaluation: EvaluationData, best: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """The score of the generated images, its standard error, and sigma. best: centers (M, d) -> their sigma."""
     centers = unit(rows(evaluation.generated))
     sigma = best(centers)
-    density = log_density(unit(rows(evaluation.test)), centers, sigma[None])[0]
+    density = _log_density(evaluation, unit(rows(evaluation.test)), centers, sigma[None])[0]
     error = float(density.std()) / math.sqrt(len(density)) if len(density) > 1 else math.nan
     return {name: float(density.mean()), f"{name}_error": error, f"{name}_sigma": float(sigma)}
 
@@ -146,5 +158,5 @@ def _real_score(
     key = f"{train.key}-{len(train)}-{len(test)}"
     if train.key is None or key not in known:
         centers = unit(rows(train))[skip:]
-        known[key] = float(log_density(unit(rows(test)), centers, best(centers)[None]).mean())
+        known[key] = float(_log_density(evaluation, unit(rows(test)), centers, best(centers)[None]).mean())
     return {f"{name}_real": known[key]}

@@ -12,18 +12,21 @@ from torch import Tensor
 from gan_cli.metrics.base import Better, EvaluationData, Metric
 from gan_cli.metrics.feature_checks import check_tables, known_reference, positive, real_and_generated
 from gan_cli.metrics.nearest_neighbors import centered, distances, tie
+from gan_cli.utils.progress import Progress
 
 
-def limits(x: Tensor, ks: Sequence[int]) -> list[Tensor]:
+def limits(x: Tensor, ks: Sequence[int], progress: Progress | None = None) -> list[Tensor]:
     """For each k of `ks`, the squared distance of every row of x (N, d) to its k-th nearest other row: (N,) each.
 
     Lowered by what rounding may add, so that a point at this very distance is never below it.
     """
-    nearest = torch.cat([block.topk(max(ks) + 1, largest=False).values for _, block in distances(x, x)])
+    nearest = torch.cat([block.topk(max(ks) + 1, largest=False).values for _, block in distances(x, x, progress)])
     return [nearest[:, k] - tie(x, nearest[:, k]) for k in ks]  # column 0 is the distance of each row to itself
 
 
-def prdc(real: Tensor, fake: Tensor, k: int = 3, k_density: int = 5) -> dict[str, float]:
+def prdc(
+    real: Tensor, fake: Tensor, k: int = 3, k_density: int = 5, progress: Progress | None = None
+) -> dict[str, float]:
     """Precision, recall, density and coverage of real features (N, d) and generated features (M, d).
 
     Each sample has an open ball that reaches to its k-th nearest neighbor of the same kind, not counting itself.
@@ -34,11 +37,11 @@ def prdc(real: Tensor, fake: Tensor, k: int = 3, k_density: int = 5) -> dict[str
     of the real samples have a density of 1. ValueError if a kind has at most max(k, k_density) samples.
     """
     real, fake = centered(*check_tables(real, fake, least=max(k, k_density) + 1))
-    real_limit, real_limit_density = limits(real, (k, k_density))
-    (fake_limit,) = limits(fake, (k,))
+    real_limit, real_limit_density = limits(real, (k, k_density), progress)
+    (fake_limit,) = limits(fake, (k,), progress)
     precise = torch.zeros(len(fake), dtype=torch.bool)
     recalled = covered = memberships = 0
-    for start, block in distances(real, fake):
+    for start, block in distances(real, fake, progress):
         rows = slice(start, start + len(block))
         precise |= (block < real_limit[rows, None]).any(0)
         recalled += int((block < fake_limit).any(1).sum())
@@ -72,5 +75,6 @@ class PRDC(Metric):
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         real, fake = real_and_generated(evaluation, self.reference)
-        scores = prdc(real, fake, self.k, self.k_density)
+        count = len(real) ** 2 + len(fake) ** 2 + len(real) * len(fake)
+        scores = prdc(real, fake, self.k, self.k_density, evaluation.progress(count, "distances", "prdc:"))
         return {evaluation.named(name): score for name, score in scores.items()}

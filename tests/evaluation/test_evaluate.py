@@ -1,6 +1,7 @@
 """Where scored samples come from, what is recorded of a score, and the grammar of `gan evaluate`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from gan_cli.data.mnist_cifar import InMemoryImages
 from gan_cli.data.shapes import ShapesStripes
 from gan_cli.evaluation.image_sources import from_sources
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.metrics import samples
+from gan_cli.metrics import base, samples
 from gan_cli.metrics.base import EvaluationData, Features, Samples
 from gan_cli.utils import random
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.progress import Progress
 
 
 class Noise(nn.Module):
@@ -141,6 +143,26 @@ def test_two_sources_of_one_split_are_not_mixed_up() -> None:
     found = EvaluationData(one.generated, other.train, other.test, extractor=Counting())
     assert not torch.equal(found.features(found.generated).values, found.features(found.train).values)
     assert found.generated.split == found.train.split == "shapes:train"
+
+
+def test_long_scores_show_their_progress(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[Progress] = []
+
+    def eager(total: int, unit: str, *, label: str) -> Progress:
+        made.append(Progress(total, unit, label=label, interval=0))
+        return made[-1]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(base, "Progress", eager)
+    words = "real=shapes:train fake=shapes:test n=60 dataset.image_size=16 dataset.size=80 extractor=pixels"
+    for metric in ("prdc", "one_nn", "ndb metric.ndb.bins=4", "parzen metric.parzen.validation=20", "parzen_fgan"):
+        assert main.main(["evaluate", *words.split(), *f"metric={metric}".split()]) == 0
+        shown = [progress for progress in made if progress.unit != "images"]
+        assert shown and all(progress.done == progress.total for progress in shown), metric
+        assert re.search(r"(\S+)/\1 \w+  \S+ (distances|iterations)/s  left 0:00\n", capsys.readouterr().out), metric
+        made.clear()
 
 
 def test_nan_samples_are_refused() -> None:

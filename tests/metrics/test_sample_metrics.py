@@ -287,7 +287,7 @@ def test_whitening_takes_the_scale_away() -> None:
 
 def test_large_images_are_binned_by_a_sixth_of_their_pixels(monkeypatch) -> None:
     seen: list[Tensor] = []
-    monkeypatch.setattr(ndb, "kmeans", lambda data, k, seed: seen.append(data) or kmeans(data, k, seed))
+    monkeypatch.setattr(ndb, "kmeans", lambda data, *more, **options: seen.append(data) or kmeans(data, *more))
     large, middling = torch.randn(200, 3, 20, 20), torch.randn(200, 1, 25, 40)
     assert StatisticallyDifferentBins(10)(evaluation(large, large))["NDB"] == 0
     StatisticallyDifferentBins(10)(evaluation(middling, middling))
