@@ -57,7 +57,22 @@ def test_directions_and_keys_that_are_gone() -> None:
             renamed.refuse("train", [f"{key}=true"])
 
 
-def test_words_that_only_look_like_old_ones() -> None:
-    renamed.refuse("compare", ["metric=error"])  # a value of classification_error
-    renamed.refuse("train", ["dataset.root=toy", "hydra.run.dir=partner", "model.x.slots=2"])
-    renamed.refuse("export", ["network=G"])
+@pytest.mark.parametrize(
+    ("accepted", "refused"),
+    [
+        ("compare metric=error", "evaluate metric=error"),  # a value of classification_error, which kept its name
+        ("train dataset.root=toy", "train network=toy"),
+        ("train hydra.run.dir=partner", "train metric=partner"),
+        ("train model.x.slots=2", "search slots=2"),
+        ("export network=G", "export network=toy"),
+    ],
+)
+def test_words_that_only_look_like_old_ones(accepted: str, refused: str) -> None:
+    renamed.refuse(*split(accepted))
+    with pytest.raises(GanError, match="was renamed to"):
+        renamed.refuse(*split(refused))
+
+
+def split(line: str) -> tuple[str, list[str]]:
+    verb, word = line.split(" ")
+    return verb, [word]

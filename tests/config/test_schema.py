@@ -65,8 +65,20 @@ def test_every_part_passes_and_another_key_in_it_does_not(group, name):
 
 
 @pytest.mark.parametrize("name", names("experiment"))
-def test_every_experiment_passes(name):
-    checked(f"experiment={name}")
+def test_every_experiment_passes_with_its_own_values(name):
+    cfg = checked(f"experiment={name}")
+
+    def compare(own, path):
+        if isinstance(own, dict) and own:
+            for key, value in own.items():
+                compare(value, f"{path}.{key}" if path else key)
+        else:
+            found = OmegaConf.select(cfg, path)
+            assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == own, path
+
+    own = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"experiment/{name}.yaml"))
+    assert own.pop("defaults")  # the choices of groups
+    compare(own, "")
 
 
 def test_the_contract_of_names():
