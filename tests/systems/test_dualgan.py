@@ -104,7 +104,10 @@ def test_instance_norm_by_hand() -> None:
     x = torch.tensor([[1.0, 3.0], [4.0, 4.0]]).view(1, 2, 1, 2)                 # means 2 and 4, deviations 1 and 0
     expected = torch.tensor([[0.5 - 2, 0.5 + 2], [-1.0, -1.0]]).view(1, 2, 1, 2)
     torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=0)
-    assert norm(torch.randn(1, 2, 1, 1)).flatten().tolist() == pytest.approx([0.5, -1.0], abs=1e-3)  # the shift
+    x = torch.randn(3, 2, 1, 1, requires_grad=True)                              # a pixel becomes exactly the shift
+    assert (norm(x) == torch.tensor([0.5, -1.0]).view(1, 2, 1, 1)).all()
+    norm(x).square().sum().backward()
+    assert not x.grad.any() and not norm.weight.grad.any() and norm.bias.grad.tolist() == [3.0, -6.0]
 
 
 def test_networks_of_the_code() -> None:
