@@ -15,7 +15,8 @@ from gan_cli.data.lab_color import rgb_to_lab
 class DerivedPairs(Dataset):
     """Base of these data sets: the images of an ImageFolder in [-1, 1], cropped and mirrored as in PairedFolder.
 
-    load_size: side of the square before the random crop; None: 286 / 256 of image_size. test_root, test_fraction,
+    load_size: side of the square before the random crop; None: 286 / 256 of image_size. stretch: resize whole images to
+    that square, as donkey_folder.lua of the pix2pix code, instead of their central squares. test_root, test_fraction,
     window, errors: as for ImageFolder.
     """
 
@@ -26,14 +27,16 @@ class DerivedPairs(Dataset):
 
     def __init__(
         self, root: str, image_size: int, load_size: int | None, flip: bool, test_root: str | None,
-        test_fraction: float, window: Sequence[float] | None,
+        test_fraction: float, window: Sequence[float] | None, stretch: bool,
     ) -> None:  # fmt: skip
         self._margin = crop_margin(load_size, image_size)
         self.image_size, self.flip = image_size, flip
         # Training images are stored larger than held-out ones; without a margin, one folder serves both.
         sizes = {image_size + self._margin, image_size}
         folders = {
-            size: ImageFolder(root, size, test_root=test_root, test_fraction=test_fraction, window=window)
+            size: ImageFolder(
+                root, size, test_root=test_root, test_fraction=test_fraction, window=window, stretch=stretch
+            )
             for size in sizes
         }
         self._train, self._test = folders[image_size + self._margin], folders[image_size]
@@ -75,13 +78,14 @@ class Colorization(DerivedPairs):
         self, root: str, image_size: int = 256, source_channels: int = 1, channels: int = 2, num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0), load_size: int | None = None, flip: bool = True,
         test_root: str | None = None, test_fraction: float = 0.1, window: Sequence[float] | None = None,
+        stretch: bool = False,
     ) -> None:  # fmt: skip
         if (source_channels, channels) != (1, 2) or as_range(value_range) != (-1, 1):
             raise ValueError(
                 f"a colorization goes from L, source_channels 1, to ab, channels 2, both in [-1, 1]; "
                 f"not from {source_channels} to {channels} in {list(value_range)}"
             )
-        super().__init__(root, image_size, load_size, flip, test_root, test_fraction, window)
+        super().__init__(root, image_size, load_size, flip, test_root, test_fraction, window, stretch)
         self.source_channels, self.channels, self.value_range = source_channels, channels, (-1.0, 1.0)
 
     def pairs(self, image: Tensor) -> Pairs:
@@ -101,10 +105,11 @@ class Inpainting(DerivedPairs):
         self, root: str, image_size: int = 256, channels: int = 3, num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0), load_size: int | None = None, flip: bool = True,
         test_root: str | None = None, test_fraction: float = 0.1, window: Sequence[float] | None = None,
+        stretch: bool = False,
     ) -> None:  # fmt: skip
         if channels != 3 or as_range(value_range) != (-1, 1):
             raise ValueError(f"inpainting works on channels 3 in [-1, 1], not {channels} in {list(value_range)}")
-        super().__init__(root, image_size, load_size, flip, test_root, test_fraction, window)
+        super().__init__(root, image_size, load_size, flip, test_root, test_fraction, window, stretch)
         self.channels, self.value_range = channels, (-1.0, 1.0)
 
     def pairs(self, image: Tensor) -> Pairs:

@@ -24,8 +24,9 @@ class ImageFolder(Dataset):
     channels: 3, or 1 for gray. num_classes: number of subfolders, which are then the classes in the order of their
     names; None: no labels. flip: mirror half of the training images. The held-out images are those of `test_root` if
     given, or else a random part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the
-    training images are used. window: see image_files.Window. Raises FileNotFoundError if a folder does not exist, and
-    ValueError for settings that do not fit the data and for broken images.
+    training images are used. window: see image_files.Window. stretch: resize whole images, without cropping. Raises
+    FileNotFoundError if a folder does not exist, and ValueError for settings that do not fit the data and for broken
+    images.
     """
 
     value_range: tuple[float, float]
@@ -41,6 +42,7 @@ class ImageFolder(Dataset):
         test_root: str | None = None,
         test_fraction: float = 0.1,
         window: Sequence[float] | None = None,
+        stretch: bool = False,
     ) -> None:
         check_shape(image_size, channels)
         if not 0 <= test_fraction < 1:
@@ -52,7 +54,8 @@ class ImageFolder(Dataset):
         self._labels = _labels(self.files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        jobs = [DecodeJob(files, channels, image_size, image_files.resize_crop, self.window) for files in self.files]
+        fit = image_files.stretch if stretch else image_files.resize_crop
+        jobs = [DecodeJob(files, channels, image_size, fit, self.window) for files in self.files]
         self._stores = decoded_cache.load(*jobs)
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:

@@ -56,7 +56,8 @@ class DRIT(System[Domains]):
     single random attribute per image. ValueError for a d_iter below 1.
 
     Differs: each turn samples attributes and computes its forward passes anew. The code's second step of the generator
-    goes back through the graph from before the first (model.py:301, 341).
+    goes back through the graph from before the first (model.py:301, 341), which changes the gradient of the content
+    encoder by half.
     """
 
     batch_type: ClassVar[type] = Domains

@@ -144,6 +144,16 @@ def test_conditional_dcgan_on_mnist_is_that_of_its_authors() -> None:
     assert schedule.start == schedule.length + 1 and (cfg.model.noise.low, cfg.model.noise.high) == (-1, 1)
 
 
+def test_variants_of_the_scripts_of_dualgan_and_discogan() -> None:
+    """train.sh: day-night with wgan, oil-chinese with lambda 500; DiscoGAN's script.sh:7: females only."""
+    night = variant("dualgan_day_night", "code")
+    assert night.loss.critic_steps == 1 and night.loss.constraint.limit == 0.01 and "penalty" not in night.loss
+    assert (night.model.lambda_U, night.model.lambda_V) == (1000, 1000)
+    paintings = variant("dualgan_materials", "paintings")
+    assert (paintings.model.lambda_U, paintings.model.lambda_V) == (500, 500) and paintings.loss.penalty.weight == 10
+    assert dict(variant("discogan_celeba", "blond_hair").dataset.keep) == {"Male": -1}
+
+
 def test_leak_of_infogan() -> None:
     """Appendix C: .1, the network's default; openai/InfoGAN, custom_ops.py: .01."""
     for cfg, leak in ((composed("experiment=infogan_mnist"), 0.01), (composed("model=infogan"), 0.1)):

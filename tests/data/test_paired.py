@@ -321,6 +321,21 @@ def test_inpainting_cuts_the_middle_out(tmp_path: Path) -> None:
         Inpainting(str(tmp_path / "set"), image_size=16, load_size=8)
 
 
+def test_derived_pairs_stretch_whole_images(tmp_path: Path) -> None:
+    """image.scale(im, loadSize, loadSize) of donkey_folder.lua. The left third of the images is black."""
+    for number in range(3):
+        image = Image.new("RGB", (48, 16), (255, 255, 255))
+        image.paste((0, 0, 0), (0, 0, 16, 16))
+        (tmp_path / "wide").mkdir(exist_ok=True)
+        image.save(tmp_path / "wide" / f"{number}.png")
+    for stretch, black in ((True, 1 / 3), (False, 0.0)):
+        data = Inpainting(str(tmp_path / "wide"), image_size=24, load_size=24, flip=False, stretch=stretch)
+        for pairs in (data.train_batch(0, 0, 2), data.test_batch(0, 1)):
+            assert (pairs.target < 0).float().mean().item() == pytest.approx(black, abs=0.01)
+    assert checked("dataset=colorization", "dataset.root=x", "model=pix2pix").dataset.stretch
+    assert checked("dataset=inpainting", "dataset.root=x", "model=pix2pix").dataset.stretch
+
+
 def test_derived_fingerprints_differ(tmp_path: Path) -> None:
     root = str(photographs(tmp_path / "set"))
     made = [kind(root, image_size=24, load_size=24) for kind in (Colorization, Inpainting)]
