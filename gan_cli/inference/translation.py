@@ -58,8 +58,7 @@ def translate(
     instance_maps = _instance_maps(translator, instances, files)
     styles = _style_files(translator, style)
     count = _count(translator, n, style)
-    suffixes = [f"_{name}" for name in _names(styles)] if styles else [f"_{i}" for i in range(count)]
-    names, renamed = _output_names(files, suffixes if len(suffixes) > 1 else [""])
+    names, renamed = _output_names(files, _ends(styles, count))
     folder, sheets = _output_folders(Path(output), contact_sheet, files)
     failed: list[str] = []
     adaptations: Counter[str] = Counter()
@@ -68,22 +67,34 @@ def translate(
         variants = _variants(translator, seed, count, style, styles)
         for file, instance_map, targets in zip(files, instance_maps, names, strict=True):
             with _recorded(file, failed, progress):
-                image = translator.read(file, instance_map)
-                row = [thumbnail(translator.preview(image))] if sheets else []
-                adaptation: str | None = None
-                for name, variant in zip(targets, variants, strict=True):
-                    pixels, adaptation = translator(adapter, image, *variant)
-                    images.save(folder / name, pixels)
-                    row += [thumbnail(pixels)] if sheets else []
-                if sheets:
-                    sheets.add(row)
-                adaptations.update([adaptation] if adaptation else [])
+                image, paths = translator.read(file, instance_map), [folder / name for name in targets]
+                adaptations.update(_write_outputs(translator, adapter, image, paths, variants, sheets))
             progress.advance()
     remarks = [f"{number} {adaptation}" for adaptation, number in adaptations.items()]
     remarks += [f"{sheets.save()} sheets in {sheets.folder}"] if sheets else []
-    remarks += [renamed] if renamed else []
-    remarks += [f"skipped {skipped}"] if skipped else []
+    remarks += [remark for remark in (renamed, skipped and f"skipped {skipped}") if remark]
     _report(translator, len(files), len(variants), failed, input, folder, remarks)
+
+
+def _write_outputs(
+    translator: Translator,
+    adapter: SizeAdapter,
+    image: Tensor,
+    paths: Sequence[Path],
+    variants: Sequence[tuple[int, Tensor | None]],
+    sheets: ContactSheets | None,
+) -> set[str]:
+    """Write the output of an image for each variant, and a row of the sheets; returns how the image was adapted."""
+    row = [thumbnail(translator.preview(image))] if sheets else []
+    adaptations: set[str | None] = set()
+    for path, variant in zip(paths, variants, strict=True):
+        pixels, adaptation = translator(adapter, image, *variant)
+        images.save(path, pixels)
+        adaptations.add(adaptation)
+        row += [thumbnail(pixels)] if sheets else []
+    if sheets:
+        sheets.add(row)
+    return {adaptation for adaptation in adaptations if adaptation}
 
 
 def _variants(
@@ -188,6 +199,12 @@ def _names(files: list[Path]) -> list[str]:
     """
     stems = Counter(file.stem for file in files)
     return [file.stem if stems[file.stem] == 1 else file.name for file in files]
+
+
+def _ends(styles: list[Path], count: int) -> list[str]:
+    """The ends of the names of an image's outputs."""
+    ends = [f"_{name}" for name in _names(styles)] if styles else [f"_{i}" for i in range(count)]
+    return ends if len(ends) > 1 else [""]
 
 
 def _output_names(files: list[Path], ends: list[str]) -> tuple[list[list[str]], str]:

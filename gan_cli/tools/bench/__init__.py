@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from gan_cli.utils.errors import GanError, reading, suggest
@@ -43,32 +45,11 @@ def bench(
     foreign = [key for key, value in given.items() if value != defaults.get(key) and OF_KIND[key] != kind]
     if foreign:
         raise GanError(f"{foreign[0]}= is for gan bench {OF_KIND[foreign[0]]}, not for gan bench {kind}; omit it")
-    folder = Path(out)
-    writable(folder, f"out={out}")
+    if root is not None and not Path(root).is_dir():
+        raise GanError(f"root={root}: no such folder; name a folder of images, or omit root= for generated ones")
+    writable(Path(out), f"out={out}")
     # Imported here, because torch is needed for the work itself but not for the messages above.
-    if kind == "step":
-        from gan_cli.tools.bench import step
-
-        step.measure(
-            words, folder, baseline=baseline, repeats=repeats, variants=variants, gradient_checks=gradient_checks,
-            threads=threads,
-        )  # fmt: skip
-    elif kind == "data":
-        from gan_cli.tools.bench import data
-
-        if root is not None and not Path(root).is_dir():
-            raise GanError(f"root={root}: no such folder; name a folder of images, or omit root= for generated ones")
-        with reading("bench data" if root is None else f"root={root}"):
-            data.measure(words, folder, repeats=repeats, root=root)
-    elif kind == "start":
-        from gan_cli.tools.bench import startup
-
-        startup.measure(words, folder, repeats=repeats, versus=versus, ready_text=ready_text)
-    elif kind == "flops":
-        from gan_cli.tools.bench import flops
-
-        flops.measure(words, folder, repeats=repeats)
-    else:
-        from gan_cli.tools.bench import scaling
-
-        scaling.measure(words, folder, repeats=repeats)
+    module = importlib.import_module(f"{__name__}.{'startup' if kind == 'start' else kind}")
+    own = {key: value for key, value in given.items() if OF_KIND[key] == kind}
+    with reading("bench data" if root is None else f"root={root}") if kind == "data" else nullcontext():
+        module.measure(words, Path(out), repeats=repeats, **own)
