@@ -128,7 +128,10 @@ class Composer:
         except (TypeError, AttributeError, AssertionError, LookupError, RecursionError) as error:
             # Hydra does not check the kind of a value: a group takes a name, or a list of names.
             strange = [word for word in overrides if re.search(r"=\s*[\[{(]", word)] or overrides
-            raise GanError(f"cannot use '{' '.join(strange)}': {one_line(error)}") from error
+            raise GanError(
+                f"cannot use '{' '.join(strange)}': a group takes the name of one of its choices, or [NAME,NAME] where "
+                "several may be chosen (`gan list`)"
+            ) from error
         refuse_paths([*self._typed(overrides), *_recorded(cfg)], self.loader.get_group_options)
         if self._is_foreign:
             foreign.check(cfg, overrides, (Composer(arguments([])).compose, _hydra_alone))
@@ -247,6 +250,12 @@ def _hydra_alone(overrides: Sequence[str]) -> DictConfig:
 
 def _nearest_key(cfg: DictConfig, key: str, groups: Sequence[str]) -> str:
     mappings = _paths(cfg, hidden=() if key.startswith("hydra") else ("hydra",))
+    if key == "dataset.root":
+        chosen = cfg.hydra.runtime.choices.dataset
+        return (
+            f"no key 'dataset.root': dataset={chosen} reads no folder; your own images are dataset=image_folder, "
+            "dataset=unpaired_folder (two sets, for a model like cyclegan) or dataset=paired_folder (pairs, pix2pix)"
+        )
     above = key.rpartition(".")[0]
     while above and above not in mappings:
         above = above.rpartition(".")[0]

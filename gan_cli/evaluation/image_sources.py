@@ -13,7 +13,7 @@ from torch import Tensor
 from gan_cli.config import schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
-from gan_cli.data import image_files
+from gan_cli.data import checksums, image_files
 from gan_cli.data.base import Dataset, Images
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.samples import BATCH, noise, real
@@ -168,7 +168,9 @@ def folder_samples(
                 batch.append(pixels)
             yield Images(torch.stack(batch).float() / 127.5 - 1)
 
-    key = f"{image_files.fingerprint(files, window=window)}-{channels}-{image_size or 'as-is'}"
+    # The content as well: images of formats without compression have the same sizes when they are made again.
+    name = f"{image_files.fingerprint(files, window=window)}-{checksums.content([files])}"
+    key = f"{name}-{channels}-{image_size or 'as-is'}"
     return Samples(str(folder), len(names), batches, key=key)
 
 

@@ -20,6 +20,7 @@ from gan_cli.experiments.trial_run import TrialJob
 from gan_cli.experiments.trials import read_record
 from gan_cli.experiments.workers import Finished, WorkerPool
 from gan_cli.training import run_history
+from gan_cli.training.find_runs import refuse_links_below
 from gan_cli.training.locks import claimed
 from gan_cli.training.run_history import base_name, logged
 from gan_cli.utils.errors import GanError, Interrupted, suggest
@@ -63,6 +64,7 @@ def search(
     words = [*overrides, f"metric=[{metric}]"]
     _check(words, dimensions)
     folder = Path(out) if out else FOLDER / slug(",".join([*overrides, metric]))
+    refuse_links_below(folder, "search")
     with claimed(folder, "search", "out"):
         recorded = _recorded(folder, {"overrides": words, "space": list(space), "metric": metric})
         # The study keeps the names with which the search began.

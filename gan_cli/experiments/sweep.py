@@ -25,7 +25,7 @@ from gan_cli.experiments.trial_run import TrialJob, run_trial
 from gan_cli.experiments.trials import ExistingTrials, Trial, read_record
 from gan_cli.experiments.value_checks import TrialBuilder, ValueChecks
 from gan_cli.experiments.workers import WorkerPool
-from gan_cli.training.find_runs import contains_run
+from gan_cli.training.find_runs import contains_run, refuse_links_below
 from gan_cli.training.locks import claimed
 from gan_cli.utils.errors import GanError, Interrupted
 from gan_cli.utils.files import write_text
@@ -81,6 +81,7 @@ def _run_grid(args: argparse.Namespace, composer: Composer, settings: SweepSetti
     # refuses an override of a key that does not exist.
     master = composer.compose([*grid.trial(0)[1], *_shared_overrides(args.overrides)], RunMode.MULTIRUN)
     folder = _fix_folder(args, master)
+    refuse_links_below(folder, "sweep")
     notes = [*grid.notes]
     if not any(name in master.hydra.launcher._target_ for name in ELSEWHERE):
         built = TrialBuilder(composer, ExistingTrials(folder, grid.swept_keys()))

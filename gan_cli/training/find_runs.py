@@ -44,14 +44,28 @@ def refuse_links(run: Path) -> None:
         for folder in ("", *FOLDERS):  # a folder's link is found before its content is listed
             place = os.path.join(inside, folder)
             for entry in os.scandir(place) if os.path.isdir(place) else ():
-                own = bool(folder) or entry.name in FOLDERS or re.fullmatch(FILES, entry.name)
-                if own and entry.is_symlink() and not os.path.realpath(entry.path).startswith(inside + os.sep):
-                    raise GanError(
-                        f"{run / folder / entry.name} is a link to {os.readlink(entry.path)}, which is not in the run: "
-                        "replace the link by a copy of what it leads to, if you trust it, or remove it"
-                    )
+                if folder or entry.name in FOLDERS or re.fullmatch(FILES, entry.name):
+                    _refuse_if_out(run / folder / entry.name, inside, "run")
     except OSError as error:
         raise GanError(f"{error.filename} cannot be read: {error.strerror}; make it readable") from error
+
+
+def refuse_links_below(folder: Path, what: str) -> None:
+    """Raise GanError if any link below the folder of a sweep or a search leads out of it: it may be untrusted as well,
+    and its trials are trained, cleared or resumed where their folders are.
+    """
+    inside = os.path.realpath(folder)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            _refuse_if_out(Path(parent, name), inside, what)
+
+
+def _refuse_if_out(path: Path, inside: str, what: str) -> None:
+    if path.is_symlink() and not os.path.realpath(path).startswith(inside + os.sep):
+        raise GanError(
+            f"{path} is a link to {os.readlink(path)}, which is not in the {what}: replace the link by a copy of what it "
+            "leads to, if you trust it, or remove it"
+        )
 
 
 def refuse_second_run(folder: Path) -> None:

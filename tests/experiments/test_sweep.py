@@ -232,3 +232,19 @@ def test_the_record_names_nothing_that_could_run_code(tmp_path, monkeypatch, cap
     assert recorded == {"overrides": ["seed=0,1", "sweep.sample=2", "+sweep=gan_mnist_grid"], "options": []}
     (tmp_path / "sweep.json").write_text(json.dumps({"overrides": [], "options": ["--config-dir=mine"]}))
     assert "resume it with `gan train -m --config-dir=mine" in refused(capsys, "resume", ".")
+
+
+@pytest.mark.parametrize("place", ["0-seed=0", "0-seed=0/checkpoints", "0-seed=0/output.txt", "sweep.json"])
+def test_a_link_out_of_a_sweep_is_refused(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "config.yaml").write_text("mine")
+    target = victim / "config.yaml" if "." in place else victim
+    link = tmp_path / "sweep" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    error = refused(capsys, "train", "-m", *TINY_RING, "seed=0", "hydra.sweep.dir=sweep")
+    assert f"sweep/{place} is a link to {target}, which is not in the sweep: replace the link" in error
+    assert sorted(path.name for path in victim.iterdir()) == ["config.yaml"]
+    assert (victim / "config.yaml").read_text() == "mine"
