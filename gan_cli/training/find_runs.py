@@ -63,8 +63,8 @@ def refuse_links_below(folder: Path, what: str) -> None:
 def _refuse_if_out(path: Path, inside: str, what: str) -> None:
     if path.is_symlink() and not os.path.realpath(path).startswith(inside + os.sep):
         raise GanError(
-            f"{path} is a link to {os.readlink(path)}, which is not in the {what}: replace the link by a copy of what it "
-            "leads to, if you trust it, or remove it"
+            f"{path} is a link to {os.readlink(path)}, which is not in the {what}: replace the link by a copy of what "
+            "it leads to, if you trust it, or remove it"
         )
 
 
