@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations as pairs
 from typing import Any, Literal
 
 from gan_cli.training.run_history import base_name, samples, weights
@@ -23,7 +24,8 @@ class PaperResult:
     metric: of conf/metric. value: one of its names, without `[extractor]`. paper: the number. spread: the paper's own,
     as `source` says. better: lower, higher, or None if ours should be as near as possible. tolerance: by how much ours
     may be worse. differs: what is not as in the paper. variant: of the experiment, if it has variants. verified: False
-    for a number that could not be checked against its source; docs/UNVERIFIED.md says why.
+    for a number that could not be checked against its source; docs/UNVERIFIED.md says why. order: variants, the
+    one with the highest value first; compared is the share of their pairs whose values have this order, ties half.
     """
 
     metric: str
@@ -36,6 +38,7 @@ class PaperResult:
     differs: str = ""
     variant: str | None = None
     verified: bool = True
+    order: list[str] | None = None
 
     def is_met(self, ours: float) -> bool:
         """Whether our number is as good as the paper's, within the tolerance."""
@@ -69,7 +72,8 @@ class Comparison:
 
     def name(self) -> str:
         """The name of the value, after that of the variant if there is one."""
-        return " ".join(filter(None, [self.published.variant, self.published.value]))
+        order = "order" if self.published.order else None
+        return " ".join(filter(None, [self.published.variant, self.published.value, order]))
 
     def paper(self) -> str:
         """The paper's number with its spread."""
@@ -100,6 +104,9 @@ def _parse(entry: object, path: str) -> PaperResult:
         raise GanError(f"{path}.better must be lower, higher or null, not {entry['better']!r}")
     if not isinstance(entry.get("verified", True), bool):
         raise GanError(f"{path}.verified must be true or false, not {entry['verified']!r}")
+    order = entry.get("order")
+    if order is not None and (isinstance(order, str) or not isinstance(order, Sequence) or len(set(order)) < 2):
+        raise GanError(f"{path}.order must be a list of two variants or more, not {order!r}")
     return PaperResult(**{key: value for key, value in entry.items() if value is not None})
 
 
@@ -108,8 +115,12 @@ def comparisons(result: Mapping[str, Any]) -> list[Comparison]:
     rows = []
     parsed = parse_paper_results(result["expect"], f"{result['experiment']}: expect")
     for row_id, published in zip(_ids(result["experiment"], parsed), parsed):
-        runs = [run for run in result["runs"] if run.get("variant") == published.variant]
-        values = final_values(runs, published.metric, published.value, result)
+        wanted: Sequence[str | None] = published.order if published.order else [published.variant]
+        runs = [run for run in result["runs"] if run.get("variant") in wanted]
+        if published.order:
+            values = order_shares(runs, published, result)
+        else:
+            values = final_values(runs, published.metric, published.value, result)
         if values and result.get("changes"):  # the paper has no number for these settings
             rows.append(Comparison(row_id, published, values, "other settings"))
         elif values:
@@ -121,7 +132,8 @@ def comparisons(result: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _ids(experiment: str, entries: Sequence[PaperResult]) -> list[str]:
-    names = ["/".join(filter(None, [experiment, entry.variant, entry.value])) for entry in entries]
+    parts = [[experiment, entry.variant, entry.value, "order" if entry.order else None] for entry in entries]
+    names = ["/".join(filter(None, part)) for part in parts]
     return [
         f"{name}/{entry.source.split()[0]}" if names.count(name) > 1 else name for name, entry in zip(names, entries)
     ]
@@ -157,6 +169,18 @@ def final_values(runs: Sequence[RunRecord], metric: str, value: str, result: Map
     """Seed -> final value of a metric, of the runs that have one."""
     values = {run["seed"]: final_value(run, metric, value, result) for run in runs}
     return {seed: score for seed, score in values.items() if score is not None}
+
+
+def order_shares(runs: Sequence[RunRecord], published: PaperResult, result: Mapping[str, Any]) -> dict[int, float]:
+    """Seed -> share of the pairs of `published.order` whose values have this order, of seeds that all variants have."""
+    values = [
+        final_values([run for run in runs if run["variant"] == variant], published.metric, published.value, result)
+        for variant in published.order or []
+    ]
+    return {
+        seed: statistics.fmean(1.0 if a[seed] > b[seed] else 0.5 * (a[seed] == b[seed]) for a, b in pairs(values, 2))
+        for seed in sorted(set.intersection(*map(set, values)))
+    }
 
 
 def final_value(run: RunRecord, metric: str, value: str, result: Mapping[str, Any]) -> float | None:

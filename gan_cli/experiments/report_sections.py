@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gan_cli.experiments.paper_results import Comparison, RunRecord, comparisons, variant_table
-from gan_cli.training.run_history import samples, weights
+from gan_cli.training.run_history import base_name, samples, weights
 from gan_cli.utils.tables import markdown, number
 
 
@@ -20,13 +21,16 @@ def section(result: Mapping[str, Any], causes: Mapping[str, str], figure: str | 
     command = f"gan reproduce {name}" if rows or result.get("evaluate") else f"gan train experiment={name}"
     lines = [f"## {name}", "", f"{result['title']}.", "", f"    {command}", ""]
     if rows:
-        head = ["row", "better", "paper", "tolerance", "ours: median", "mean ± std", "seeds", "", "source", "checked"]
+        head = ["row", "better", "paper", "tolerance", "ours: median", "mean ± std", "seeds", "", "real images",
+                "source", "checked"]  # fmt: skip
         cells = [
             [f"`{row.id}`", row.published.better or "near", row.paper(), row.published.tolerance, row.median,
-             row.mean(), len(row.values), bold(row.verdict), row.published.source, checked(row)] for row in rows
+             row.mean(), len(row.values), bold(row.verdict), _real(row, result), row.published.source, checked(row)]
+            for row in rows
         ]  # fmt: skip
         known = [f"- `{row.id}`: {causes[row.id]}" for row in rows if row.id in causes]
-        lines += [markdown(head, cells)]
+        kept = [i for i, name in enumerate(head) if name != "real images" or any(line[i] for line in cells)]
+        lines += [markdown([head[i] for i in kept], [[line[i] for i in kept] for line in cells])]
         lines += ["Not met, and why:", "", *known, ""] if known else []
         lines += _differences(rows)
     else:
@@ -38,6 +42,19 @@ def section(result: Mapping[str, Any], causes: Mapping[str, str], figure: str | 
         lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(head, table)]
     lines += [_runs(result), _circumstances(result)] if runs else ["No run yet.", ""]
     return "\n".join(lines)
+
+
+def _real(row: Comparison, result: Mapping[str, Any]) -> str:
+    """What real images reach by the same measure: the median of the values VALUE_real over all evaluations."""
+    metric, name = row.published.metric, f"{row.published.value}_real"
+    records = [
+        record for run in result["runs"] if run.get("variant") == row.published.variant
+        for record in run["evaluations"] if record["metric"] == metric
+    ]  # fmt: skip
+    reached = [
+        value for record in records for key, value in record["values"].items() if base_name(key) == name and value
+    ]  # fmt: skip
+    return number(statistics.median(reached)) if reached else ""
 
 
 def bold(verdict: str) -> str:

@@ -91,6 +91,32 @@ def test_stopped_runs_and_other_settings_do_not_count() -> None:
     assert comparisons(stopped)[0].verdict == comparisons(other)[0].verdict == "not finished"
 
 
+def test_an_order_is_the_share_of_pairs_that_have_it() -> None:
+    found = result({})
+    values = {"a": {0: 4.0, 1: 1.0}, "b": {0: 2.0, 1: 2.0}, "c": {0: 2.0, 1: 3.0}, "d": {0: 3.0}}
+    for variant, scores in values.items():
+        found["runs"] += [run | {"variant": variant} for run in result(scores)["runs"]]
+    found["expect"] = [{"metric": "m", "value": "v", "paper": 1, "source": "S", "better": "higher", "tolerance": 0.2,
+                        "order": list("abc")}]  # fmt: skip
+    (row,) = comparisons(found)
+    assert (row.id, row.name(), row.values, row.verdict) == ("e/v/order", "v order", {0: 2.5 / 3, 1: 0.0}, "missed")
+    found["expect"][0]["order"] = list("abdc")  # seed 1 lacks d; a > b, a > d, a > c, d > c, b = c, and b < d
+    (row,) = comparisons(found)
+    assert row.values == {0: 4.5 / 6} and row.verdict == "missed"
+    with pytest.raises(GanError, match="order must be a list"):
+        parse_paper_results([found["expect"][0] | {"order": ["a"]}])
+
+
+def test_what_real_images_reach_stands_beside_a_row(tmp_path: Path) -> None:
+    found = result({0: 3.0})
+    (tmp_path / "e.json").write_text(json.dumps(found))
+    assert "real images" not in report.pages(tmp_path)["others.md"]
+    found["runs"][0]["evaluations"][0]["values"]["v_real[net:ab]"] = 2.75
+    (tmp_path / "e.json").write_text(json.dumps(found))
+    text = report.pages(tmp_path)["others.md"]
+    assert "| real images |" in text and "| 3 |  | 1 | met | 2.75 |" in text
+
+
 def test_averaged_weights_before_raw_and_the_latest_record() -> None:
     found = result({0: 1.0})
     (old,) = found["runs"][0]["evaluations"]
