@@ -1,5 +1,6 @@
 """Download of an archive of images, whose folder appears complete or not at all."""
 
+import glob
 import tarfile
 import uuid
 import zipfile
@@ -22,9 +23,10 @@ def fetch(url: str, root: Path, key: str = "url") -> None:
     created `root`. Raises FileNotFoundError if the download fails, and ValueError if it is not allowed or the archive
     is broken or unsafe; nothing is left on the disk then.
     """
+    stale = f".{glob.escape(root.name)}.*.part"  # the name may have signs of a pattern
     advice = f"get the images by hand and set dataset.root=FOLDER (no data at {root})"
     try:
-        with fetching.opened(url, root, url, key, timeout=30) as response, exclusive(root.parent, _part(root, "*")):
+        with fetching.opened(url, root, url, key, timeout=30) as response, exclusive(root.parent, stale):
             if not root.exists():
                 print_once(f"downloading {url} to {root}")
                 _create(root, response)
@@ -34,13 +36,9 @@ def fetch(url: str, root: Path, key: str = "url") -> None:
         raise FileNotFoundError(f"cannot download {url} ({fetching.reason(error)}); {advice}") from error
 
 
-def _part(root: Path, unique: str) -> str:
-    return f".{root.name}.{unique}.part"
-
-
 def _create(root: Path, response: HTTPResponse) -> None:
     # Everything happens in a folder beside `root`, on the same file system, where the last step is one rename.
-    work = root.parent / _part(root, uuid.uuid4().hex)
+    work = root.parent / f".{root.name}.{uuid.uuid4().hex}.part"
     work.mkdir()
     try:
         archive, files = work / "archive", work / "files"

@@ -223,9 +223,9 @@ def _write(run_dir: Path, cfg: DictConfig, system: System, files: Mapping[str, P
         "optimizers": {name: optimizer.state_dict() for name, optimizer in build.optimizers(cfg, system).items()},
         "processes": [process],
     }
-    part = f".{run_dir.name}.{{}}.part"
-    with writing(run_dir, "out"), exclusive(run_dir.parent, part.format("*")):
-        work = run_dir.with_name(part.format(uuid.uuid4().hex))
+    part = f".import-{hashlib.sha256(os.fsencode(run_dir.name)).hexdigest()[:12]}-"  # short, and without any *
+    with writing(run_dir, "out"), exclusive(run_dir.parent, f"{part}*"):
+        work = run_dir.with_name(part + uuid.uuid4().hex)
         try:
             with RunDir(work) as run:
                 run.create(cfg, facts)

@@ -72,6 +72,15 @@ def test_unsafe_names_are_refused(kind: str, names: tuple[str, ...], tmp_path: P
     refused(archive.as_uri(), tmp_path / "data/set", "twice|unsafe member")
 
 
+def test_a_name_with_signs_of_a_pattern_is_one_folder(tmp_path: Path) -> None:
+    other = tmp_path / "data/.x.0123.part"  # which another process is downloading
+    other.mkdir(parents=True)
+    (tmp_path / "data/.*.0123.part").mkdir()  # which a killed one has left
+    fetch(zipped(tmp_path / "set.zip", ("a.txt", b"text")).as_uri(), tmp_path / "data/*")
+    assert (tmp_path / "data/*/a.txt").read_bytes() == b"text"
+    assert [path.name for path in (tmp_path / "data").glob(".*.part")] == [other.name]
+
+
 @pytest.mark.parametrize("kind", PACKED)
 @pytest.mark.parametrize(
     "limits", [{"unpacked": 1999}, {"members": 1}, {"ratio": 1, "small": 1000}, {"packed": 100}], ids=str

@@ -304,9 +304,20 @@ def test_a_kill_at_any_write_loses_nothing(here: Path) -> None:
         elif number in (2, writes - 1):  # at the beginning, and before the run is renamed, which is the last write
             assert import_killed_at(here) == 0, f"after write {number}:\n{Path('output.txt').read_text()}"
             assert {path.name for path in Path("run").rglob("*")} == files
-            assert not list(here.glob(".run.*"))
+            assert not list(here.glob(".import-*"))
     assert whole == 1  # killed after the rename
     assert TrainedRun(Path("run"), device="cpu").iteration == 0
+
+
+@pytest.mark.parametrize("name", ["{a}", "*", "[a-z]", "n" * 250])
+def test_any_name_of_a_folder(name: str, here: Path) -> None:
+    """A name with signs of a pattern is one folder's: what another import is writing beside it stays."""
+    torch.save(resnet_names(ResNetGenerator(16, 3, width=2, blocks=1).state_dict()), "a.pth")
+    others = [here / f".{place}.0123.part" for place in ("x", "b", name[:200])]
+    for other in others:
+        other.mkdir()
+    assert main.main(["import", "a.pth", "size=24", f"out={name}"]) == 0
+    assert (here / name / "checkpoints/last.pt").exists() and all(other.exists() for other in others)
 
 
 def test_a_folder_that_is_not_empty_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
