@@ -183,13 +183,18 @@ def order_shares(runs: Sequence[RunRecord], published: PaperResult, result: Mapp
     }
 
 
+def length(run: RunRecord, result: Mapping[str, Any]) -> int:
+    """The iterations that the experiment, or the run's variant of it, prescribes."""
+    return int(run.get("length", result["iterations"]))
+
+
 def final_value(run: RunRecord, metric: str, value: str, result: Mapping[str, Any]) -> float | None:
     """A value after the last iteration of a run that has the experiment's settings, else None.
 
     Of several evaluations the one with the experiment's number of samples counts, then the one of averaged weights,
     then the latest. A score that was not finite is null in a result file.
     """
-    if run["iterations"] < result["iterations"] or run["differs"]:
+    if run["iterations"] < length(run, result) or run["differs"]:
         return None
     wanted = (result.get("evaluate") or {}).get("n")
     candidates = [
@@ -197,7 +202,7 @@ def final_value(run: RunRecord, metric: str, value: str, result: Mapping[str, An
         for index, record in enumerate(run["evaluations"])
         for name, score in record["values"].items()
         if record["metric"] == metric and base_name(name) == value
-        and record["protocol"].get("iteration", 0) >= result["iterations"]
+        and record["protocol"].get("iteration", 0) >= length(run, result)
         and record["protocol"].get("checkpoint", "last") == "last"
     ]  # fmt: skip
     return max(candidates)[-1] if candidates else None

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_cli.experiments.paper_results import Comparison, RunRecord, comparisons, variant_table
+from gan_cli.experiments.paper_results import Comparison, RunRecord, comparisons, length, variant_table
 from gan_cli.training.run_history import base_name, samples, weights
 from gan_cli.utils.tables import markdown, number
 
@@ -98,7 +98,7 @@ def _runs(result: Mapping[str, Any]) -> str:
     rows = []
     for (variant, seed, iteration, kind, count), values in scores.items():
         run = runs[variant, seed]
-        early = f" of {result['iterations']:,}" if iteration < result["iterations"] else ""
+        early = f" of {length(run, result):,}" if iteration < length(run, result) else ""
         time = _duration(run["training_seconds"]) if iteration == run["iterations"] else ""
         name = f"{variant} {seed}".strip()
         rows.append([name, f"{iteration:,}{early}", kind, count, *(values.get(n, "") for n in names), time])

@@ -109,6 +109,7 @@ def _entry(experiment: Experiment, folder: Path) -> dict[str, Any]:
         **({"variant": experiment.variant} if experiment.variant else {}),
         "seed": seed,
         "iterations": run.done,
+        "length": experiment.iterations,
         "differs": {key: list(pair) for key, pair in diff_settings(run.settings, experiment.settings).items()},
         "failed": run.failure,
         "command": " ".join(["gan train", *typed, f"seed={seed}"]),

@@ -117,6 +117,15 @@ def test_what_real_images_reach_stands_beside_a_row(tmp_path: Path) -> None:
     assert "| real images |" in text and "| 3 |  | 1 | met | 2.75 |" in text
 
 
+def test_a_run_is_finished_at_the_length_of_its_variant() -> None:
+    found = result({0: 1.0, 1: 2.0})
+    found["runs"][0]["length"] = 20  # of which 10 are done
+    (row,) = comparisons(found)
+    assert row.values == {1: 2.0}
+    found["runs"][1]["length"] = 5
+    assert comparisons(found)[0].values == {1: 2.0}
+
+
 def test_averaged_weights_before_raw_and_the_latest_record() -> None:
     found = result({0: 1.0})
     (old,) = found["runs"][0]["evaluations"]
