@@ -164,7 +164,8 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
     except (RuntimeError, TypeError, ValueError) as error:
         raise GanError(
             f"model {cfg.model._target_} with these networks cannot be trained on a batch of {count} from "
-            f"{cfg.dataset._target_}: {one_line(error).rstrip('.')}; check loss=, network=, dataset= and trainer.batch_size"
+            f"{cfg.dataset._target_}: {one_line(error).rstrip('.')}; check loss=, network=, dataset= and "
+            "trainer.batch_size"
         ) from error
 
 

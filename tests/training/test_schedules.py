@@ -116,7 +116,7 @@ def test_the_momentum_and_the_rate_reach_the_optimiser(ramp: bool) -> None:
 
 
 def test_a_step_changes_once() -> None:
-    """pyopt/opt.py, ParamSchedule {10000: .2} of GMMN: the first value before iteration 10,000, the second from it on."""
+    """pyopt/opt.py, ParamSchedule {10000: .2} of GMMN: the first value before iteration 10,000, then the second."""
     momentum = Step(before=0.9, after=0.99, at=3)
     assert [momentum(i, 6) for i in range(6)] == [0.9, 0.9, 0.9, 0.99, 0.99, 0.99]
     with pytest.raises(ValueError, match="at"):
