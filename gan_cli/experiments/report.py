@@ -3,6 +3,7 @@
 `python -m gan_cli.experiments.report` (make reproduction) rebuilds them. In docs/results, EXPERIMENT.json is written by
 `gan reproduce EXPERIMENT` or `result_file.record`; EXPERIMENT.md is quoted after its table, and about.md after the
 overview. families.yaml: family -> its title and its experiments, a page each. causes.yaml: row -> why it is not met.
+first_rows.txt: the rows that the page began with, which are counted by themselves as well.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from gan_cli.utils.tables import markdown
 RESULTS, PAGE = Path("docs/results"), Path("docs/REPRODUCTION.md")
 FOLDER = "reproduction"  # of the pages of the families and the figures, beside PAGE
 PLOT = "overview.png"
-OPEN = ("not finished", "not run")
 HEAD = """\
 <!-- Built by `make reproduction` from docs/results; edit the files there. -->
 # Paper against ours
@@ -73,7 +73,7 @@ def pages(results: Path) -> dict[str, str]:
     """
     families = _families(results)
     causes = _causes(results, [row for family in families for row in family.rows()])
-    overview = [HEAD, _summary(families, causes), RULE, _rows(families), _notes(results / "about.md")]
+    overview = [HEAD, _summary(families, causes, first_rows(results)), RULE, _rows(families), _notes(results / "about.md")]
     texts = {PAGE.name: overview}
     for family in families:
         parts = [HEAD.replace("# Paper against ours", f"# {family.title}"), f"[All rows](../{PAGE.name})"]
@@ -106,6 +106,12 @@ def _causes(results: Path, rows: Sequence[Comparison]) -> dict[str, str]:
     return causes
 
 
+def first_rows(results: Path) -> list[str]:
+    """The rows that the page began with: first_rows.txt without its comments."""
+    lines = _notes(results / "first_rows.txt").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     return plain_yaml.load(path) if path.exists() else {}
 
@@ -119,26 +125,28 @@ def _figure(result: Mapping[str, Any]) -> str | None:
     return f"{result['experiment']}.png" if any(run.get("curves") for run in result["runs"]) else None
 
 
-def _summary(families: Sequence[Family], causes: Mapping[str, str]) -> str:
+def _summary(families: Sequence[Family], causes: Mapping[str, str], first: Sequence[str]) -> str:
     """How many rows of each family are met, as a table, and the plot of all rows."""
-    rows: list[list[object]] = []
-    total: Counter[str] = Counter()
-    for family in families:
-        count = Counter({"core-hours": sum(map(core_hours, family.results))})
-        for row in family.rows():
-            count[row.verdict] += 1
-            count[f"{row.verdict}, cause"] += row.id in causes
-        total.update(count)
-        rows.append([f"[{family.title}]({FOLDER}/{family.name}.md)", *_counts(count)])
+    rows = [row for family in families for row in family.rows()]
+    hours = {family.name: sum(map(core_hours, family.results)) for family in families}
+    table = [
+        [f"[{family.title}]({FOLDER}/{family.name}.md)", *_counts(family.rows(), causes), f"{hours[family.name]:.1f}"]
+        for family in families
+    ]
+    table += [["**all**", *_counts(rows, causes), f"{sum(hours.values()):.1f}"]]
+    if first:
+        kept = [row for row in rows if row.id in first]
+        table += [["of these, [those that the page began with](results/first_rows.txt)", *_counts(kept, causes), ""]]
     head = ["", "met", "missed (with cause)", "not finished", "not run (with cause)", "rows", "core-hours"]
     plot = f"![The paper's numbers and ours: every row that was run to its end]({FOLDER}/{PLOT})"
-    return "\n".join([markdown(head, [*rows, ["**all**", *_counts(total)]]), plot])
+    return "\n".join([markdown(head, table), plot])
 
 
-def _counts(count: Mapping[str, float]) -> list[object]:
-    missed, not_run = (f"{count[v]:.0f} ({count[f'{v}, cause']:.0f})" for v in ("missed", "not run"))
-    number = sum(count[verdict] for verdict in ("met", "missed", "other settings", *OPEN))
-    return [count["met"], missed, count["not finished"], not_run, number, f"{count['core-hours']:.1f}"]
+def _counts(rows: Sequence[Comparison], causes: Mapping[str, str]) -> list[object]:
+    count = Counter(row.verdict for row in rows)
+    known = Counter(row.verdict for row in rows if row.id in causes)
+    missed, not_run = (f"{count[verdict]} ({known[verdict]})" for verdict in ("missed", "not run"))
+    return [count["met"], missed, count["not finished"], not_run, len(rows)]
 
 
 def _rows(families: Sequence[Family]) -> str:
