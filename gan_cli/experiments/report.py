@@ -73,7 +73,8 @@ def pages(results: Path) -> dict[str, str]:
     """
     families = _families(results)
     causes = _causes(results, [row for family in families for row in family.rows()])
-    overview = [HEAD, _summary(families, causes, first_rows(results)), RULE, _rows(families), _notes(results / "about.md")]
+    summary = _summary(families, causes, first_rows(results))
+    overview = [HEAD, summary, RULE, _rows(families), _notes(results / "about.md")]
     texts = {PAGE.name: overview}
     for family in families:
         parts = [HEAD.replace("# Paper against ours", f"# {family.title}"), f"[All rows](../{PAGE.name})"]
