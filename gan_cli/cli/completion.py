@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from gan_cli.cli.verbs import VERBS
@@ -66,6 +67,7 @@ def _train(word: str) -> list[str]:
 
 
 def _run_dirs(word: str) -> list[str]:
-    """Run directories whose path begins with the word."""
+    """Run directories whose path begins with the word, quoted: a name like $(command) would be run."""
     parent = Path(word).parent if not word.endswith("/") else Path(word)
-    return [f"{run} " for run in find_runs(parent) if str(run).startswith(word)]
+    runs = [str(run) for run in find_runs(parent) if str(run).startswith(word) and str(run).isprintable()]
+    return [f"{shlex.quote(run)} " for run in runs]

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PIXELS = 384  # the longer side of a sample grid, at most
 STYLES = ("-", "--", ":", "-.")
+PANELS = 60  # at most; a file of a stranger may name thousands of losses
+LARGEST = 1e38  # of a value in a curve: about that of float32; an axis with larger ones would overflow
 MARGIN = 0.05  # above and below a panel's values, as a fraction of their range
 
 
@@ -67,6 +69,9 @@ Style = dict[str, Any]
 def plot(rows: Sequence[Row], columns: Sequence[Column], path: Path) -> None:
     """Write the figure of the runs `rows`, in the order of the table, to `path`. Raises OSError."""
     panels, styles = _panels(rows, columns), _styles(len(rows))
+    if len(panels) > PANELS:
+        print(f"note: {path.name} has the first {PANELS} of {len(panels)} curves")
+        panels = panels[:PANELS]
     panel_columns = min(4, max(1, len(panels)))
     grid_columns = min(len(rows), max(4, math.ceil(math.sqrt(1.6 * len(rows)))))
     above = CURVES.height * math.ceil(len(panels) / panel_columns)
@@ -117,7 +122,7 @@ def _points(row: Row, name: str) -> list[tuple[int, float]]:
             if value in record["values"] and "iteration" in record.get("protocol", {})
         }.items()
     )
-    return [(at, score) for at, score in points if isinstance(score, (int, float)) and math.isfinite(score)]
+    return [(at, score) for at, score in points if isinstance(score, (int, float)) and abs(score) < LARGEST]
 
 
 def _plot_curves(axis: Axes, name: str, rows: Sequence[Row], styles: Sequence[Style]) -> None:

@@ -23,8 +23,8 @@ from gan_cli.training import run_history
 from gan_cli.training.find_runs import refuse_links_below
 from gan_cli.training.locks import claimed
 from gan_cli.training.run_history import base_name, logged
-from gan_cli.utils.errors import GanError, Interrupted, suggest
-from gan_cli.utils.files import write_text
+from gan_cli.utils.errors import GanError, Interrupted, one_line, suggest
+from gan_cli.utils.files import read_text, write_text
 from gan_cli.utils.signals import signals
 from gan_cli.utils.tables import number
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("outputs/search")
 STUDY, RECORD = "study.log", "search.json"
+LARGEST = 256 * 2**20  # bytes of study.log
 POLL = 0.5  # seconds between two looks at the scores
 WARM_UP = 5  # trials that are trained to their end before others are compared with them
 
@@ -71,12 +72,7 @@ def search(
         dimensions = [replace(d, recorded=parse_dimension(text)) for d, text in zip(dimensions, recorded["space"])]
         # Optuna would wait for the lock of a killed search for ever; only one search at a time has the folder.
         (folder / f"{STUDY}.lock").unlink(missing_ok=True)
-        study = optuna.create_study(
-            storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STUDY))),
-            study_name=recorded["metric"],
-            direction="maximize" if better == "higher" else "minimize",
-            load_if_exists=True,
-        )
+        study = _study(optuna, folder / STUDY, recorded["metric"], "maximize" if better == "higher" else "minimize")
         # A continued search must not suggest once more what it suggested at first.
         study.sampler = optuna.samplers.TPESampler(seed=len(study.trials))
         study.pruner = optuna.pruners.MedianPruner(WARM_UP, interval_steps=1) if prune else optuna.pruners.NopPruner()
@@ -85,6 +81,22 @@ def search(
             running.run(trials, workers or "auto")
         except KeyboardInterrupt:
             raise running.stopped(130) from None
+
+
+def _study(optuna: ModuleType, file: Path, name: str, direction: str) -> Study:
+    """The study in `file`, or a new one. GanError if the file, which may be anybody's, cannot be read."""
+    try:
+        if file.exists():
+            read_text(file, LARGEST)  # of a size and kind that Optuna can read
+        backend = optuna.storages.journal.JournalFileBackend(str(file))
+        study: Study = optuna.create_study(
+            storage=optuna.storages.JournalStorage(backend), study_name=name, direction=direction, load_if_exists=True
+        )
+        if len(study.directions) != 1 or study.direction.name.lower() != direction:
+            raise ValueError(f"its study {name} does not {direction} one value")
+    except (ValueError, TypeError, LookupError, AssertionError, AttributeError, RecursionError) as error:
+        raise GanError(f"{file} cannot be read: {one_line(error)}; remove it, or name another out=") from error
+    return study
 
 
 def goal(metric: str) -> tuple[str, Literal["higher", "lower"]]:

@@ -44,9 +44,15 @@ class Dimension:
         name = self.name
         if self.choices:
             return f"{self.key}={self.current(trial.suggest_categorical(name, (self.recorded or self).choices))}"
-        if self.kind == "int":
-            return f"{self.key}={trial.suggest_int(name, int(self.low), int(self.high))}"
-        return f"{self.key}={trial.suggest_float(name, self.low, self.high, log=self.kind == 'log')!r}"
+        whole = self.kind == "int"
+        value: object = (
+            trial.suggest_int(name, int(self.low), int(self.high)) if whole
+            else trial.suggest_float(name, self.low, self.high, log=self.kind == "log")
+        )  # fmt: skip
+        # The values of an unfinished trial are those in the folder's file, which may be anybody's.
+        if type(value) is not (int if whole else float) or not self.low <= value <= self.high:
+            raise GanError(f"the study has {value!r} for {name}, which is not in {self.kind}: name another out=")
+        return f"{self.key}={value!r}"
 
     def ends(self) -> list[str]:
         """The overrides for its lowest and highest value, or for all its choices."""

@@ -124,7 +124,14 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
     file = folder / RECORD
     facts = read_record(file, ["overrides", "options"])
     overrides = migrations.overrides(facts["overrides"], migrations.version_of(facts, file))
-    # A folder may be untrusted. These options name other folders with configs, so only the user may give them.
+    # A folder may be untrusted. These options name other folders with configs, so only the user may give them; and what
+    # `record` leaves out, or an interpolation that reads the environment, was written by somebody else.
+    for text in overrides:
+        if "${" in text or not _is_recorded(text):
+            raise GanError(
+                f"{file}: {text} is not taken from a file, because it can run code or read secrets: if you trust it, "
+                "start the sweep by `gan train -m` with it"
+            )
     if facts["options"]:
         line = shlex.join([*facts["options"], *overrides])
         raise GanError(f"{folder} was made with options: resume it with `gan train -m {line} hydra.sweep.dir={folder}`")
@@ -137,9 +144,14 @@ def record(folder: Path, args: argparse.Namespace) -> None:
     These could make `resume` of an untrusted folder run anything.
     """
     typed = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
-    overrides = [text for text in typed if not re.match(r"\+*(hydra\b|modules=)", text)]
+    overrides = [text for text in typed if _is_recorded(text)]
     facts = {migrations.KEY: migrations.VERSION, "overrides": overrides, "options": options(args)}
     write_text(folder / RECORD, json.dumps(facts, indent=1) + "\n")
+
+
+def _is_recorded(override: str) -> bool:
+    key, _, package = override.partition("=")[0].strip("+~ '\"").partition("@")
+    return not any(re.match(r"(hydra|modules)\b", name) for name in (key, *package.split(":")))
 
 
 @dataclass

@@ -11,6 +11,7 @@ from gan_cli.experiments.workers import OUTPUT, Finished, WorkerPool
 from gan_cli.training import run_history
 from gan_cli.training.find_runs import is_resumable
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.files import read_text
 from gan_cli.utils.progress import Progress, clock
 from gan_cli.utils.tables import aligned
 
@@ -70,8 +71,8 @@ def warnings(runs: Sequence[Path], folder: Path) -> list[str]:
 
 def _output(run: Path) -> str:
     try:
-        return (run / OUTPUT).read_text(errors="replace")
-    except OSError:
+        return read_text(run / OUTPUT, errors="replace")
+    except (OSError, ValueError):
         return ""
 
 
@@ -83,7 +84,7 @@ def _listed(names: Sequence[str]) -> str:
 def _outcome(run: Path) -> str:
     failure = run_history.failure(run)
     if failure:
-        return f"failed ({failure.get('status')}): {failure.get('error')}"
+        return f"failed ({failure['status']}): {failure['error']}"
     try:
         done, total = iterations(run)
     except GanError:

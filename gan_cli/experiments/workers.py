@@ -18,6 +18,8 @@ import torch
 
 from gan_cli.experiments.trial_run import GRACE, TrialJob, train_or_resume, write_failure
 from gan_cli.training.run_history import failure
+from gan_cli.utils.errors import GanError
+from gan_cli.utils.files import read_text
 from gan_cli.utils.signals import STOPS
 from gan_cli.utils.time_limit import STARTED, started
 
@@ -92,6 +94,9 @@ class WorkerPool:
     def start(self, job: TrialJob) -> None:
         """Start a trial in the first idle worker."""
         worker = self.idle.pop(0)
+        output = job.folder / OUTPUT
+        if output.exists() and not output.is_file():  # a FIFO would be waited for
+            raise GanError(f"{output} is no regular file: remove it")
         environment = dict(os.environ, **{STARTED: str(started())})
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[worker % len(self.gpus)]
@@ -171,8 +176,8 @@ def _reason(folder: Path, status: int) -> str:
     if status < 0:
         return f"killed by {signal.Signals(-status).name}"
     try:
-        lines = (folder / OUTPUT).read_text(errors="replace").split("\n")
-    except OSError:
+        lines = read_text(folder / OUTPUT, errors="replace").split("\n")
+    except (OSError, ValueError):
         lines = []
     return next((line.strip() for line in reversed(lines) if line.strip()), f"ended with status {status}")
 

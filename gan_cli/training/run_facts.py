@@ -44,7 +44,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
         _check_facts(found)
     except (OSError, ValueError) as error:
         raise GanError(f"{file} cannot be read: {one_line(error)}") from error
-    return dict(found)
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _check_facts(found: Any) -> None:

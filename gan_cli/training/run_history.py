@@ -20,6 +20,7 @@ from gan_cli.utils.files import json_lines, read_json
 
 FAILURE = "failure.json"  # written by a sweep for a run that failed
 EVALUATIONS = "evaluation.jsonl"  # written by `gan evaluate`
+LAST = 2**53  # above it, floats of a plot would not tell iterations apart
 DIRECTIONS = {"higher", "lower", "None"}
 SCORE = "metric/"  # prefix, in metrics.jsonl, of the scores taken during training
 
@@ -88,23 +89,26 @@ def read(folder: Path) -> Run:
             raise
         settings = {}
     lines = list(logged(folder))
-    overrides = known.get("overrides") or migrations.overrides(_texts(failed.get("overrides")))
+    overrides = known.get("overrides") or migrations.overrides(failed.get("overrides", []))
     return Run(
         folder, settings, _choices(known, overrides), overrides,
         done=max((line["iteration"] for line in lines), default=0),
         curves=_curves(lines),
         records=_records(folder),
-        failure=str(failed.get("error", "no reason given")) if failed else None,
+        failure=failed["error"] if failed else None,
     )  # fmt: skip
 
 
 def failure(folder: Path) -> dict[str, Any]:
-    """The content of failure.json: status, error, overrides, traceback; empty for a run that has not failed."""
+    """What failure.json holds of status, error and overrides; empty for a run that has not failed."""
     try:
         content = read_json(folder / FAILURE)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    error = str(content.get("error", "no reason given"))
+    return {"status": content.get("status"), "error": error, "overrides": _texts(content.get("overrides"))}
 
 
 def logged(folder: Path) -> Iterator[dict[str, Any]]:
@@ -120,7 +124,7 @@ def _lines(path: Path, fits: Callable[[dict[str, Any]], bool]) -> Iterator[dict[
 
 
 def _is_logged(line: dict[str, Any]) -> bool:
-    return _numbers(line.values()) and type(line.get("iteration")) is int and line["iteration"] >= 0
+    return _numbers(line.values()) and type(line.get("iteration")) is int and 0 <= line["iteration"] < LAST
 
 
 def is_record(line: dict[str, Any]) -> bool:

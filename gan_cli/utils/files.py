@@ -100,15 +100,15 @@ def write_text(path: Path, text: str, *, sync: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_text(path: Path, limit: int = TEXT) -> str:
+def read_text(path: Path, limit: int = TEXT, errors: str = "strict") -> str:
     """The text of a regular file. OSError if it cannot be read; ValueError if it is larger than `limit` bytes, no
-    regular file (a FIFO would be waited for), or not UTF-8.
+    regular file (a FIFO would be waited for), or not UTF-8 and `errors`, as of bytes.decode, is strict.
     """
     with open(path, "rb", opener=open_regular) as file:
         data = file.read(limit + 1)
     if len(data) > limit:
         raise ValueError(f"it is larger than {limit:,} bytes")
-    return data.decode()
+    return data.decode(errors=errors)
 
 
 def open_regular(path: str, flags: int) -> int:

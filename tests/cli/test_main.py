@@ -462,6 +462,15 @@ def test_completion(line, expected, tmp_path, monkeypatch):
     assert expected <= found and all(f.startswith(line.rpartition(" ")[2]) for f in found)
 
 
+def test_names_of_runs_are_completed_as_the_shell_reads_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("plain", "$(touch x)", "two words", "two\nlines"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").touch()
+    found = set(completion.candidates("gan sample "))
+    assert {"plain ", "'$(touch x)' ", "'two words' "} <= found and not any("lines" in word for word in found)
+
+
 def test_completion_in_bash(tmp_path, capsys):
     assert main.main(["completion", "bash"]) == 0
     script = capsys.readouterr().out + (

@@ -30,6 +30,26 @@ def test_provenance_of_another_shape(text: str, run: Path, capsys: pytest.Captur
     assert main(["compare", "run"]) == 2
 
 
+def test_null_is_a_value_that_is_missing(run: Path) -> None:
+    (run / "provenance.json").write_text('{"schema_version": 1, "overrides": null, "command": null, "paths": null}')
+    assert run_history.read(run).overrides == [] and main(["compare", "run"]) == 0
+
+
+def test_a_schema_version_that_is_no_number(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "provenance.json").write_text('{"schema_version": "3"}')
+    assert "run has the schema version '3', which is no whole number" in refused(capsys, "sample", "run", "n=2")
+
+
+def test_a_file_of_curves_that_no_run_writes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Iterations beyond the integers of a float, values that overflow an axis, and thousands of losses."""
+    lines = [{"iteration": 2**63 - 1, "d/x": 1e308}, {"iteration": 2, **{f"d/{n}": -1e308 for n in range(3000)}}]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("".join(json.dumps(line) + "\n" for line in [*lines, {"iteration": 3, "d/0": 1e308}]))
+    assert main(["compare", "run"]) == 0
+    output = capsys.readouterr()
+    assert "compare.png has the first 60 of 3" in output.out and "1 line" in output.err
+
+
 def test_lines_of_another_shape_are_skipped_and_said(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = ['{"iteration": "abc", "d/x": 1}', '{"iteration": 2, "d/x": "high"}', "[1, 2]", "null", "{", "[" * 100_000,
            '{"iteration": 1' + "0" * 400 + "}", '{"iteration": -1}', '{"d/x": 3}', "\x00\xff"]  # fmt: skip

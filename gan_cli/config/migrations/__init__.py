@@ -49,7 +49,9 @@ KEY = "schema_version"
 def version_of(facts: Mapping[str, Any], what: object) -> int:
     """The schema version that `facts` record. Raises GanError, which names `what`, if a newer program wrote them."""
     version = facts.get(KEY, 1)
-    if not isinstance(version, int) or not 1 <= version <= VERSION:
+    if type(version) is not int:
+        raise GanError(f"{what} has the schema version {version!r}, which is no whole number")
+    if not 1 <= version <= VERSION:
         raise GanError(
             f"{what} has schema version {version}, and this version of gan reads up to {VERSION}: "
             "use the version that wrote it, or a newer one"
