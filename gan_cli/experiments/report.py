@@ -17,7 +17,7 @@ from typing import Any
 from gan_cli.config import plain_yaml
 from gan_cli.experiments.paper_results import Comparison, comparisons
 from gan_cli.experiments.report_sections import bold, checked, core_hours, section
-from gan_cli.experiments.result_file import load
+from gan_cli.experiments.result_file import is_name, load
 from gan_cli.utils.errors import GanError, suggest
 from gan_cli.utils.files import write_text
 from gan_cli.utils.tables import markdown
@@ -91,6 +91,8 @@ def _families(results: Path) -> list[Family]:
         raise GanError(f"{results} has no result files; `gan reproduce EXPERIMENT out={results}` makes one")
     families = []
     for name, family in _mapping(results / "families.yaml").items():
+        if not is_name(name):
+            raise GanError(f"{results / 'families.yaml'}: '{name}' is no name of a page")
         known = [loaded.pop(experiment) for experiment in family["experiments"] if experiment in loaded]
         families += [Family(name, family["title"], known)] if known else []
     return families + ([Family("others", "Other experiments", list(loaded.values()))] if loaded else [])

@@ -60,6 +60,8 @@ def reproduce(
     if not (experiment.expect or experiment.evaluate) and "" in chosen:
         guess = suggest(name, with_expectations())
         raise GanError(f"experiment '{name}' has no `expect` and no `evaluate`: nothing to reproduce{guess}")
+    if len({*seeds}) < len(seeds):
+        raise GanError(f"seeds={','.join(map(str, seeds))}: each seed once")
     if not seeds:
         raise GanError("seeds=[]: name at least one seed, such as seeds=0,1,2")
     folder, results = _folders(experiment, out)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,30 @@ from gan_cli.utils.errors import GanError, one_line
 from gan_cli.utils.files import read_json, write_text
 
 CURVE_POINTS = 50  # of a score in a result file, at most
+RUN: dict[str, tuple[Any, object]] = {  # key -> kind, and what it is if it is missing; None must be there
+    "seed": (int, None), "iterations": (int, None), "differs": (dict, None), "command": (str, None),
+    "evaluations": (list, None), "versions": (dict, None), "machine": (dict, None), "date": (str, None),
+    "variant": (str, ""), "length": (int, 0), "curves": (dict, {}), "git": ((str, type(None)), ""),
+    "failed": ((str, type(None)), ""), "training_seconds": ((int, float, type(None)), 0),
+}  # fmt: skip
+
+
+def is_name(text: object) -> bool:
+    """Whether a text of a file may be part of a file name."""
+    return isinstance(text, str) and re.fullmatch(r"\w[\w-]*", text) is not None
 
 
 def load(path: Path) -> dict[str, Any]:
     """A result file, in today's words. GanError for any other file."""
     try:
         result = read_json(path)
-        if not {"experiment", "title", "iterations", "expect", "runs"} <= set(result):
+        if not {"experiment", "title", "iterations", "commands", "expect", "runs"} <= set(result):
             raise ValueError("keys are missing")
+        if not is_name(result["experiment"]):  # it becomes a file name
+            raise ValueError("its experiment is no name")
         for run in result["runs"]:
-            kinds = {"seed": int, "iterations": int, "differs": dict, "command": str, "evaluations": list}
-            wrong = [key for key, kind in kinds.items() if not isinstance(run[key], kind)]
+            # What a run of an earlier version lacks takes the default.
+            wrong = [key for key, (kind, default) in RUN.items() if not isinstance(run.get(key, default), kind)]
             if wrong or not all(map(run_history.is_record, run["evaluations"])):
                 raise ValueError(f"a run's {', '.join(wrong) or 'evaluations'} cannot be read")
             run["evaluations"] = list(map(migrations.record, run["evaluations"]))

@@ -268,6 +268,23 @@ def test_result_files_that_are_none(tmp_path: Path) -> None:
     assert not (tmp_path / "page.md").exists()
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"experiment": "../../evil"}, {"experiment": 3}, {"variant": ["a"]}, {"training_seconds": "1"}, {"machine": None},
+     {"curves": [1]}, {"seed": None}],
+    ids=str,
+)  # fmt: skip
+def test_a_result_file_of_a_stranger_names_no_other_file(changes: dict[str, Any], tmp_path: Path) -> None:
+    found = result({0: 3.0})
+    ({"experiment": found}.get(next(iter(changes)), found["runs"][0])).update(changes)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r/e.json").write_text(json.dumps(found))
+    (tmp_path / "evil.md").write_text("secret")
+    with pytest.raises(GanError, match=r"e\.json is not a result file"):
+        report.build(tmp_path / "r", tmp_path / "r/page.md")
+    assert {path.name for path in tmp_path.rglob("*")} == {"r", "e.json", "evil.md"}
+
+
 # -- reproduce
 
 
@@ -528,4 +545,6 @@ def test_what_a_terminal_shows_is_copied_without_its_control_sequences(
 def test_no_seeds_are_refused(tiny: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "tiny", "seeds=[]", *tiny]) == 2
     assert capsys.readouterr().err == "gan: seeds=[]: name at least one seed, such as seeds=0,1,2\n"
+    assert main(["reproduce", "tiny", "seeds=0,0", *tiny]) == 2
+    assert capsys.readouterr().err == "gan: seeds=0,0: each seed once\n"
     assert not Path("outputs").exists()
