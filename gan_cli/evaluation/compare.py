@@ -184,12 +184,13 @@ def _notes(runs: list[Run], columns: list[Column]) -> list[str]:
         ]  # fmt: skip
         keys = dict.fromkeys(key for protocol in protocols for key in protocol)
         values = {key: list(dict.fromkeys(str(protocol.get(key)) for protocol in protocols)) for key in keys}
-        different = [f"{key}: {', '.join(kinds[:4])}" for key, kinds in values.items() if len(kinds) > 1]
+        shown = {key: [shortened(kind, 80) for kind in kinds[:4]] for key, kinds in values.items()}
+        different = [f"{key}: {', '.join(shown[key])}" for key, kinds in values.items() if len(kinds) > 1]
         if different:
             notes.append(
                 f"warning: {metric} was evaluated by different protocols, so its values cannot be compared "
                 f"({'; '.join(different)})"
             )
         elif values:
-            notes.append(f"{metric}: " + ", ".join(f"{key} {kinds[0]}" for key, kinds in values.items()))
+            notes.append(f"{metric}: " + ", ".join(f"{key} {kinds[0]}" for key, kinds in shown.items()))
     return notes
