@@ -49,17 +49,18 @@ def export(
     reference = reference_output(module, call, bool(removed), name)
     native_size: int = run.cfg.dataset.image_size
     path = output_folder(run_dir, f"export/{name}", out) / f"{name}.{SUFFIXES[format]}"
-    with replacing(path, suffix=f".{SUFFIXES[format]}") as temporary:
-        exported, sizes = export_formats.write(format, module, call, native_size, temporary)
-        difference = export_formats.largest_difference(module, exported, call, reference, native_size, sizes)
-        if not difference <= BOUNDS[format]:
-            raise GanError(
-                f"{name} as {format} differs from the run by up to {difference:.2g}, where {BOUNDS[format]:g} is "
-                "allowed: nothing is written; another format= may work"
-            )
+    content, exported, sizes = export_formats.content(format, module, call, native_size)
+    difference = export_formats.largest_difference(module, exported, call, reference, native_size, sizes)
+    if not difference <= BOUNDS[format]:
+        raise GanError(
+            f"{name} as {format} differs from the run by up to {difference:.2g}, where {BOUNDS[format]:g} is "
+            "allowed: nothing is written; another format= may work"
+        )
     description = {"file": path.name, "format": format, **_origin(run, name), **_inputs_and_output(run, call, sizes)}
     description |= {"noise_layers_off": removed, "largest_difference_from_the_run": difference}
-    write_text(path.with_name(f"{path.name}.json"), json.dumps(description, indent=2) + "\n")
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        write_text(path.with_name(f"{path.name}.json"), json.dumps(description, indent=2) + "\n")
     batch = "any batch" if sizes.batch else f"batches of {len(call.output)}"
     size = f", images of multiples of {sizes.multiple} pixels" if sizes.multiple else ""
     note = f"; noise is off: {len(removed)} dropout layers" if removed else ""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib
+import io
 import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -46,18 +46,19 @@ def import_libraries(kind: str) -> tuple[ModuleType, ...]:
         raise GanError(f"format={kind} needs {error.name}: pip install 'gan-cli[export]'") from None
 
 
-def write(
-    kind: str, module: TensorsOnly, call: RecordedCall, native_size: int, path: Path
-) -> tuple[Exported, DynamicSizes]:
-    """Write the network to `path`; returns the file's network as read back, and the sizes that it leaves open.
+def content(
+    kind: str, module: TensorsOnly, call: RecordedCall, native_size: int
+) -> tuple[bytes, Exported, DynamicSizes]:
+    """The content of the file, its network as read back, and the sizes that it leaves open.
 
-    native_size: pixels per side of the run's images.
+    It is in memory, because torch ends the process when its own writers meet a full disk. native_size: pixels per side
+    of the run's images.
     """
     multiple = image_multiple(module, call, native_size)
     libraries = import_libraries(kind)
     if kind == "safetensors":
-        return _weights(module, call, path, libraries[0]), DynamicSizes(True, multiple)
-    return _program(module, call, native_size, multiple, path, libraries[-1] if libraries else None)
+        return *_weights(module, call, libraries[0]), DynamicSizes(True, multiple)
+    return _program(module, call, native_size, multiple, libraries[-1] if libraries else None)
 
 
 @torch.no_grad()
@@ -124,16 +125,15 @@ def resized(tensors: dict[str, Tensor], native_size: int, height: int, width: in
     }
 
 
-def _weights(module: TensorsOnly, call: RecordedCall, path: Path, library: ModuleType) -> Exported:
-    """Write parameters and buffers, and read them back into a network of zeros."""
-    # `save_file` would write a temporary file of its own, which a killed process leaves behind.
-    path.write_bytes(library.save({k: v.contiguous().clone() for k, v in module.network.state_dict().items()}))
+def _weights(module: TensorsOnly, call: RecordedCall, library: ModuleType) -> tuple[bytes, Exported]:
+    """Parameters and buffers, and the network of zeros into which they are read back."""
+    data: bytes = library.save({k: v.contiguous().clone() for k, v in module.network.state_dict().items()})
     other: nn.Module = copy.deepcopy(module.network)
     with torch.no_grad():
         for value in other.state_dict().values():
             value.zero_()
-    other.load_state_dict(library.load_file(path))
-    return TensorsOnly(other, call).eval()
+    other.load_state_dict(library.load(data))
+    return data, TensorsOnly(other, call).eval()
 
 
 def _program(
@@ -141,10 +141,9 @@ def _program(
     call: RecordedCall,
     native_size: int,
     multiple: int | None,
-    path: Path,
     runtime: ModuleType | None,
-) -> tuple[Exported, DynamicSizes]:
-    """Write a torch.export program, as ONNX if there is a `runtime` to read it back, with as many open sizes as torch
+) -> tuple[bytes, Exported, DynamicSizes]:
+    """A torch.export program, as ONNX if there is a `runtime` to read it back, with as many open sizes as torch
     can trace.
     """
     problem: Exception | None = None
@@ -155,9 +154,9 @@ def _program(
             with torch.no_grad(), _quiet():
                 shapes = tuple(_open(value, native_size, sizes) for value in call.tensors.values())
                 program = torch.export.export(module, tuple(tensors.values()), dynamic_shapes=(shapes,))
-                exported = _written(program, module, path, runtime)
+                data, exported = _written(program, module, runtime)
             if not isinstance(exported, nn.Module) or accepts_all(exported, call.tensors, native_size, sizes.multiple):
-                return exported, sizes
+                return data, exported, sizes
         except Exception as error:  # torch.export raises a different kind for everything that it cannot trace
             problem = error
     assert problem
@@ -173,21 +172,23 @@ def _open(value: Tensor, native_size: int, sizes: DynamicSizes) -> dict[int, Any
     return ({0: dim("batch", min=1)} if sizes.batch else {}) | sides
 
 
-def _written(program: Any, module: TensorsOnly, path: Path, runtime: ModuleType | None) -> Exported:
+def _written(program: Any, module: TensorsOnly, runtime: ModuleType | None) -> tuple[bytes, Exported]:
+    """The content of a program's file, and the program as read back."""
     if runtime is None:
-        torch.export.save(program, path)
-        loaded: Exported = torch.export.load(path).module()
-        return loaded
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+        buffer.seek(0)
+        return buffer.getvalue(), torch.export.load(buffer).module()
     written = torch.onnx.export(program, input_names=list(module.names), output_names=["output"], verbose=False)
     assert written is not None
-    written.save(path)
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    data: bytes = written.model_proto.SerializeToString()
+    session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
     def run(*tensors: Tensor) -> Tensor:
         feed = dict(zip(module.names, (tensor.numpy() for tensor in tensors)))
         return torch.from_numpy(session.run(None, feed)[0])
 
-    return run
+    return data, run
 
 
 def accepts_all(exported: nn.Module, tensors: dict[str, Tensor], native_size: int, multiple: int | None) -> bool:

@@ -1,5 +1,6 @@
 """Files that are written completely or not at all, files of JSON, and folders that can be written."""
 
+import errno
 import fcntl
 import functools
 import json
@@ -21,6 +22,7 @@ PART = ".part"  # in the name of a file that is being written; a killed process 
 TEMPORARY = re.compile(rf"\..+\.[0-9a-f]+{re.escape(PART)}(\.\w+)?")  # the name that `replacing` gives it
 TEXT = 2**24  # bytes of a text file that is read whole
 LINE = 2**22  # bytes of a line of JSON
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def writable(folder: Path, what: str) -> None:
@@ -44,35 +46,47 @@ def writable(folder: Path, what: str) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, sync: bool = False, suffix: str = "") -> Iterator[Path]:
+def replacing(path: Path, *, sync: bool = False) -> Iterator[Path]:
     """Write a file atomically: yield a new, empty temporary file that takes the place of `path` when the block ends.
 
     If the block raises, `path` stays as it was and the temporary file is deleted. Several processes may replace the
     same path at once; the last one wins. A process that is killed leaves its temporary file behind, which the next
-    process that writes into the folder deletes. Raises OSError if the folder cannot be written.
+    process that writes into the folder deletes. Raises OSError, which names `path`, if it cannot be written.
 
     sync: flush the file and its name to the disk, so that a power cut leaves the old or the new file, not an empty one.
-    suffix: the end of the temporary name, for writers that choose their format by it.
     """
     _remove_leftovers_once(path.parent.absolute())
-    temporary, lock = _create_locked(path, suffix)
-    try:
-        yield temporary
-        if sync:
-            _flush_to_disk(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.close(lock)
+    with _named(path):
+        temporary, lock = _create_locked(path)
+        try:
+            yield temporary
+            if sync:
+                _flush_to_disk(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+            os.close(lock)
     if sync:
         _flush_to_disk(path.parent)  # the new name is an entry of the folder, which is flushed on its own
 
 
-def _create_locked(path: Path, suffix: str) -> tuple[Path, int]:
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an OSError name `path` that names the temporary file, or, as one of a full disk does, no file."""
+    try:
+        yield
+    except OSError as error:
+        no_name = error.filename is None and error.errno in NO_SPACE  # others may come from a network
+        if no_name or TEMPORARY.fullmatch(os.path.basename(os.fsdecode(error.filename or ""))):
+            error.filename = str(path)
+        raise
+
+
+def _create_locked(path: Path) -> tuple[Path, int]:
     """A new temporary file for `path`, and its open file, which is locked until it is closed or this process ends."""
     while True:
         # Only the beginning of the name, which may be as long as the file system allows.
-        temporary = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}{PART}{suffix}")
+        temporary = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}{PART}")
         # O_EXCL neither follows a link nor opens an existing file. mkstemp would ignore the umask: always mode 0600.
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with suppress(OSError):  # a file system without locks, on which `remove_leftovers` deletes nothing
@@ -134,11 +148,15 @@ def append_json(path: Path, *records: Mapping[str, Any]) -> None:
     Raises OSError if the file cannot be written, or if it is a link: a run directory may be untrusted.
     """
     text = "".join(json.dumps(record, default=str) + "\n" for record in records)
-    with open(path, "ab+", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666)) as file:
+    with _named(path), open(path, "ab+", opener=_open_no_link) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             text = text if file.read(1) == b"\n" else "\n" + text
         file.write(text.encode())
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def json_lines(path: Path, fits: Callable[[dict[str, Any]], bool] = bool) -> Iterator[dict[str, Any]]:

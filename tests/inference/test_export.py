@@ -1,7 +1,10 @@
 """`gan export`: what the files give, what they are open to, and what is said about them."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,10 +135,30 @@ class Changed(nn.Module):
 def test_a_file_that_differs_is_not_written(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(export_formats, "_written", lambda program, module, path, runtime: Changed())
+    monkeypatch.setattr(export_formats, "_written", lambda program, module, runtime: (b"", Changed()))
     assert main.main(["export", str(runs / "cycle"), "format=torch", f"out={tmp_path}/out"]) == 2
     assert "differs from the run by up to" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["torch", "onnx", "safetensors"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(runs: Path, tmp_path: Path, kind: str) -> None:
+    """torch's own writer of programs ends the process with a message of C++."""
+    for library in export_formats.LIBRARIES[kind]:
+        pytest.importorskip(library)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=False)
+    if not os.path.ismount(tmp_path):
+        pytest.skip("this test mounts a file system, which it may not do here")
+    try:
+        (tmp_path / "stuff").write_bytes(bytes(2**20))
+        words = [sys.executable, "-m", "gan_cli", "export", str(runs / "points"), f"format={kind}", f"out={tmp_path}"]
+        done = subprocess.run(words, capture_output=True, text=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["stuff"]
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "No space left on device; free space" in line
+    assert f"{tmp_path}/generator." in line and "cannot export" not in line
 
 
 class Fixed(nn.Module):

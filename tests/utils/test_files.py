@@ -1,6 +1,8 @@
 """Files that are replaced atomically, and the lock between processes."""
 
+import errno
 import os
+import resource
 import stat
 import subprocess
 import sys
@@ -25,7 +27,7 @@ def test_replacing_shows_the_new_file_only_when_it_is_complete(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", [251 * "n" + ".png", 63 * "\N{GRINNING FACE}"], ids=["ascii", "four bytes each"])
 def test_replacing_works_for_the_longest_names(name: str, tmp_path: Path) -> None:
-    with files.replacing(tmp_path / name, suffix=".safetensors") as temporary:
+    with files.replacing(tmp_path / name) as temporary:
         temporary.write_text("new")
     assert (tmp_path / name).read_text() == "new" and len(list(tmp_path.iterdir())) == 1
 
@@ -39,10 +41,31 @@ def test_replacing_leaves_the_old_file_after_an_error(tmp_path: Path) -> None:
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    """Writing raises one without a name; making the temporary file raises one with a name that nobody knows."""
+    path = tmp_path / "file.txt"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        for write in (lambda: files.write_text(path, 20 * "x"), lambda: files.append_json(path, {"key": 20 * "x"})):
+            with pytest.raises(OSError, match="File too large") as caught:
+                write()
+            assert caught.value.filename == str(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    missing = tmp_path / "missing/file.txt"
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_text(missing, "text")
+    assert caught.value.filename == str(missing)
+    with pytest.raises(ConnectionResetError) as caught, files.replacing(path):
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+    assert caught.value.filename is None
+
+
 def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
-    with files.replacing(path, suffix=".png") as first, files.replacing(path, suffix=".png") as second:
-        assert first != second and first.suffix == second.suffix == ".png"
+    with files.replacing(path) as first, files.replacing(path) as second:
+        assert first != second
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first"  # whose block ended last
@@ -91,11 +114,11 @@ def test_a_lock_excludes_other_processes_until_its_own_is_killed(tmp_path: Path)
 def test_what_a_killed_writer_left_goes_with_the_next_write_and_not_before(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from gan_cli.utils.files import replacing\n"
-        "with replacing(Path(sys.argv[1]), suffix=sys.argv[2]) as part: print(part.name, flush=True); time.sleep(60)"
+        "with replacing(Path(sys.argv[1])) as part: print(part.name, flush=True); time.sleep(60)"
     )
 
-    def writer(name: str, suffix: str = "") -> tuple[subprocess.Popen[str], Path]:
-        words = [sys.executable, "-c", program, str(tmp_path / name), suffix]
+    def writer(name: str) -> tuple[subprocess.Popen[str], Path]:
+        words = [sys.executable, "-c", program, str(tmp_path / name)]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         return process, tmp_path / process.stdout.readline().strip()
@@ -108,8 +131,9 @@ def test_what_a_killed_writer_left_goes_with_the_next_write_and_not_before(tmp_p
         (tmp_path / name).write_text("of the user")
     os.mkfifo(tmp_path / f".a.01{files.PART}")  # which nobody reads
     kept |= {f".a.01{files.PART}"}
-    children = [writer("result.json"), writer("G.onnx", ".onnx")]
+    children = [writer("result.json"), writer("G.onnx")]
     parts = {part.name for _, part in children}
+    (tmp_path / f".G.onnx.0123{files.PART}.onnx").touch()  # as earlier versions named it
     files.remove_leftovers(tmp_path)
     assert left() == kept | parts, "a file that a living process writes was deleted, or one of the user's"
     for child, _ in children:
