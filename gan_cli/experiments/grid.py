@@ -15,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli.config.composer import Composer
 from gan_cli.config.targets import bind
 from gan_cli.experiments.experiment import key_of
-from gan_cli.experiments.swept_overrides import bare_key, check_sweepable, listed_values, without_replaced
+from gan_cli.experiments.swept_overrides import MOST, bare_key, check_sweepable, listed_values, without_replaced
 from gan_cli.utils.errors import GanError, one_line
+
+MOST_SAMPLED = 100 * MOST  # trials of a grid of which a sample is trained; all of them are shuffled
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,20 @@ class SweepGrid:
     def subsample(self, sample: int | str, seed: int) -> list[int]:
         """Distinct indices: "all" in order, or the first `sample` of a shuffle by `seed`.
 
-        A larger sample begins with the smaller ones, so that a sweep can be extended. GanError if the grid is smaller.
+        A larger sample begins with the smaller ones, so that a sweep can be extended. GanError if the grid is smaller,
+        or if there are more than MOST trials.
         """
-        order = list(range(len(self)))
+        total = math.prod(map(len, self.axes))  # `len` refuses more than 2**63
+        if sample != "all" and int(sample) > total:
+            raise GanError(f"sweep.sample={sample}: the grid has {total} trials")
+        if total > MOST_SAMPLED or (total if sample == "all" else int(sample)) > MOST:
+            raise GanError(
+                f"the grid has {total:,} trials: shorten its lists of values, or let sweep.sample=N choose N of them; "
+                f"a sweep has at most {MOST:,} trials, chosen from at most {MOST_SAMPLED:,}"
+            )
+        order = list(range(total))
         if sample == "all":
             return order
-        if int(sample) > len(self):
-            raise GanError(f"sweep.sample={sample}: the grid has {len(self)} trials")
         random.Random(seed).shuffle(order)
         return order[: int(sample)]
 

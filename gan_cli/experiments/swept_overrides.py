@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Sweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Sweep
 
 from gan_cli.config.composer import swept_values
 from gan_cli.utils.errors import GanError, one_line
 
+MOST = 100_000  # values of a sweep, and trials
 SHUFFLED = re.compile(r"^[^='\"]*=[^'\"]*\bshuffle\s*\(")
 
 
@@ -76,8 +77,26 @@ def check_sweepable(override: Override) -> None:
         raise GanError(f"{text}: each trial would shuffle anew; write the order itself")
 
 
+def _is_short(values: object) -> bool:
+    """Whether at most MOST values would be listed; only a range can hold more than are typed."""
+    if not isinstance(values, RangeSweep) or not values.step:  # Hydra refuses a step of 0
+        return True
+    start, stop = values.start or 0, values.stop or 0
+    try:
+        return (stop - start) / values.step <= MOST  # False for NaN
+    except OverflowError:
+        return False
+
+
 def listed_values(override: Override, seed: int) -> list[str]:
-    """The overrides, one per value, that a swept override stands for. seed: of the order of `shuffle(...)`."""
+    """The overrides, one per value, that a swept override stands for. seed: of the order of `shuffle(...)`.
+
+    GanError if there are none, or more than MOST.
+    """
+    if not _is_short(override.value()):
+        raise GanError(
+            f"{override.input_line} is no list of at most {MOST:,} values; choose other ends or another step"
+        )
     state = random.getstate()
     random.seed(seed)  # a sweep that is continued must list the values in the same order
     try:

@@ -95,6 +95,16 @@ def test_subsamples_are_distinct_seeded_and_begin_with_the_smaller_ones():
         grid.subsample(513, seed=0)
 
 
+def test_too_many_trials_are_refused_before_they_are_listed():
+    """Of a product of short lists as well; a sample may be taken from more."""
+    values = tuple(Choice(f"{v}", (f"a={v}",)) for v in range(100))
+    grid = SweepGrid((values,) * 3)
+    assert len(grid.subsample(20, seed=0)) == 20
+    for axes, sample in ((3, "all"), (3, 200_000), (4, 20), (40, "all")):
+        with pytest.raises(GanError, match=rf"the grid has {100**axes:,} trials: .*sweep.sample=N"):
+            SweepGrid((values,) * axes).subsample(sample, seed=0)
+
+
 def test_several_keys_of_an_axis_change_together():
     axis = _named_axis("both", {"a.x": [1, 2], "b.x": {"one": None, "two": {"y": [True, 1e-5]}}})
     assert [choice.overrides for choice in axis] == [("a.x=1", "b.x=null"), ("a.x=2", "b.x={y:[true,1e-05]}")]

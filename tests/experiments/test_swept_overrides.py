@@ -7,6 +7,7 @@ from omegaconf import OmegaConf
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.experiments.grid import build_grid, sweep_settings
+from gan_cli.utils.errors import GanError
 
 
 def trials(*words):
@@ -55,6 +56,22 @@ def test_two_mappings_for_one_key_are_merged_as_in_a_single_run():
     line = ["optimizer={lr:3},{lr:4}", "optimizer={betas:[0,0.9]},{betas:[0,0.8]}"]
     assert trained("optimizer.lr", *line) == [3, 3, 4, 4]
     assert trained("optimizer.betas", *line) == [[0, 0.9], [0, 0.8]] * 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed=range(0,200000)", "seed=range(0,-200000,-1)", "optimizer.lr=range(0,1,1e-6)", "seed=shuffle(range(200000))",
+        "seed=sort(range(200000),reverse=true)", "seed=range(0,inf)", "seed=range(nan,1)", f"seed=range(0,{10**400})",
+    ],
+)  # fmt: skip
+def test_a_range_of_too_many_values_is_refused_before_it_is_listed(line):
+    with pytest.raises(GanError, match="is no list of at most 100,000 values"):
+        trials(line)
+
+
+def test_a_range_of_as_many_values_as_may_be_is_listed():
+    assert len(trials("seed=range(100000)")) == 100_000 and len(trials("optimizer.lr=range(1,0,-0.25)")) == 4
 
 
 def test_overrides_keep_their_order():
