@@ -40,7 +40,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gan_cli.config import foreign, renamed
 from gan_cli.config.groups import refuse_paths
-from gan_cli.config.override_text import literally, readable
+from gan_cli.config.override_text import readable, single
 from gan_cli.config.paths import conf_dir
 from gan_cli.utils.errors import GanError, one_line, suggest
 
@@ -188,7 +188,8 @@ class Composer:
             if new:
                 return f"{group}={name} was renamed to {group}={new}"
             # The error has no options if the choice is a list such as metric=[a,b].
-            options = error.options or self.loader.get_group_options(group)
+            names = error.options or self.loader.get_group_options(group)
+            options = [option for option in names if not option.startswith("_")]  # Hydra's own
             guess = suggest(name, options) or (f"; `gan list {group}` shows the choices" if group else "")
             return f"no {group or 'config'} '{name}'{guess}"
         if isinstance(error, OmegaConfBaseException):
@@ -202,12 +203,18 @@ class Composer:
             return self._unknown_key(unknown[1], overrides)
         ambiguous = re.match(r"Ambiguous value for argument '([^']+)'", text)
         if ambiguous:
-            key, _, text = ambiguous[1].partition("=")
-            return (
-                f"'{ambiguous[1]}' is a sweep: add -m to run them all, or write [a,b] for a list, or "
-                f"{literally(key, text)} for one text with commas"
-            )
+            ways = ["add -m to run them all", *self._single(ambiguous[1], overrides)]
+            return f"'{ambiguous[1]}' is a sweep: {', or '.join(ways)}"
         return " ".join(text.split("full_key")[0].split()) or one_line(error)
+
+    def _single(self, override: str, overrides: Sequence[str]) -> list[str]:
+        """How to write the values of a swept override as one value, if its key can have such."""
+        key, _, text = override.partition("=")
+        if self.loader.get_group_options(key.lstrip("+")):
+            return [f"write {key}=[{text}] for several"] if key == "metric" else []
+        cfg = self._composed([one for one in overrides if one != override])
+        before = OmegaConf.select(cfg, key.lstrip("+"), throw_on_resolution_failure=False) if cfg else None
+        return single(key, text, before)
 
     def _unknown_key(self, key: str, overrides: Sequence[str]) -> str:
         """`no key ...` with the most similar key at its level, or else the key of that name elsewhere."""

@@ -55,9 +55,9 @@ def _groups() -> set[str]:
 
 def change(cfg: DictConfig, override: str) -> None:
     """Set one `key=value` of a configuration, in place. GanError for an unknown key."""
+    override_text.refuse_nameless(override)
     key = override.lstrip("+").partition("=")[0]
-    new = override_text.value(override.lstrip("+"))
-    _known(cfg, key, override)
+    new = override_text.value(override.lstrip("+"), _known(cfg, key, override))
     try:
         OmegaConf.update(cfg, key, new, merge=True)
     except OmegaConfBaseException as error:

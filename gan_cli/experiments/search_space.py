@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -73,7 +74,9 @@ def parse_dimension(text: str) -> Dimension:
         if not match:
             raise ValueError
         kind, low, high = match[1], float(match[2]), float(match[3])
-        if not (low < high and (kind != "log" or low > 0)) or (kind == "int" and (low % 1 or high % 1)):
+        if not (low < high < math.inf and low > (0 if kind == "log" else -math.inf)):
+            raise ValueError
+        if kind == "int" and (low % 1 or high % 1 or max(-low, high) >= 2**53):  # floats beyond lose whole numbers
             raise ValueError
     except ValueError:
         raise GanError(

@@ -33,8 +33,10 @@ INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
 @contextmanager
-def _explained(key: str) -> Iterator[None]:
-    """Turn what a constructor refuses into a GanError that names the config key, `key` if Hydra does not know it."""
+def _explained(node: DictConfig, key: str) -> Iterator[None]:
+    """Turn what a constructor of `node` refuses into a GanError that names the config key, `key` if Hydra does not know
+    it.
+    """
     try:
         yield
     except InstantiationException as error:
@@ -44,6 +46,10 @@ def _explained(key: str) -> Iterator[None]:
         where = keys[0] if keys else key
         if isinstance(cause, UserWarning):
             raise GanError(f"{where}: a layer has no weights, because one of its sizes is 0") from error
+        inner = OmegaConf.select(node, where.removeprefix(key).lstrip(".")) or node
+        empty = [str(name) for name, value in inner.items() if value == []]
+        if empty and isinstance(cause, (ValueError, IndexError)) and "[]" not in str(cause):
+            raise GanError(f"{where}.{empty[0]}=[] is an empty list; give it values") from error
         if isinstance(cause, OSError) and cause.strerror:
             raise GanError(f"{where}: {cause.strerror}: {cause.filename}") from error
         if isinstance(cause, (ValueError, OSError, RuntimeError, ArithmeticError)):
@@ -53,7 +59,7 @@ def _explained(key: str) -> Iterator[None]:
 
 def part(node: DictConfig, key: str, **options: Any) -> Any:
     """The object that a checked node describes. Raises GanError; `key` names the node in messages."""
-    with _explained(key):
+    with _explained(node, key):
         return instantiate(node, _convert_="all", **options)
 
 

@@ -49,6 +49,9 @@ TOY = ["train", "network=mlp_points", "dataset=ring", "trainer.iterations=2", "h
         (["dataset.radius=0"], "radius is a positive number, not 0"),
         (["metric=[modes]", "metric.modes.radius=-1"], "metric.modes.radius must be positive, not -1"),
         (["-m", "seed=0,1"], "the folder of a sweep is hydra.sweep.dir="),
+        (["model.generator.widths=[]"], "model.generator.widths=[] is an empty list; give it values"),
+        (["network=mlp_points_sn", "model.discriminator.widths=[]"], "model.discriminator.widths=[] is an empty list"),
+        (["=5"], "'=5' names no key: write key=value"),
         (["optimizer.betas=[0.5]"], "a list of 2 values, each a number, not [0.5]"),
     ],
 )

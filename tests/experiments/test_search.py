@@ -66,8 +66,12 @@ def test_a_continued_search_keeps_the_names_with_which_it_began():
 
 
 @pytest.mark.parametrize(
-    "values", ["log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", ""]
-)
+    "values",
+    [
+        "log(0,1)", "log(2,1)", "uniform(a,b)", "int(1,2.5)", "1e-3", "gauss(0,1)", "[]", "",
+        "uniform(0,inf)", "uniform(-inf,0)", "log(1,nan)", "int(0,inf)", "int(0,1e300)",
+    ],
+)  # fmt: skip
 def test_a_dimension_of_another_form(values):
     with pytest.raises(GanError, match=r"^space.optimizer.lr="):
         parse_dimension(f"optimizer.lr={values}")
