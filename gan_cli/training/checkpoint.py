@@ -27,6 +27,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
         with replacing(path, sync=True) as temporary, open(temporary, "wb") as file:
             torch.save({**state, "format": FORMAT}, file)
     except (OSError, RuntimeError) as error:  # torch wraps a failed write in a RuntimeError
+        if not path.parent.exists():
+            raise NotWritten(
+                f"{path.parent} is gone: if the run was renamed, `gan resume` with its new name continues it"
+            ) from error
         previous = "the one before it is untouched" if path.exists() else "no file is left behind"
         raise NotWritten(
             f"cannot write checkpoint {path}: {_reason(error)}; {previous}; free space or fix the folder, "

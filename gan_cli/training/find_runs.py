@@ -68,8 +68,22 @@ def _refuse_if_out(path: Path, inside: str, what: str) -> None:
         )
 
 
+def refuse_inside_run(folder: Path, key: str) -> None:
+    """Raise GanError if `folder` is, or is in, a folder in which a run keeps its own files, such as checkpoints/.
+
+    key: the option that names another one.
+    """
+    place = folder.resolve()
+    for own in (place, *place.parents):
+        if own.name in FOLDERS and contains_run(own.parent):
+            raise GanError(f"{folder} is among the files of the run {own.parent}: name another folder by {key}=")
+
+
 def refuse_second_run(folder: Path) -> None:
-    """Raise GanError if the folder holds a run already, or what is left of one, or links that lead out of it."""
+    """Raise GanError if the folder holds a run already, or what is left of one, or links that lead out of it, or is one
+    of another run's own.
+    """
+    refuse_inside_run(folder, "hydra.run.dir")
     refuse_links(folder)
     if not contains_run(folder):
         return

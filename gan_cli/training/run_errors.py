@@ -59,6 +59,8 @@ def explained_memory(settings: DictConfig) -> Iterator[None]:
 
 def _continuation(run: RunDir) -> str:
     """How the run can be resumed from what is on the disk."""
+    if not run.path.exists():
+        return f"{run.path} is gone: if it was renamed, `gan resume` with its new name continues it"
     command = f"`gan resume {shlex.quote(str(run.path))}`"
     if not run.last.exists():
         return f"no checkpoint exists yet: {command} starts it again"
