@@ -68,6 +68,7 @@ class LabelMaps(NamedTuple):
 
 
 Batch = Images | Pairs | Domains | SemiSupervised | LabelMaps
+NONE = "none, the training images are used"
 
 
 class Dataset(ABC):
@@ -89,6 +90,7 @@ class Dataset(ABC):
     size: int
     test_size: int
     validation_size: int = 0
+    holds_out: bool = True  # False if the data have no samples for tests, and the training samples are used
     window: tuple[float, float] | None = None
     files: "Sequence[Files]" = ()
 
@@ -111,7 +113,8 @@ class Dataset(ABC):
     def describe(self) -> str:
         """Say in words how many training and held-out samples there are."""
         validation = f"{self.validation_size:,} for validation, " if self.validation_size else ""
-        return f"{self.size:,} training samples, {validation}{self.test_size:,} held out"
+        held_out = f"{self.test_size:,} held out" if self.holds_out else f"held out: {NONE}"
+        return f"{self.size:,} training samples, {validation}{held_out}"
 
     def to(self, device: torch.device) -> "Dataset":
         """Move the data that are in memory to `device`, where the batches are then made, and return the data set."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.base import Dataset, Domains, Images, as_range, mix, order, scale, uniform
+from gan_cli.data.base import NONE, Dataset, Domains, Images, as_range, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
@@ -65,6 +65,7 @@ class ImageFolder(Dataset):
         if len(sizes) == 2:
             return all_images, torch.arange(sizes[1])
         held_out = min(max(1, round(fraction * sizes[0])), sizes[0] - 1) if fraction else 0
+        self.holds_out = held_out > 0
         if not held_out:
             return all_images, all_images
         shuffled = order(SPLIT_SEED, 0, sizes[0], sizes[0])
@@ -152,8 +153,9 @@ class UnpairedFolder(Dataset):
         return image_files.fingerprint(*self.files, window=self.window)
 
     def describe(self) -> str:
-        x, y, test_x, test_y = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
-        return f"images: {x} and {y}; held out: {test_x} and {test_y}"
+        x, y, *tests = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
+        held_out = [NONE if test == train else test for train, test in zip((x, y), tests)]
+        return f"images: {x} and {y}; held out: {' and '.join(held_out)}"
 
     def to(self, device: torch.device) -> "UnpairedFolder":
         self._stores = to_device(self._stores, device)

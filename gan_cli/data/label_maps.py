@@ -20,15 +20,36 @@ THING = 1000  # the id of an instance is 1000 times its class plus its number; s
 NO_CLASS = (255, -1)  # pixels without a class, in maps of 8 bits and in maps with a sign
 CITYSCAPES = 35  # classes, of which 0 is "unlabeled"
 STEP = 32  # a height computed from the images is a multiple of it: 2^5 for four halvings and the enhancer's one
+PALETTES: dict[Path, dict[int, tuple[str, tuple[int, ...]]]] = {}
+"""Folder -> index of a palette -> the first map that has it, and its color."""
 INTEGER_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
-def read_ids(file: Path) -> Image.Image:
-    """Read an image file of integers or palette indices as mode I, upright. ValueError if it is broken or in color."""
+def read_ids(file: Path, of_classes: bool = False) -> Image.Image:
+    """Read an image file of integers or palette indices as mode I, upright. ValueError if it is broken or in color.
+
+    of_classes: an index has one color in all maps of a folder; ValueError if it has another one.
+    """
     with image_files.opened(file) as image:
         if image.mode not in INTEGER_MODES:
             raise ValueError(f"mode {image.mode}: a map has one whole number per pixel, as a grayscale PNG has")
-        return Image.fromarray(np.asarray(ImageOps.exif_transpose(image)).astype(np.int32))
+        ids = np.asarray(ImageOps.exif_transpose(image))
+        if image.mode == "P" and of_classes:
+            _check_palette(file, ids, image.getpalette("RGB") or [])
+        return Image.fromarray(ids.astype(np.int32))
+
+
+def _check_palette(file: Path, ids: np.ndarray, palette: list[int]) -> None:
+    """Raise ValueError if an index of the map has another color than in a map of the folder that was read before."""
+    colors = PALETTES.setdefault(file.parent, {})
+    for index in np.unique(ids).tolist():
+        color = tuple(palette[3 * index : 3 * index + 3])
+        first, known = colors.setdefault(index, (file.name, color))
+        if known != color:
+            raise ValueError(
+                f"{file}: index {index} has the color {color} in its palette, and {known} in that of {first}, so it "
+                "may be another class; save the maps with one palette, or as grayscale with the class of each pixel"
+            )
 
 
 def read_maps(
@@ -47,7 +68,7 @@ def read_maps(
     """
     first = label or instance
     assert first is not None
-    maps = [read_ids(file) for file in (label or instance, instance or label) if file]
+    maps = [read_ids(file, of_classes=file == label) for file in (label or instance, instance or label) if file]
     if maps[0].size != maps[1].size:
         raise ValueError(f"partners must have one size, and {label} and {instance} do not")
     size = size or maps[0].size

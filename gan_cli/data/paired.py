@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,9 +14,11 @@ from gan_cli.data.base import Dataset, Pairs, as_range, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import check_shape, crop, crop_margin, find_folder, random_windows, select, to_device
 from gan_cli.data.image_files import Files
+from gan_cli.data.notes import say_once
 from gan_cli.data.partners import matched
 
 SPLITS = ("train", "val", "test")
+LOOKED_AT = 64  # pairs whose shapes are compared
 LAYOUT = "train/ with images A|B side by side, or trainA/ and trainB/, or A/train/ and B/train/"
 
 
@@ -61,6 +64,7 @@ class PairedFolder(Dataset):
         self.window = image_files.as_window(window)
         folder = _root_of_splits(find_folder(root, "root", url))
         held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
+        self.holds_out = held_out != "train"
         self.files, jobs = [], []
         for split, size in (("train", image_size + self._margin), (held_out, image_size)):
             files = _scan(_sides(folder, split))
@@ -136,4 +140,18 @@ def _scan(folders: list[Path]) -> list[Files]:
         return [first]
     # a.png sorts after a-b.png, but before it without the suffix.
     stems = [Path(name).with_suffix("").as_posix() for name in first.names]
-    return matched(first.pick(sorted(range(len(stems)), key=stems.__getitem__)), *others)
+    pairs = matched(first.pick(sorted(range(len(stems)), key=stems.__getitem__)), *others)
+    _say_if_shapes_differ(*pairs)
+    return pairs
+
+
+def _say_if_shapes_differ(a: Files, b: Files) -> None:
+    """Print once that partners, of which some are looked at, are of different shapes: each is stretched to a square."""
+    for row in np.linspace(0, len(a.names) - 1, min(LOOKED_AT, len(a.names)), dtype=int).tolist():
+        (wide, high), (other_wide, other_high) = (image_files.upright_size(f.root / f.names[row])[0] for f in (a, b))
+        if abs(wide * other_high - other_wide * high) > max(wide, high, other_wide, other_high):  # beyond rounding
+            say_once(
+                f"note: {a.root.parent}: partners of different shapes, such as {a.root.name}/{a.names[row]} of {wide} "
+                f"x {high} pixels and {b.root.name}/{b.names[row]} of {other_wide} x {other_high}: each is stretched"
+            )
+            return

@@ -1,6 +1,7 @@
 """Files of several folders that belong together: by their names, and never by their positions in the folders."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
@@ -21,7 +22,7 @@ def matched(*folders: Files) -> list[Files]:
     does not count either, such as `photo_` or `-mask`; a line says so. Raises ValueError, which names the files without
     a partner, and for two files of one name in a folder.
     """
-    stems = [[CITYSCAPES.sub("", PurePosixPath(name).with_suffix("").as_posix()) for name in f.names] for f in folders]
+    stems = [[_stem(name) for name in files.names] for files in folders]
     rows = [_by_key(files, part) for files, part in zip(folders, stems)]
     if _differ(rows):
         shared = [_shared([stem.rpartition("/")[2] for stem in part]) for part in stems]
@@ -35,6 +36,11 @@ def matched(*folders: Files) -> list[Files]:
         patterns = " and ".join(f"{files.root.name}/{first}*{last}" for files, (first, last) in zip(folders, shared))
         say_once(f"note: {folders[0].root.parent}: partners are {patterns}, with the same text for *")
     return [files.pick([row[key] for key in rows[0]]) for files, row in zip(folders, rows)]
+
+
+def _stem(name: str) -> str:
+    """The name without its suffix and Cityscapes' ending; the letter é is the same in one character and in two."""
+    return unicodedata.normalize("NFC", CITYSCAPES.sub("", PurePosixPath(name).with_suffix("").as_posix()))
 
 
 def _differ(rows: Sequence[dict[str, int]]) -> bool:

@@ -54,6 +54,19 @@ def test_ids_are_read_as_they_are(tmp_path: Path) -> None:
         read_ids(tmp_path / "text.png")
 
 
+def test_an_index_has_one_color_in_a_folder(tmp_path: Path) -> None:
+    """Two maps with the same colors in another order would exchange their classes."""
+    for name, palette in (("a", [9, 0, 0, 0, 9, 0]), ("b", [9, 0, 0, 0, 9, 0, 1, 1, 1]), ("c", [0, 9, 0, 9, 0, 0])):
+        image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+        image.putpalette(palette)
+        image.save(tmp_path / f"{name}.png")
+    for name in ("a", "b"):  # an index that no pixel has does not count
+        assert read_maps(tmp_path / f"{name}.png", None, 2)[0].tolist() == [[0, 1]]
+    read_maps(None, tmp_path / "c.png", 2)  # the colors of instances say nothing
+    with pytest.raises(ValueError, match=r"c.png: index 0 has the color \(0, 9, 0\) .*, and \(9, 0, 0\) in .* a.png"):
+        read_maps(tmp_path / "c.png", None, 2)
+
+
 def test_maps_of_one_file_or_two(tmp_path: Path) -> None:
     labels = save(tmp_path / "label.png", IDS.astype(np.uint8))
     instances = save(tmp_path / "inst.png", INSTANCES.astype(np.uint16))

@@ -16,6 +16,7 @@ from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import decode, list_images, scan
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs
+from gan_cli.data.paired import PairedFolder
 from gan_cli.data.webdataset import WebDataset
 
 
@@ -111,6 +112,30 @@ def test_halves_say_how_many_images_they_have(tmp_path: Path) -> None:
 
 def test_a_folder_says_how_many_images_it_has(classes: Path) -> None:
     assert ImageFolder(str(classes), 8).describe() == "18 training samples, 2 held out"
+
+
+def test_a_set_without_held_out_images_says_so(classes: Path, tmp_path: Path) -> None:
+    assert ImageFolder(str(classes), 8, test_fraction=0).describe() == (
+        "20 training samples, held out: none, the training images are used"
+    )
+    for name in ("trainA/1.png", "trainB/1.png", "testB/1.png"):
+        save_plain(tmp_path / "u" / name, (99, 9, 9))
+    assert unpaired_folder(tmp_path / "u").describe() == (
+        "images: 1 in trainA and 1 in trainB; held out: none, the training images are used and 1 in testB"
+    )
+    for n in range(2):
+        save_plain(tmp_path / f"h/train/{n}.png", (99, 9, 9), (8, 4))
+    for halves in (HalvesFolder(str(tmp_path / "h"), image_size=4), PairedFolder(str(tmp_path / "h"), image_size=4)):
+        assert halves.describe().endswith("held out: none, the training images are used")
+
+
+def test_partners_of_different_shapes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n, (a, b) in enumerate((((64, 64), (32, 32)), ((64, 64), (32, 64)))):
+        save_plain(tmp_path / f"p/trainA/{n}.png", (99, 9, 9), a)
+        save_plain(tmp_path / f"p/trainB/{n}.png", (99, 9, 9), b)
+    PairedFolder(str(tmp_path / "p"), image_size=8)
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "shapes" in line]
+    assert "trainA/1.png of 64 x 64 pixels and trainB/1.png of 32 x 64: each is stretched" in note
 
 
 def dark(folder: Path, most: int) -> str:

@@ -51,6 +51,7 @@ def pairs_of(*folders: Sequence[str]) -> list[tuple[str, ...]]:
         (["ADE_train_01.jpg", "ADE_train_02.jpg"], ["ADE_train_01_seg.png", "ADE_train_02_seg.png"]),
         (["photo1.jpg", "photo10.jpg", "photo11.jpg"], ["mask1.png", "mask10.png", "mask11.png"]),
         (["cat-image.jpg", "dog-image.jpg"], ["cat-mask.png", "dog-mask.png"]),
+        (["\u00e9.jpg", "o.jpg"], ["e\u0301.png", "o.png"]),  # one letter in one character and in two
     ],
 )
 def test_partners_have_one_name(folders: tuple[list[str], ...]) -> None:
