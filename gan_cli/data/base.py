@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checka
 import torch
 from torch import Tensor
 
+from gan_cli.data.notes import TRAINING
+
 if TYPE_CHECKING:
     from gan_cli.data.image_files import Files
 
@@ -68,7 +70,6 @@ class LabelMaps(NamedTuple):
 
 
 Batch = Images | Pairs | Domains | SemiSupervised | LabelMaps
-NONE = "none, the training images are used"
 
 
 class Dataset(ABC):
@@ -113,7 +114,7 @@ class Dataset(ABC):
     def describe(self) -> str:
         """Say in words how many training and held-out samples there are."""
         validation = f"{self.validation_size:,} for validation, " if self.validation_size else ""
-        held_out = f"{self.test_size:,} held out" if self.holds_out else f"held out: {NONE}"
+        held_out = f"{self.test_size:,} held out" if self.holds_out else f"held out: {TRAINING}"
         return f"{self.size:,} training samples, {validation}{held_out}"
 
     def to(self, device: torch.device) -> "Dataset":

@@ -91,7 +91,9 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
         for number, index, pixels in _decode(jobs):
             stores[number][index] = torch.from_numpy(pixels)
     for job, store in zip(jobs, stores):
-        say_if_dark(store[:SAMPLE], job.files.root)
+        paths = [job.files.root / name for name in job.files.names[:SAMPLE]]
+        is_deep = None if job.window else lambda row, paths=paths: image_files.is_deep(paths[row])
+        say_if_dark(store[:SAMPLE], job.files.root, is_deep)
     return stores
 
 

@@ -41,7 +41,7 @@ class DerivedPairs(Dataset):
         }
         self._train, self._test = folders[image_size + self._margin], folders[image_size]
         self.size, self.test_size, self.window = self._train.size, self._test.test_size, self._test.window
-        self.files = self._test.files
+        self.files, self.holds_out = self._test.files, self._test.holds_out
 
     @abstractmethod
     def pairs(self, image: Tensor) -> Pairs:

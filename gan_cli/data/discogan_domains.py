@@ -14,11 +14,11 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.base import NONE, Dataset, Domains, as_range, mix, order, scale
+from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder, select, to_device
 from gan_cli.data.image_files import Files
-from gan_cli.data.notes import say_once
+from gan_cli.data.notes import held_out, say_once
 from gan_cli.data.paired import half_width, right_half
 
 HELD_OUT = 200  # images per domain: n_test of image_translation.py
@@ -56,8 +56,8 @@ class UnpairedImages(Dataset):
         return image_files.fingerprint(*self.files, window=self.window)
 
     def describe(self) -> str:
-        x, y, test_x, test_y = (f"{len(store):,}" for store in self._stores)
-        return f"images: {x} of x and {y} of y; held out: {f'{test_x} and {test_y}' if self.holds_out else NONE}"
+        x, y, *tests = (f"{len(store):,}" for store in self._stores)
+        return f"images: {x} of x and {y} of y; held out: {held_out(self.files, tests)}"
 
     def to(self, device: torch.device) -> "UnpairedImages":
         self._stores = to_device(self._stores, device)
@@ -81,7 +81,6 @@ class HalvesFolder(UnpairedImages):
     ) -> None:
         check_shape(image_size, channels)
         train, val = _splits(find_folder(root, "root", url))
-        self.holds_out = val.root != train.root
         if other_root is None:
             middle = len(train.names) // 2
             if not middle:

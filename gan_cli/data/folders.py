@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.base import NONE, Dataset, Domains, Images, as_range, mix, order, scale, uniform
+from gan_cli.data.base import Dataset, Domains, Images, as_range, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
+from gan_cli.data.notes import held_out
 
 SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in every run whatever its seed
 AUGMENT_STREAM = 0  # the stream of random numbers of crops and mirroring
@@ -64,12 +65,12 @@ class ImageFolder(Dataset):
         all_images = torch.arange(sizes[0])
         if len(sizes) == 2:
             return all_images, torch.arange(sizes[1])
-        held_out = min(max(1, round(fraction * sizes[0])), sizes[0] - 1) if fraction else 0
-        self.holds_out = held_out > 0
-        if not held_out:
+        count = min(max(1, round(fraction * sizes[0])), sizes[0] - 1) if fraction else 0
+        self.holds_out = count > 0
+        if not count:
             return all_images, all_images
         shuffled = order(SPLIT_SEED, 0, sizes[0], sizes[0])
-        return shuffled[held_out:].sort().values, shuffled[:held_out].sort().values
+        return shuffled[count:].sort().values, shuffled[:count].sort().values
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = self._train[order(seed, start, count, self.size)]
@@ -154,8 +155,7 @@ class UnpairedFolder(Dataset):
 
     def describe(self) -> str:
         x, y, *tests = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
-        held_out = [NONE if test == train else test for train, test in zip((x, y), tests)]
-        return f"images: {x} and {y}; held out: {' and '.join(held_out)}"
+        return f"images: {x} and {y}; held out: {held_out(self.files, tests)}"
 
     def to(self, device: torch.device) -> "UnpairedFolder":
         self._stores = to_device(self._stores, device)

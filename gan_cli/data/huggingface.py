@@ -50,6 +50,7 @@ class HuggingFace(LazyImages):
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, flip, window)
         self.root, self._columns = root, (image, label)[: 1 if num_classes is None else 2]
+        self.holds_out = bool(test_split)
         self._train = self._table(root, split)
         self._test = self._table(root, test_split) if test_split else self._train
         self.set_counts(_runs(len(self._train)), _runs(len(self._test)), TOGETHER)

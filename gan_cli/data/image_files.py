@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, features
 from torch import Tensor
 
 from gan_cli.data.notes import say_once
+from gan_cli.utils.errors import GanError
 
 OPTIONAL = tuple(name for name in ("webp", "avif") if name in features.modules and features.check(name))
 AVIF = (".avif",) if "avif" in OPTIONAL else ()  # not in every Pillow
@@ -140,6 +141,24 @@ def as_window(window: Sequence[float] | None) -> Window:
     return float(low), float(high)
 
 
+@contextmanager
+def window_option() -> Iterator[None]:
+    """Let ValueErrors of the block name the option `window` of commands on folders instead of `dataset.window`."""
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).replace("dataset.window", "window").replace("all images of the data set", "all images")
+        raise ValueError(text) from error
+
+
+def typed_window(words: Sequence[str] | None) -> Window:
+    """The window of an option `window=[LOW,HIGH]`. GanError for another form."""
+    try:
+        return as_window(None if words is None else [float(word) for word in words])
+    except ValueError:
+        raise GanError(f"window={words}: two numbers that increase are needed, such as window=[0,4095]") from None
+
+
 def decode(file: Path, channels: int, window: Window = None) -> Tensor:
     """Decode an image file to uint8 (channels, H, W) with 1 or 3 channels. ValueError if it is broken."""
     return to_tensor(read(file, channels, window=window))
@@ -194,6 +213,15 @@ def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
         if image.format == "TIFF":  # whether its size is the upright one depends on the version of Pillow
             return ImageOps.exif_transpose(image).size, orientation != 1
         return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
+
+
+def is_deep(file: Path) -> bool:
+    """Whether an image file has grayscale of more than 8 bits; False if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return image.mode.startswith(("I", "F"))
+    except ValueError:
+        return False
 
 
 def convert(image: Image.Image, channels: int, window: Window = None) -> Image.Image:

@@ -1,6 +1,7 @@
 """Folders of photographs with label maps, or of large pairs (pix2pixHD, Wang et al. 2018, arXiv 1711.11585)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,43 +14,29 @@ from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
 from gan_cli.data.folders import AUGMENT_STREAM, check_shape, find_folder
 from gan_cli.data.image_files import Files, upright_size
-from gan_cli.data.notes import say_if_dark, say_once
+from gan_cli.data.notes import dark, say_if_dark, say_once
+from gan_cli.data.palettes import Palette, check_palette, check_palettes
 from gan_cli.data.partners import matched
 
 THING = 1000  # the id of an instance is 1000 times its class plus its number; smaller ids are classes
 NO_CLASS = (255, -1)  # pixels without a class, in maps of 8 bits and in maps with a sign
 CITYSCAPES = 35  # classes, of which 0 is "unlabeled"
 STEP = 32  # a height computed from the images is a multiple of it: 2^5 for four halvings and the enhancer's one
-PALETTES: dict[Path, dict[int, tuple[str, tuple[int, ...]]]] = {}
-"""Folder -> index of a palette -> the first map that has it, and its color."""
 INTEGER_MODES = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
-def read_ids(file: Path, of_classes: bool = False) -> Image.Image:
+def read_ids(file: Path, palette: Palette | None = None) -> Image.Image:
     """Read an image file of integers or palette indices as mode I, upright. ValueError if it is broken or in color.
 
-    of_classes: an index has one color in all maps of a folder; ValueError if it has another one.
+    palette: that of the maps that were read before (see check_palette); None for maps without classes.
     """
     with image_files.opened(file) as image:
         if image.mode not in INTEGER_MODES:
             raise ValueError(f"mode {image.mode}: a map has one whole number per pixel, as a grayscale PNG has")
         ids = np.asarray(ImageOps.exif_transpose(image))
-        if image.mode == "P" and of_classes:
-            _check_palette(file, ids, image.getpalette("RGB") or [])
+        if image.mode == "P" and palette is not None:
+            check_palette(file, ids, image.getpalette("RGB") or [], palette)
         return Image.fromarray(ids.astype(np.int32))
-
-
-def _check_palette(file: Path, ids: np.ndarray, palette: list[int]) -> None:
-    """Raise ValueError if an index of the map has another color than in a map of the folder that was read before."""
-    colors = PALETTES.setdefault(file.parent, {})
-    for index in np.unique(ids).tolist():
-        color = tuple(palette[3 * index : 3 * index + 3])
-        first, known = colors.setdefault(index, (file.name, color))
-        if known != color:
-            raise ValueError(
-                f"{file}: index {index} has the color {color} in its palette, and {known} in that of {first}, so it "
-                "may be another class; save the maps with one palette, or as grayscale with the class of each pixel"
-            )
 
 
 def read_maps(
@@ -58,17 +45,18 @@ def read_maps(
     label_nc: int,
     size: tuple[int, int] | None = None,
     void: int | None = None,
+    palette: Palette | None = None,
 ) -> Tensor:
     """Read class ids and instance ids as int64 (2, H, W), as in LabelMaps, resized to `size` (W, H) by nearest pixels.
 
     One file may be None. Without instances, the class ids are used as instance ids. Without labels, an instance id of
     1000 or more has class id // 1000, and a smaller one is the class itself. void: the class of pixels without one,
-    whose id is 255 or -1; None: 0 of the 35 classes of Cityscapes, and otherwise such pixels are refused. Raises
-    ValueError for ids that are no classes, and for files of different sizes.
+    whose id is 255 or -1; None: 0 of the 35 classes of Cityscapes, and otherwise such pixels are refused. palette: see
+    read_ids. Raises ValueError for ids that are no classes, and for files of different sizes.
     """
     first = label or instance
     assert first is not None
-    maps = [read_ids(file, of_classes=file == label) for file in (label or instance, instance or label) if file]
+    maps = [read_ids(first, palette), read_ids(instance or first)]
     if maps[0].size != maps[1].size:
         raise ValueError(f"partners must have one size, and {label} and {instance} do not")
     size = size or maps[0].size
@@ -126,9 +114,9 @@ class AlignedFolders(Dataset):
         folder = find_folder(root, "root")
         self._train = self._split(folder, "train")
         # A test split without all required parts is ignored.
-        held_out = all((folder / f"test_{part}").is_dir() for part in self.required)
-        self._test = self._split(folder, "test") if held_out else self._train
-        self.files = [*self._train.values(), *(self._test.values() if held_out else ())]
+        self.holds_out = all((folder / f"test_{part}").is_dir() for part in self.required)
+        self._test = self._split(folder, "test") if self.holds_out else self._train
+        self.files = [*self._train.values(), *(self._test.values() if self.holds_out else ())]
         first = self._train[self.required[0]]
         self.size, self.test_size = len(first.names), len(self._test[self.required[0]].names)
         (width, tall), _ = upright_size(first.root / first.names[0])
@@ -161,9 +149,11 @@ class AlignedFolders(Dataset):
         return f"{' and '.join(f'train_{part}' for part in cls.required)}{optional} (test_... likewise)"
 
     def _photo(self, files: Files, i: int) -> Tensor:
-        image = image_files.read(files.root / files.names[i], self.channels, window=self.window)
+        file = files.root / files.names[i]
+        image = image_files.read(file, self.channels, window=self.window)
         pixels = image_files.to_tensor(image.resize((self.image_size, self.height), Image.Resampling.BICUBIC))
-        say_if_dark(pixels, files.root)
+        if dark(pixels[None]).all() and image_files.is_deep(file):
+            say_if_dark(pixels[None], file, about=files.root)
         return pixels
 
     def _order(self, seed: int, start: int, count: int) -> list[tuple[int, bool]]:
@@ -208,6 +198,8 @@ class LabelMapFolder(AlignedFolders):
                 folder = parts["img"].root.parent
                 missing = f"no {split}_label or {split}_inst in {folder}"
                 raise FileNotFoundError(f"{missing}: dataset.root holds {self.layout()}")
+        found = [parts.get("label") or parts["inst"] for parts in (self._train, self._test)]
+        check_palettes([part.root / name for part in found for name in part.names], partial(read_ids, palette={}))
 
     def train_batch(self, seed: int, start: int, count: int) -> LabelMaps:
         return self._batch(self._train, self._order(seed, start, count))

@@ -1,10 +1,19 @@
 """Notes on data for people: each is printed once per process, however many data sets read the same files."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from gan_cli.utils.distributed import print_once
 
+if TYPE_CHECKING:
+    from gan_cli.data.image_files import Files
+
 DARK = 16  # of 255: the largest value of 12 bits in 16
+TRAINING = "none, the training images are used"
 
 _SAID: set[object] = set()
 
@@ -19,11 +28,35 @@ def say_once(text: str, about: object = None) -> None:
         print_once(text)
 
 
-def say_if_dark(pixels: Tensor, root: object) -> None:
-    """Print a note, once per `root`, if uint8 images are all but black, as are 12 bits in files of 16 bits."""
-    if pixels.numel() and (most := int(pixels.max())) <= DARK:
-        say_once(
-            f"note: {root}: no pixel is brighter than {most} of 255; dataset.window=[LOW,HIGH] names black and white "
-            "of files of more than 8 bits",
-            about=("dark", root),
-        )
+def dark(pixels: Tensor) -> Tensor:
+    """Whether each of uint8 images (N, C, H, W) is all but black, as are 12 bits in files of 16: bool (N,)."""
+    return pixels.flatten(1).amax(1) <= DARK
+
+
+def say_if_dark(
+    pixels: Tensor, name: object, is_deep: Callable[[int], bool] | None = None, about: object = None
+) -> None:
+    """Print a note with a name if uint8 images (N, C, H, W) are all but black.
+
+    is_deep: whether the file of an image has more than 8 bits; then some such images among others are counted as well.
+    about: the note is printed once per this value; `name` if omitted.
+    """
+    found = dark(pixels)
+    if len(pixels) and found.all():
+        what = f"no pixel is brighter than {int(pixels.max())} of 255"
+    elif is_deep and (count := sum(map(is_deep, found.nonzero().flatten().tolist()))):
+        what = f"{count:,} of {len(pixels):,} images looked at have no pixel brighter than {DARK} of 255"
+    else:
+        return
+    say_once(
+        f"note: {name}: {what}; dataset.window=[LOW,HIGH] names black and white of files of more than 8 bits",
+        about=("dark", about or name),
+    )
+
+
+def held_out(files: Sequence[Files], counts: Sequence[str]) -> str:
+    """Say which images two domains hold out. files: training x, training y, held-out x, held-out y."""
+    pairs = list(zip(files[:2], files[2:], strict=True))
+    same = [test.root == train.root and not set(test.names).isdisjoint(train.names) for train, test in pairs]
+    words = [TRAINING if training else count for training, count in zip(same, counts, strict=True)]
+    return TRAINING if all(same) else " and ".join(words)

@@ -18,7 +18,7 @@ from gan_cli.data.notes import say_once
 from gan_cli.data.partners import matched
 
 SPLITS = ("train", "val", "test")
-LOOKED_AT = 64  # pairs whose shapes are compared
+LOOKED_AT = 1000  # pairs whose sizes are compared
 LAYOUT = "train/ with images A|B side by side, or trainA/ and trainB/, or A/train/ and B/train/"
 
 
@@ -141,17 +141,24 @@ def _scan(folders: list[Path]) -> list[Files]:
     # a.png sorts after a-b.png, but before it without the suffix.
     stems = [Path(name).with_suffix("").as_posix() for name in first.names]
     pairs = matched(first.pick(sorted(range(len(stems)), key=stems.__getitem__)), *others)
-    _say_if_shapes_differ(*pairs)
+    _say_if_sizes_differ(*pairs)
     return pairs
 
 
-def _say_if_shapes_differ(a: Files, b: Files) -> None:
-    """Print once that partners, of which some are looked at, are of different shapes: each is stretched to a square."""
+def _say_if_sizes_differ(a: Files, b: Files) -> None:
+    """Print once that partners, of which some are looked at, have different sizes: each is stretched to a square."""
     for row in np.linspace(0, len(a.names) - 1, min(LOOKED_AT, len(a.names)), dtype=int).tolist():
-        (wide, high), (other_wide, other_high) = (image_files.upright_size(f.root / f.names[row])[0] for f in (a, b))
-        if abs(wide * other_high - other_wide * high) > max(wide, high, other_wide, other_high):  # beyond rounding
+        try:
+            size, other = (image_files.upright_size(files.root / files.names[row])[0] for files in (a, b))
+        except ValueError:
+            continue  # broken images are all named when they are decoded
+        if size != other:
+            first, second = (
+                f"{files.root / files.names[row]} of {width} x {height} pixels"
+                for files, (width, height) in ((a, size), (b, other))
+            )
             say_once(
-                f"note: {a.root.parent}: partners of different shapes, such as {a.root.name}/{a.names[row]} of {wide} "
-                f"x {high} pixels and {b.root.name}/{b.names[row]} of {other_wide} x {other_high}: each is stretched"
+                f"note: {a.root.parent}: partners of different sizes, such as {first} and {second}: each is stretched "
+                "to the square on its own"
             )
             return

@@ -19,11 +19,16 @@ def matched(*folders: Files) -> list[Files]:
 
     Partners have the same subfolder and the same name but for the suffix and for Cityscapes' endings, such as
     `_leftImg8bit` and `_gtFine_labelIds`. If they have not, a beginning or an ending that all names of a folder share
-    does not count either, such as `photo_` or `-mask`; a line says so. Raises ValueError, which names the files without
+    does not count either, such as `photo_` or `-mask`; a line says so. If that helps, é in one character is é in two,
+    which macOS writes (Unicode's form NFC); a line says that as well. Raises ValueError, which names the files without
     a partner, and for two files of one name in a folder.
     """
-    stems = [[_stem(name) for name in files.names] for files in folders]
+    stems = [[CITYSCAPES.sub("", PurePosixPath(name).with_suffix("").as_posix()) for name in f.names] for f in folders]
     rows = [_by_key(files, part) for files, part in zip(folders, stems)]
+    composed = [[unicodedata.normalize("NFC", stem) for stem in part] for part in stems]
+    if _differ(rows) and composed != stems:
+        stems, rows = composed, [_by_key(files, part) for files, part in zip(folders, composed)]
+        say_once(f"note: {folders[0].root.parent}: letters with accents are matched in both forms that Unicode has")
     if _differ(rows):
         shared = [_shared([stem.rpartition("/")[2] for stem in part]) for part in stems]
         shortened = [
@@ -36,11 +41,6 @@ def matched(*folders: Files) -> list[Files]:
         patterns = " and ".join(f"{files.root.name}/{first}*{last}" for files, (first, last) in zip(folders, shared))
         say_once(f"note: {folders[0].root.parent}: partners are {patterns}, with the same text for *")
     return [files.pick([row[key] for key in rows[0]]) for files, row in zip(folders, rows)]
-
-
-def _stem(name: str) -> str:
-    """The name without its suffix and Cityscapes' ending; the letter é is the same in one character and in two."""
-    return unicodedata.normalize("NFC", CITYSCAPES.sub("", PurePosixPath(name).with_suffix("").as_posix()))
 
 
 def _differ(rows: Sequence[dict[str, int]]) -> bool:

@@ -53,7 +53,7 @@ class WebDataset(LazyImages):
         window: Sequence[float] | None = None,
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, flip, window)
-        self.root = root
+        self.root, self.holds_out = root, bool(test_shards)
         kind = label if num_classes is not None else None
         folder, limit = cache_folder() / "files", round(cache_gb * 1e9)
         # Two blocks: at the border of two blocks a batch has samples of both.

@@ -16,7 +16,7 @@ from gan_cli.config import schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
 from gan_cli.data.base import Dataset
-from gan_cli.data.image_files import as_window
+from gan_cli.data.image_files import typed_window
 from gan_cli.evaluation.image_sources import from_sources
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.metrics.base import EvaluationData, Extractor, Metric
@@ -104,10 +104,7 @@ def evaluate_sources(
     _check_count(n)
     if image_size is not None and image_size < 1:
         raise GanError(f"image_size={image_size}: an image needs at least one pixel")
-    try:
-        limits = as_window(None if window is None else [float(word) for word in window])
-    except ValueError:
-        raise GanError(f"window={window}: two numbers that increase are needed, such as window=[0,4095]") from None
+    limits = typed_window(window)
     dataset_settings = [s.removeprefix("dataset.") for s in settings if s.startswith("dataset.")]
     others = [s for s in settings if not s.startswith("dataset.")]
     metrics, network = build_metrics(metric or BETWEEN_SOURCES, extractor or "auto", others, None, allowed_modules)

@@ -175,10 +175,8 @@ def folder_samples(
 
 
 def _pixels(file: Path, channels: int, image_size: int | None, window: image_files.Window) -> Tensor:
-    try:
+    with image_files.window_option():
         image = image_files.read(file, channels, window=window)
-    except ValueError as error:
-        raise ValueError(str(error).replace("dataset.window", "window")) from error
     return image_files.to_tensor(image_files.resize_crop(image, image_size) if image_size else image)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from gan_cli.data.image_files import list_images
+from gan_cli.data.image_files import list_images, typed_window
 from gan_cli.inference.contact_sheet import ContactSheets, thumbnail
 from gan_cli.inference.outputs import sheets_folder
 from gan_cli.inference.tiling import SizeAdapter
@@ -38,6 +38,7 @@ def translate(
     tile: int | None = None,
     overlap: int | None = None,
     instances: str | None = None,
+    window: Sequence[str] | None = None,
     checkpoint: str = "last",
     weights: str = "auto",
     device: str = "auto",
@@ -48,11 +49,12 @@ def translate(
     Outputs keep names and sizes (see `SizeAdapter` for resize, tile, overlap). A multimodal model writes `n` outputs
     NAME_0.png, ... per image, of the seeds seed, seed + 1, ...; with `style`, one output per style image.
     contact_sheet: also pages of inputs beside outputs, in a folder beside `output`. instances: for a model on label
-    maps, the folder of instance maps of the same names. An image that cannot be translated or written is named, at once
-    and at the end, and does not stop the others; GanError then, after the last one.
+    maps, the folder of instance maps of the same names. window: LOW and HIGH (see image_files.Window). An image that
+    cannot be translated or written is named, at once and at the end, and does not stop the others; GanError then, after
+    the last one.
     """
     run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
-    translator = Translator(run, direction)
+    translator = Translator(run, direction, typed_window(window))
     adapter = SizeAdapter(translator.native_size, resize, tile, overlap, labels=translator.classes is not None)
     files, skipped = _image_files(Path(input), "input")
     instance_maps = _instance_maps(translator, instances, files)
@@ -72,6 +74,8 @@ def translate(
             progress.advance()
     remarks = [f"{number} {adaptation}" for adaptation, number in adaptations.items()]
     remarks += [f"{sheets.save()} sheets in {sheets.folder}"] if sheets else []
+    if translator.dark:
+        remarks.append(f"{translator.dark} of more than 8 bits and all but black, which window=[LOW,HIGH] can change")
     remarks += [remark for remark in (renamed, skipped and f"skipped {skipped}") if remark]
     _report(translator, len(files), len(variants), failed, input, folder, remarks)
 

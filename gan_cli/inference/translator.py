@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gan_cli.data.image_files import as_window, convert, read, to_tensor
+from gan_cli.data.image_files import Window, as_window, convert, is_deep, read, to_tensor, window_option
 from gan_cli.data.label_maps import read_maps
+from gan_cli.data.notes import dark
+from gan_cli.data.palettes import Palette
 from gan_cli.inference.tiling import SizeAdapter, resize_image
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.systems.base import TransfersStyle, Translates
@@ -28,12 +30,15 @@ DEFAULT_OUTPUTS = 5
 class Translator:
     """One direction of a run's model.
 
+    window: black and white of images of more than 8 bits (see image_files.Window); those of the run if omitted.
+
     Attributes: run; direction; directions, all that the run has weights for; multimodal; channels, value_range and
-    native_size of the input; classes, number of classes of a model that translates label maps, else None. GanError if
-    the model does not translate images, or not in `direction`.
+    native_size of the input; classes, number of classes of a model that translates label maps, else None; dark, number
+    of files of more than 8 bits that `read` found all but black. GanError if the model does not translate images, or
+    not in `direction`, and for a window of label maps.
     """
 
-    def __init__(self, run: TrainedRun, direction: str | None) -> None:
+    def __init__(self, run: TrainedRun, direction: str | None, window: Window = None) -> None:
         self.run, self.system = run, run.system
         if not isinstance(run.system, Translates) or not run.system.directions or run.value_range is None:
             raise GanError(f"{run.path} holds a {run.name}, which does not translate images")
@@ -46,6 +51,10 @@ class Translator:
         self.channels: int = run.cfg.dataset.get("source_channels") or run.channels
         self.native_size: int = run.cfg.dataset.image_size
         self.classes = run.system.label_nc if isinstance(run.system, Pix2PixHDLabels) else None
+        if window and self.classes is not None:
+            raise GanError(f"window={list(window)}: {run.name} takes label maps, which have none; omit window=")
+        self.window, self.dark = window or as_window(run.cfg.dataset.get("window")), 0
+        self.palette: Palette = {}
 
     @property
     def takes_style(self) -> bool:
@@ -58,16 +67,20 @@ class Translator:
         For a model on label maps, a file of class numbers as int64 (2, H, W): classes, and the instance numbers of the
         file `instances` (if omitted, each class is one instance). ValueError for a broken file.
         """
-        settings = self.run.cfg.dataset
-        if self.classes is None:
-            return to_pixels(read(file, self.channels, window=as_window(settings.get("window"))))
-        return read_maps(file, instances, self.classes, void=settings.get("void"))
+        if self.classes is not None:
+            return read_maps(
+                file, instances, self.classes, void=self.run.cfg.dataset.get("void"), palette=self.palette
+            )
+        with window_option():
+            pixels = to_pixels(read(file, self.channels, window=self.window))
+        self.dark += int(dark(pixels[None])) and is_deep(file)
+        return pixels
 
     def from_pil(self, image: Image) -> Tensor:
         """A PIL image as `read` gives it. GanError for a model on label maps."""
         if self.classes is not None:
             raise GanError(f"{self.run.name} translates label maps, not images: use `gan translate`")
-        return to_pixels(convert(image, self.channels))
+        return to_pixels(convert(image, self.channels, self.window))
 
     def preview(self, image: Tensor) -> Tensor:
         """An input as `read` gives it, as uint8 (C, H, W) to look at; label maps in the colors of `palette`."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gan_cli.data.image_files import opened, read
+from gan_cli.data.image_files import Window, opened, read
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator, palette, to_pixels
@@ -170,8 +170,8 @@ class Page:
         if "style" in files and not translator.takes_style:
             raise RequestError(f"{self.run.name} does not take its style from an image: send no style")
         adapter = SizeAdapter(translator.native_size, labels=self.colors is not None)
-        pixels = self.upload(files, "image", translator.channels if self.colors is None else 3)
-        example = self.upload(files, "style", translator.channels) if "style" in files else None
+        pixels = self.upload(files, "image", translator.channels if self.colors is None else 3, translator.window)
+        example = self.upload(files, "style", translator.channels, translator.window) if "style" in files else None
         with self.lock, self.run.test_mode(seed):
             image = pixels if self.colors is None else self.to_label_map(pixels)
             style = None if example is None else translator.style(example)
@@ -186,7 +186,7 @@ class Page:
         labels = torch.cdist(image.flatten(1).T.float(), self.colors.float()).argmin(1).view(image.shape[1:])
         return torch.stack([labels, labels])
 
-    def upload(self, files: Any, name: str, channels: int) -> Tensor:
+    def upload(self, files: Any, name: str, channels: int, window: Window) -> Tensor:
         """uint8 (channels, H, W) of an uploaded file."""
         if name not in files:
             raise RequestError(f"the request has no {name}")
@@ -195,9 +195,9 @@ class Page:
             with opened(name, content) as header:  # its size is known before a pixel is decoded
                 if max(header.size) > MAX_SIDE:
                     raise RequestError(f"{name}: at most {MAX_SIDE} pixels per side; gan translate takes larger ones")
-            return to_pixels(read(name, channels, content.getvalue()))
+            return to_pixels(read(name, channels, content.getvalue(), window))
         except ValueError as error:
-            raise RequestError(str(error)) from error
+            raise RequestError(str(error).replace("dataset.window", "gan translate with window")) from error
 
     def _translator(self, direction: str | None) -> Translator:
         name = direction or self.direction

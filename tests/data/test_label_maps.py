@@ -9,6 +9,7 @@ from PIL import Image
 
 from gan_cli.data.base import LabelMaps, Pairs
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs, read_ids, read_maps
+from gan_cli.data.palettes import Palette
 from gan_cli.data.scenes import OBJECTS, ShapesScene, render_scene, segment_by_hue
 from gan_cli.data.shapes import KINDS
 
@@ -54,17 +55,38 @@ def test_ids_are_read_as_they_are(tmp_path: Path) -> None:
         read_ids(tmp_path / "text.png")
 
 
-def test_an_index_has_one_color_in_a_folder(tmp_path: Path) -> None:
+def with_palette(path: Path, *colors: int) -> Path:
+    """A map of the classes 0 and 1."""
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(np.eye(32, dtype=np.uint8), "P")
+    image.putpalette(colors)
+    image.save(path)
+    return path
+
+
+def test_an_index_has_one_color(tmp_path: Path) -> None:
     """Two maps with the same colors in another order would exchange their classes."""
-    for name, palette in (("a", [9, 0, 0, 0, 9, 0]), ("b", [9, 0, 0, 0, 9, 0, 1, 1, 1]), ("c", [0, 9, 0, 9, 0, 0])):
-        image = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
-        image.putpalette(palette)
-        image.save(tmp_path / f"{name}.png")
-    for name in ("a", "b"):  # an index that no pixel has does not count
-        assert read_maps(tmp_path / f"{name}.png", None, 2)[0].tolist() == [[0, 1]]
-    read_maps(None, tmp_path / "c.png", 2)  # the colors of instances say nothing
-    with pytest.raises(ValueError, match=r"c.png: index 0 has the color \(0, 9, 0\) .*, and \(9, 0, 0\) in .* a.png"):
-        read_maps(tmp_path / "c.png", None, 2)
+    a = with_palette(tmp_path / "a.png", 9, 0, 0, 0, 9, 0)
+    b = with_palette(tmp_path / "b.png", 9, 0, 0, 0, 9, 0, 1, 1, 1)  # an index that no pixel has does not count
+    c = with_palette(tmp_path / "c.png", 0, 9, 0, 9, 0, 0)
+    palette: Palette = {}
+    for instances in (None, b, c):  # the colors of instances say nothing
+        assert torch.equal(read_maps(a, instances, 2, palette=palette)[0], torch.eye(32, dtype=torch.int64))
+    read_maps(b, None, 2, palette=palette)
+    for maps in ((c, a), (None, c)):  # without labels, the instances are the classes
+        with pytest.raises(ValueError, match=r"c.png: index 0 has the color \(0, 9, 0\) .* and \(9, 0, 0\) in .*a.png"):
+            read_maps(*maps, 2, palette=palette)
+
+
+@pytest.mark.parametrize("split, part", [("train", "label"), ("test", "inst")])
+def test_palettes_are_compared_before_the_training(split: str, part: str, tmp_path: Path) -> None:
+    for folder in ("train_img", "test_img", "train_label", f"test_{part}"):
+        with_palette(tmp_path / folder / "1.png", 9, 0, 0, 0, 9, 0)
+        with_palette(tmp_path / folder / "2.png", 9, 0, 0, 0, 9, 0, 1, 1, 1)
+    LabelMapFolder(str(tmp_path), 32, label_nc=2)
+    with_palette(tmp_path / f"{split}_{part}/2.png", 0, 9, 0, 9, 0, 0)
+    with pytest.raises(ValueError, match=f"{split}_{part}/2.png: index 0 has .* in that of .*train_label/1.png"):
+        LabelMapFolder(str(tmp_path), 32, label_nc=2)
 
 
 def test_maps_of_one_file_or_two(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import fill_shards, save_plain, unpaired_folder
+from helpers import fill_shards, pack, save_plain, unpaired_folder
 from PIL import Image
 
 from gan_cli.data import discogan_domains, image_files, notes
 from gan_cli.data.base import Dataset
+from gan_cli.data.derived_pairs import Inpainting
 from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import decode, list_images, scan
@@ -125,17 +126,26 @@ def test_a_set_without_held_out_images_says_so(classes: Path, tmp_path: Path) ->
     )
     for n in range(2):
         save_plain(tmp_path / f"h/train/{n}.png", (99, 9, 9), (8, 4))
-    for halves in (HalvesFolder(str(tmp_path / "h"), image_size=4), PairedFolder(str(tmp_path / "h"), image_size=4)):
-        assert halves.describe().endswith("held out: none, the training images are used")
+        for part in ("A", "B"):
+            save_plain(tmp_path / f"l/train_{part}/{n}.png", (99, 9, 9))
+    pack(tmp_path / "a.tar", {"1.png": (tmp_path / "h/train/0.png").read_bytes()})
+    for data in (
+        HalvesFolder(str(tmp_path / "h"), image_size=4),
+        PairedFolder(str(tmp_path / "h"), image_size=4),
+        LargePairs(str(tmp_path / "l"), image_size=4),
+        Inpainting(str(classes), image_size=4, test_fraction=0),
+        WebDataset(str(tmp_path / "a.tar"), image_size=4),
+    ):
+        assert data.describe().endswith("held out: none, the training images are used")
 
 
-def test_partners_of_different_shapes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for n, (a, b) in enumerate((((64, 64), (32, 32)), ((64, 64), (32, 64)))):
-        save_plain(tmp_path / f"p/trainA/{n}.png", (99, 9, 9), a)
-        save_plain(tmp_path / f"p/trainB/{n}.png", (99, 9, 9), b)
+def test_partners_of_different_sizes_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n, size in enumerate(((64, 64), (32, 32))):
+        save_plain(tmp_path / f"p/trainA/{n}.png", (99, 9, 9), (64, 64))
+        save_plain(tmp_path / f"p/trainB/{n}.png", (99, 9, 9), size)
     PairedFolder(str(tmp_path / "p"), image_size=8)
-    (note,) = [line for line in capsys.readouterr().out.splitlines() if "shapes" in line]
-    assert "trainA/1.png of 64 x 64 pixels and trainB/1.png of 32 x 64: each is stretched" in note
+    (note,) = [line for line in capsys.readouterr().out.splitlines() if "sizes" in line]
+    assert f"{tmp_path}/p/trainA/1.png of 64 x 64 pixels and {tmp_path}/p/trainB/1.png of 32 x 32 pixels" in note
 
 
 def dark(folder: Path, most: int) -> str:
@@ -156,6 +166,17 @@ def test_12_bits_in_16_are_not_black_without_a_word(tmp_path: Path, capsys: pyte
     assert whole.fingerprint() != ImageFolder(twelve, 8).fingerprint()
     ImageFolder(dark(tmp_path / "sixteen", 60000), 8)
     assert note not in capsys.readouterr().out
+
+
+def test_deep_images_that_become_dark_are_counted_among_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = dark(tmp_path / "mixed", 4095)
+    save_plain(tmp_path / "mixed/b.png", (200, 200, 200), (8, 8))
+    save_plain(tmp_path / "mixed/c.png", (0, 0, 0), (8, 8))  # may be black on purpose
+    ImageFolder(folder, 8)
+    note = f"note: {folder}: 1 of 3 images looked at have no pixel brighter than 16 of 255; dataset.window=[LOW,HIGH] "
+    assert capsys.readouterr().out.count(note) == 1
 
 
 def faces(root: Path, table: str, count: int = 4) -> str:

@@ -9,6 +9,7 @@ import torch
 from helpers import in_bytes
 from PIL import Image
 
+from gan_cli.data import notes
 from gan_cli.data.image_files import Files
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs, read_maps
 from gan_cli.data.paired import PairedFolder
@@ -77,6 +78,16 @@ def test_files_without_partners_are_named(folders: tuple[list[str], ...], alone:
     with pytest.raises(ValueError, match="have no partner in") as caught:
         pairs_of(*folders)
     assert all(word in str(caught.value) for word in alone) and "\n" not in str(caught.value)
+
+
+def test_names_that_are_equal_in_another_form_of_unicode_are_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(notes, "_SAID", set())
+    pairs_of(["\u00e9.jpg", "e\u0301.jpg"], ["e\u0301.png", "\u00e9.png"])  # equal as they are
+    assert not capsys.readouterr().out
+    pairs_of(["\u00e9.jpg"], ["e\u0301.png"])
+    assert capsys.readouterr().out == "note: set: letters with accents are matched in both forms that Unicode has\n"
 
 
 def test_a_guessed_rule_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

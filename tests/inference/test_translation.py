@@ -489,3 +489,28 @@ def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.Mon
     assert one.shape == two.shape == (32, 32, 3) and not np.array_equal(one, two)
     Path("instances/a.png").rename("instances/b.png")
     assert main.main(["translate", "run", "input=labels", "output=out2", "instances=instances"]) == 2
+
+
+def test_a_window_of_deep_images(
+    runs: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """12 bits in files of 16 are all but black without one, which is said; floats beyond 1 are refused without one."""
+    for path in photos.iterdir():
+        path.unlink()
+    deep = np.linspace(0, 4095, 256).reshape(16, 16)
+    Image.fromarray(deep.astype(np.uint16)).save(photos / "deep.png")
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=black"]) == 0
+    said = "; 1 of more than 8 bits and all but black, which window=[LOW,HIGH] can change"
+    assert said in capsys.readouterr().out
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=out", "window=[0,4095]"]) == 0
+    assert "all but black" not in capsys.readouterr().out
+    Image.fromarray((deep / 4095 * 255).round().astype(np.uint8)).save(photos / "deep.png")
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=eight"]) == 0
+    assert Path("out/deep.png").read_bytes() == Path("eight/deep.png").read_bytes()
+    Image.fromarray(deep.astype(np.float32)).save(photos / "deep.tif")
+    (photos / "deep.png").unlink()
+    capsys.readouterr()
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=float"]) == 2
+    assert "white 1: window=[LOW,HIGH] sets these for all images\n" in capsys.readouterr().err
+    assert main.main(["translate", f"{runs}/cycle", "input=photos", "output=float", "window=[5,1]"]) == 2
+    assert "two numbers that increase are needed" in capsys.readouterr().err
