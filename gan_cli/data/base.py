@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checka
 import torch
 from torch import Tensor
 
-from gan_cli.data.notes import TRAINING
-
 if TYPE_CHECKING:
     from gan_cli.data.image_files import Files
 
@@ -70,6 +68,7 @@ class LabelMaps(NamedTuple):
 
 
 Batch = Images | Pairs | Domains | SemiSupervised | LabelMaps
+TRAINING = "none, the training images are used"
 
 
 class Dataset(ABC):
@@ -120,6 +119,14 @@ class Dataset(ABC):
     def to(self, device: torch.device) -> "Dataset":
         """Move the data that are in memory to `device`, where the batches are then made, and return the data set."""
         return self
+
+
+def held_out(files: "Sequence[Files]", counts: Sequence[str]) -> str:
+    """Say which images two domains hold out. files: training x, training y, held-out x, held-out y."""
+    pairs = list(zip(files[:2], files[2:], strict=True))
+    same = [test.root == train.root and not set(test.names).isdisjoint(train.names) for train, test in pairs]
+    words = [TRAINING if training else count for training, count in zip(same, counts, strict=True)]
+    return TRAINING if all(same) else " and ".join(words)
 
 
 @runtime_checkable

@@ -14,11 +14,11 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.base import Dataset, Domains, as_range, mix, order, scale
+from gan_cli.data.base import Dataset, Domains, as_range, held_out, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder, select, to_device
 from gan_cli.data.image_files import Files
-from gan_cli.data.notes import held_out, say_once
+from gan_cli.data.notes import say_once
 from gan_cli.data.paired import half_width, right_half
 
 HELD_OUT = 200  # images per domain: n_test of image_translation.py

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.base import Dataset, Domains, Images, as_range, mix, order, scale, uniform
+from gan_cli.data.base import Dataset, Domains, Images, as_range, held_out, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
-from gan_cli.data.notes import held_out
+from gan_cli.data.partners import composed
 
 SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in every run whatever its seed
 AUGMENT_STREAM = 0  # the stream of random numbers of crops and mirroring
@@ -216,11 +216,13 @@ def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
             f"num_classes {num_classes}, but {folders[0].root} has {len(classes)} subfolders with images "
             f"({some or 'none'}); set dataset.num_classes={len(classes) or 'null'}"
         )
+    numbers = {form(name): number for form in (composed, str) for number, name in enumerate(classes)}
+    named = [[name if name in numbers else composed(name) for name in names] for names in named]
     for files, names in zip(folders, named):
-        for name in set(names) - set(classes):
+        for name in set(names) - set(numbers):
             where = f"subfolder {name}, which is no class of {folders[0].root}" if name else "no subfolder"
             raise ValueError(f"images of {files.root} lie in {where}; or set dataset.num_classes=null")
-    return [torch.tensor([classes.index(name) for name in names]) for names in named]
+    return [torch.tensor([numbers[name] for name in names]) for names in named]
 
 
 def crop_margin(load_size: int | None, image_size: int) -> int:

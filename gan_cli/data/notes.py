@@ -1,19 +1,12 @@
 """Notes on data for people: each is printed once per process, however many data sets read the same files."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from torch import Tensor
 
 from gan_cli.utils.distributed import print_once
 
-if TYPE_CHECKING:
-    from gan_cli.data.image_files import Files
-
 DARK = 16  # of 255: the largest value of 12 bits in 16
-TRAINING = "none, the training images are used"
 
 _SAID: set[object] = set()
 
@@ -52,11 +45,3 @@ def say_if_dark(
         f"note: {name}: {what}; dataset.window=[LOW,HIGH] names black and white of files of more than 8 bits",
         about=("dark", about or name),
     )
-
-
-def held_out(files: Sequence[Files], counts: Sequence[str]) -> str:
-    """Say which images two domains hold out. files: training x, training y, held-out x, held-out y."""
-    pairs = list(zip(files[:2], files[2:], strict=True))
-    same = [test.root == train.root and not set(test.names).isdisjoint(train.names) for train, test in pairs]
-    words = [TRAINING if training else count for training, count in zip(same, counts, strict=True)]
-    return TRAINING if all(same) else " and ".join(words)

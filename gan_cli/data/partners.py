@@ -14,6 +14,11 @@ SEPARATORS = "_. -"
 MOST_NAMED = 3
 
 
+def composed(name: str) -> str:
+    """The name with one character for é, which macOS writes in two (Unicode's form NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
 def matched(*folders: Files) -> list[Files]:
     """Return the files of all folders in the order of the first one, each file beside its partners.
 
@@ -25,9 +30,9 @@ def matched(*folders: Files) -> list[Files]:
     """
     stems = [[CITYSCAPES.sub("", PurePosixPath(name).with_suffix("").as_posix()) for name in f.names] for f in folders]
     rows = [_by_key(files, part) for files, part in zip(folders, stems)]
-    composed = [[unicodedata.normalize("NFC", stem) for stem in part] for part in stems]
-    if _differ(rows) and composed != stems:
-        stems, rows = composed, [_by_key(files, part) for files, part in zip(folders, composed)]
+    forms = [list(map(composed, part)) for part in stems]
+    if _differ(rows) and forms != stems:
+        stems, rows = forms, [_by_key(files, part) for files, part in zip(folders, forms)]
         say_once(f"note: {folders[0].root.parent}: letters with accents are matched in both forms that Unicode has")
     if _differ(rows):
         shared = [_shared([stem.rpartition("/")[2] for stem in part]) for part in stems]

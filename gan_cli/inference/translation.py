@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from gan_cli.data.image_files import list_images, typed_window
+from gan_cli.data.partners import composed
 from gan_cli.inference.contact_sheet import ContactSheets, thumbnail
 from gan_cli.inference.outputs import sheets_folder
 from gan_cli.inference.tiling import SizeAdapter
@@ -159,13 +160,14 @@ def _instance_maps(translator: Translator, folder: str | None, files: list[Path]
     if translator.classes is None:
         raise GanError(f"instances={folder}: {translator.run.name} takes no label maps; omit instances=")
     maps, _ = _image_files(Path(folder), "instances")
-    by_name = {file.stem: file for file in maps}
-    if len(by_name) < len(maps):
+    by_name = {form(file.stem): file for form in (composed, str) for file in maps}
+    if len({file.stem for file in maps}) < len(maps):
         raise GanError(f"instances={folder} holds images of one name with different suffixes: which is the partner?")
-    missing = [file.name for file in files if file.stem not in by_name]
+    partners = [by_name.get(file.stem) or by_name.get(composed(file.stem)) for file in files]
+    missing = [file.name for file, partner in zip(files, partners, strict=True) if partner is None]
     if missing:
         raise GanError(f"instances={folder} has no file named {missing[0]} ({len(missing)} of {len(files)} missing)")
-    return [by_name[file.stem] for file in files]
+    return partners
 
 
 def _style_files(translator: Translator, style: str | None) -> list[Path]:
@@ -221,9 +223,9 @@ def _output_names(files: list[Path], ends: list[str]) -> tuple[list[list[str]], 
         rows.append([])
         for end in ends:
             candidates = (f"{name}{end}{f'_{number}' if number else ''}.png" for number in itertools.count())
-            # Some file systems do not tell A.png from a.png.
-            rows[-1].append(next(candidate for candidate in candidates if candidate.casefold() not in taken))
-            taken.add(rows[-1][-1].casefold())
+            # Some file systems do not tell A.png from a.png, nor the two forms of é.
+            rows[-1].append(next(candidate for candidate in candidates if composed(candidate).casefold() not in taken))
+            taken.add(composed(rows[-1][-1]).casefold())
     changed = [(f, row) for f, row in zip(files, rows) if row != [f"{f.stem}{end}.png" for end in ends]]
     if not changed:
         return rows, ""

@@ -134,6 +134,14 @@ def test_load_size_and_range(domains: Path) -> None:
         unpaired_folder(domains, load_size=8)
 
 
+def test_classes_have_one_name_in_both_forms_of_unicode(tmp_path: Path) -> None:
+    for name in ("train/a/1.png", "train/e\u0301/1.png", "test/\u00e9/1.png"):
+        save_plain(tmp_path / name, (9, 9, 9))
+    data = ImageFolder(str(tmp_path / "train"), image_size=8, num_classes=2, test_root=str(tmp_path / "test"))
+    label = data.test_batch(0, 1).label
+    assert label is not None and label.tolist() == [1]
+
+
 def test_root_may_lie_one_folder_up(domains: Path, tmp_path: Path) -> None:
     assert unpaired_folder(tmp_path).fingerprint() == unpaired_folder(domains).fingerprint()
     shutil.copytree(domains, tmp_path / "other")

@@ -332,6 +332,8 @@ def test_outputs_of_several_styles_have_names_of_their_own() -> None:
     rows, said = translation._output_names([Path("a"), Path("a_b")], ["_b_c", "_c"])
     assert rows == [["a_b_c.png", "a_c.png"], ["a_b_b_c.png", "a_b_c_1.png"]] and "1 named otherwise" in said
     assert translation._output_names([Path("a.jpg"), Path("b.png")], [""]) == ([["a.png"], ["b.png"]], "")
+    rows, _ = translation._output_names([Path("e\u0301.png"), Path("\u00e9.png")], [""])  # one name on a Mac
+    assert rows == [["e\u0301.png"], ["\u00e9_1.png"]]
 
 
 def test_what_is_skipped_is_said_and_nothing_but_files_is_opened(
@@ -471,7 +473,9 @@ def test_tiles_in_strips_give_the_bits_of_the_whole_mean(runs: Path) -> None:
         assert torch.equal(SizeAdapter(8, tile=tile, overlap=overlap)(network, image)[0], total / weights)
 
 
-def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_maps_with_their_instances(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two things of one class that touch: only the instance map tells them apart, by a boundary."""
     monkeypatch.chdir(tmp_path)
     small = ["model=pix2pixhd", "dataset.size=8", "model.G1.width=8", "model.G2.width=4", "model.D.width=4"]
@@ -487,8 +491,13 @@ def test_label_maps_with_their_instances(tmp_path: Path, monkeypatch: pytest.Mon
         assert main.main(["translate", "run", "input=labels", f"output=out{len(words)}", *words]) == 0
     one, two = (np.asarray(Image.open(f"out{i}/a.png")) for i in (0, 1))
     assert one.shape == two.shape == (32, 32, 3) and not np.array_equal(one, two)
-    Path("instances/a.png").rename("instances/b.png")
-    assert main.main(["translate", "run", "input=labels", "output=out2", "instances=instances"]) == 2
+    Path("labels/a.png").rename("labels/e\u0301.png")
+    Path("instances/a.png").rename("instances/\u00e9.png")  # the same letter in one character
+    assert main.main(["translate", "run", "input=labels", "output=out2", "instances=instances"]) == 0
+    Path("instances/\u00e9.png").rename("instances/b.png")
+    for words, message in ((["instances=instances"], "no file named"), (["window=[0,1]"], "takes label maps")):
+        assert main.main(["translate", "run", "input=labels", "output=out2", *words]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_a_window_of_deep_images(
