@@ -61,7 +61,8 @@ def test_two_mappings_for_one_key_are_merged_as_in_a_single_run():
 @pytest.mark.parametrize(
     "line",
     [
-        "seed=range(0,200000)", "seed=range(0,-200000,-1)", "optimizer.lr=range(0,1,1e-6)", "seed=shuffle(range(200000))",
+        "seed=range(0,200000)", "seed=range(0,-200000,-1)", "optimizer.lr=range(0,1,1e-6)",
+        "seed=shuffle(range(200000))",
         "seed=sort(range(200000),reverse=true)", "seed=range(0,inf)", "seed=range(nan,1)", f"seed=range(0,{10**400})",
     ],
 )  # fmt: skip
