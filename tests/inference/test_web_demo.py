@@ -116,6 +116,22 @@ def test_wrong_uploads_are_answered_with_one_line(client: Any, data: dict[str, A
     assert answer.status_code == 400 and words in error and "\n" not in error and "/tmp" not in error
 
 
+def test_deep_uploads_have_the_window_of_the_run(client: Any, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in page.translators.values():
+        monkeypatch.setattr(each, "window", (0.0, 4095.0))
+
+    def upload(value: int) -> Any:
+        file = io.BytesIO()
+        Image.fromarray(np.full((16, 16), value, np.uint16)).save(file, format="PNG")
+        file.seek(0)
+        return client.post("/translate", data={"image": (file, "a.png")}).get_json()
+
+    assert upload(4095)["outputs"] == client.post("/translate", data={"image": png("white")}).get_json()["outputs"]
+    assert "white 4095: gan translate with window=[LOW,HIGH]" in upload(4096)["error"]
+    white = Image.fromarray(np.full((16, 16), 4095, np.uint16))
+    assert page.translators["AtoB"].from_pil(white).unique().tolist() == [255]
+
+
 def test_the_size_is_checked_before_a_pixel_is_decoded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[object] = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
