@@ -182,6 +182,9 @@ def test_provenance_of_0_1() -> None:
 
 def test_what_a_newer_version_wrote_is_refused() -> None:
     assert migrations.version_of({}, "run") == 1
-    for version in (migrations.VERSION + 1, 0, "two"):
+    for version in (migrations.VERSION + 1, 0):
         with pytest.raises(GanError, match=r"^run has schema version .*, and this version of gan reads up to"):
+            migrations.version_of({"schema_version": version}, "run")
+    for version in ("two", 1.5, True):
+        with pytest.raises(GanError, match=r"^run has the schema version .*, which is no whole number"):
             migrations.version_of({"schema_version": version}, "run")
