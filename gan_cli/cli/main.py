@@ -71,7 +71,7 @@ def _run(words: list[str]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Raise Terminated on the first signal of STOPS but SIGINT; a second one of its kind terminates the process.
+    """Raise Terminated on the first signal of STOPS but SIGINT; a second identical signal kills the process.
 
     A signal that has another handler, or is ignored as by `nohup`, is left alone.
     """

@@ -82,7 +82,7 @@ def _exists(path: Path) -> bool:
 
 
 def identity(data: Dataset) -> dict[str, str | None]:
-    """For the provenance: what tells whether a run goes on with the data on which it began."""
+    """The fingerprint and the sampled checksum of the data, by which `check_data` recognizes them later."""
     return {"data": data.fingerprint(), "content": checksums.content(data.files)}
 
 

@@ -48,7 +48,7 @@ def _provenance(folder: Path) -> dict[str, Any]:
 
 
 def _check_facts(found: Any) -> None:
-    """Raise ValueError unless what is known of the values in provenance.json is of its kind; each may be missing."""
+    """Raise ValueError unless the known values in provenance.json have the right types; each may be missing."""
     if not isinstance(found, dict):
         raise ValueError("it holds no keys")
     for key, kind in FACTS.items():
