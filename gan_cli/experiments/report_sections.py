@@ -37,7 +37,7 @@ def section(result: Mapping[str, Any], causes: Mapping[str, str], figure: str | 
         lines += ["No published number.", ""]
     if figure:
         lines += [f"![Scores during training]({figure})", ""]
-        lines += ["Scores during training: a line for each run, a color for each variant; dashed: the paper's number.", ""]
+        lines += ["Scores during training: a line per run, a color per variant; dashed: the paper's number.", ""]
     if "variants" in result:
         head, *table = variant_table(result)
         lines += ["Every variant: median over the seeds, range, and what was published.", "", markdown(head, table)]
