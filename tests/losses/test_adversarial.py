@@ -81,6 +81,21 @@ def test_huge_scores_stay_finite(system: AdversarialLoss, score: float) -> None:
     assert math.isfinite(gradient(system.g_loss, score))
 
 
+@pytest.mark.parametrize("mu", [-0.7, 0.2, 1.5])
+def test_maximum_likelihood_has_the_gradient_of_kl(mu: float) -> None:
+    """For an optimal D, E_q[g_loss] has the gradient of KL(p || q) in q's mean; with the sign + it would ascend."""
+    x = torch.linspace(-12, 12, 4001, dtype=torch.float64)
+    mean = tensor(mu, dtype=torch.float64, requires_grad=True)
+    p = torch.distributions.Normal(tensor(0.0, dtype=torch.float64), 1.3)
+    q = torch.distributions.Normal(mean, torch.ones((), dtype=torch.float64))
+    log_p, log_q = p.log_prob(x), q.log_prob(x)
+    score = (log_p - log_q).detach()  # of D* = p / (p + q)
+    loss = torch.stack([MaximumLikelihood(limit=math.inf).g_loss(a) for a in score])
+    weights = log_q.exp() * (x[1] - x[0])
+    (slope,) = torch.autograd.grad((weights * loss).sum(), mean)
+    assert slope.item() == pytest.approx(mu, abs=1e-8)  # d/dmu KL(N(0, 1.3^2) || N(mu, 1))
+
+
 def test_maximum_likelihood_clamps() -> None:
     system = MaximumLikelihood(limit=2.0)
     assert system.g_loss(tensor([500.0])).item() == pytest.approx(-math.exp(2))
