@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_cli.networks.init import dcgan_tensorflow_
+from gan_cli.networks.noise import NoiseDropout
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings, halvings, multiple
 
@@ -37,8 +38,11 @@ class Generator(nn.Module):
 
     image_size = 2^k: k convolutions of stride 2 down to one pixel and k transposed ones up, with min(2^i, 8) width
     channels at level i. They are 3x3, the first and the last one 5x5. Instance normalization in all but the first and
-    the last, LeakyReLU .2 before a convolution and ReLU before a transposed one. No dropout, which is the default of
-    the code. H and W are multiples of image_size; ValueError names the nearest sizes.
+    the last, LeakyReLU .2 before a convolution and ReLU before a transposed one. H and W are multiples of image_size;
+    ValueError names the nearest sizes.
+
+    dropout: probability in the first three transposed layers, in training and in evaluation, as the noise z of the
+    paper's section 3; 0, the default of the code, leaves the translation deterministic.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class Generator(nn.Module):
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         width: int = 64,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         k = halvings(image_size)
@@ -58,7 +63,8 @@ class Generator(nn.Module):
         self.up = nn.ModuleList()
         for i, b in enumerate(wide[-2::-1]):
             a = wide[-1 - i] * (2 if i else 1)  # twice as many with the skip connection
-            self.up.append(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(a, b, 3, 2, 1, 1), InstanceNorm(b)))
+            noise = [NoiseDropout(dropout)] if dropout and i < 3 else []
+            self.up.append(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(a, b, 3, 2, 1, 1), InstanceNorm(b), *noise))
         last = nn.ConvTranspose2d(2 * width, channels, 5, 2, 2, 1)
         self.up.append(nn.Sequential(nn.ReLU(), last, bounded(value_range)))
         dcgan_tensorflow_(self)

@@ -132,6 +132,19 @@ def test_networks_of_the_code() -> None:
         Generator(32, 3, width=2)(torch.rand(1, 3, 32, 40))
 
 
+def test_dropout_is_the_noise_of_training_and_evaluation() -> None:
+    """In the first three decoder layers (d1 to d3 of model.py), without other parameters; none if it is 0."""
+    torch.manual_seed(0)
+    generator = Generator(64, 3, width=2, dropout=0.5).eval()
+    noisy = [any(isinstance(layer, NoiseDropout) and layer.p == 0.5 for layer in up) for up in generator.up]
+    assert noisy == [True, True, True, False, False, False]
+    x = torch.rand(1, 3, 64, 64)
+    assert not torch.equal(generator(x), generator(x))
+    plain = Generator(64, 3, width=2).eval()
+    plain.load_state_dict(generator.state_dict())
+    assert torch.equal(plain(x), plain(x))
+
+
 def test_initial_weights() -> None:
     generator = Generator(64, 3, width=32)
     down, up = generator.down[3][1].weight, generator.up[1][1].weight
