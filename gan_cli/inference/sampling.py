@@ -8,9 +8,9 @@ from torch import Tensor
 
 from gan_cli.inference.outputs import output_folder, sheets_folder
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.systems.base import Generates, Traverses
+from gan_cli.systems.base import Generates, Traversal, Traverses
 from gan_cli.training.trainer import to_device
-from gan_cli.utils import images
+from gan_cli.utils import images, labels
 from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.progress import Progress
@@ -70,19 +70,20 @@ def _write_images(run: TrainedRun, folder: Path, out: str | None, n: int, seed: 
     assert run.value_range is not None
     sheets = output_folder(run.path, "generated_sheets", None if out is None else str(sheets_folder(folder)))
     others = len(set(os.listdir(folder)) - {f"{i:06d}.png" for i in range(n)})
-    tables: dict[str, Tensor] = {}
+    tables: dict[str, Traversal] = {}
     progress = Progress(n, "images")
     with run.test_mode(seed):
         for batch in run.batches(n, label):
             if not progress.done:
                 images.save(sheets / "grid.png", images.grid(batch[:GRID], run.value_range))
-            for image in images.to_uint8(batch, run.value_range):
-                images.save(folder / f"{progress.done:06d}.png", image if len(image) in (1, 3) else image[:1])
+            for image in images.visible(batch, run.value_range):
+                images.save(folder / f"{progress.done:06d}.png", image)
                 progress.advance()
         if isinstance(run.system, Traverses):
             tables = run.system.traverse(rows=min(n, 10))
     for name, table in tables.items():
-        sheet = images.grid(table.flatten(0, 1), run.value_range, columns=table.shape[1])
+        cells = [list(images.visible(row, run.value_range)) for row in table.images]
+        sheet = labels.labeled_grid(cells, table.headings, title=table.title, lines=table.lines)
         images.save(sheets / f"traverse_{name}.png", sheet)
     note = f"; {others} other file{'s are' if others > 1 else ' is'} in {folder}" if others else ""
     return f"{folder}, sheets in {sheets}{note}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from gan_cli.losses.objective import Terms
 from gan_cli.utils import random
 
 __all__ = [
-    "Classifies", "Generates", "System", "Terms", "TransfersStyle", "Translates", "Traverses", "Turn",
+    "Classifies", "Generates", "System", "Terms", "TransfersStyle", "Translates", "Traversal", "Traverses", "Turn",
 ]  # fmt: skip
 
 BatchT = TypeVar("BatchT")
@@ -93,12 +93,25 @@ class Generates(Protocol):
         """n images, of the classes `label` (n,) if the model is conditional; ValueError for a label if it is not."""
 
 
+class Traversal(NamedTuple):
+    """A table of images, (rows, columns, C, H, W), in which one thing varies along each row.
+
+    title: what varies, and what differs between rows. headings: its value in each column. lines: numbers of the columns
+    before which a line is drawn, such as at the ends of the range of the training.
+    """
+
+    images: Tensor
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[int, ...] = ()
+
+
 @runtime_checkable
 class Traverses(Protocol):
     """A system that shows how its images change along a path through the latent space."""
 
-    def traverse(self, rows: int) -> dict[str, Tensor]:
-        """Named tables of images, (rows, columns, C, H, W)."""
+    def traverse(self, rows: int) -> dict[str, Traversal]:
+        """Named tables with `rows` rows."""
 
 
 @runtime_checkable

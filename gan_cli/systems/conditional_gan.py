@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Images
 from gan_cli.losses.objective import Objective
 from gan_cli.losses.penalties import Critic
-from gan_cli.systems.base import Terms
+from gan_cli.systems.base import Terms, Traversal
 from gan_cli.systems.gan import GAN
 from gan_cli.utils.random import Prior, normal, randint
 
@@ -48,7 +48,11 @@ class ConditionalGAN(GAN):
     def generate(self, n: int, label: Tensor | None = None) -> Tensor:
         """n images of the classes `label` (n,), or of uniformly sampled classes."""
         y = randint(n, self.num_classes, device=self.device) if label is None else label
-        return self.generator(self.prior(n), y)
+        return self.generate_from(self.prior(n), y)
+
+    def generate_from(self, z: Tensor, label: Tensor) -> Tensor:
+        """The images of z (N, latent_dim) with the classes `label` (N,)."""
+        return self.generator(z, label)
 
     def classify(self, image: Tensor) -> Tensor:
         """argmax_y D(image|y), (N,) int64; in CLS-GAN the class of the lowest loss, as in the test of clsgan.lua.
@@ -63,8 +67,10 @@ class ConditionalGAN(GAN):
         n = len(batch.image)
         return {"generated": self.generate(n, torch.arange(n, device=self.device) % self.num_classes)}
 
-    def traverse(self, rows: int) -> dict[str, Tensor]:
-        """{"class": (rows, num_classes, C, H, W)}: one z per row, one class per column."""
+    def traverse(self, rows: int) -> dict[str, Traversal]:
+        """{"class": one z per row, one class per column}."""
         z = self.prior(rows).repeat_interleave(self.num_classes, dim=0)
         y = torch.arange(self.num_classes, device=self.device).repeat(rows)
-        return {"class": self.generator(z, y).unflatten(0, (rows, self.num_classes))}
+        images = self.generator(z, y).unflatten(0, (rows, self.num_classes))
+        headings = tuple(f"class {i}" for i in range(self.num_classes))
+        return {"class": Traversal(images, "G(z|y) for each class y; each row has one noise z", headings)}

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from gan_cli.data.base import Images
 from gan_cli.losses.mmd import MMD
 from gan_cli.losses.objective import Objective
-from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.base import System, Terms, Traversal, Turn
 from gan_cli.systems.interpolation import interpolation
 from gan_cli.utils.random import Prior, uniform
 
@@ -59,5 +59,5 @@ class GMMN(System[Images]):
     def sample(self, batch: Images) -> dict[str, Tensor]:
         return {"generated": self.generate(len(batch.image))}
 
-    def traverse(self, rows: int) -> dict[str, Tensor]:
+    def traverse(self, rows: int) -> dict[str, Traversal]:
         return interpolation(self.generate_from, self.prior, rows)

@@ -11,10 +11,9 @@ from torch.nn.functional import cross_entropy, one_hot
 from gan_cli.data.base import Images
 from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
-from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.systems.base import System, Terms, Traversal, Turn
+from gan_cli.systems.interpolation import COLUMNS, interpolation
 from gan_cli.utils.random import randint, uniform
-
-COLUMNS = 10
 
 
 class Latent(NamedTuple):
@@ -149,23 +148,37 @@ class InfoGAN(System[Images]):
     def sample(self, batch: Images) -> dict[str, Tensor]:
         return {"generated": self.generate(len(batch.image))}
 
-    def traverse(self, rows: int) -> dict[str, Tensor]:
-        """One table per code, "c1", "c2", ..., categorical codes first (figure 2). Noise and other codes differ by row.
+    def traverse(self, rows: int) -> dict[str, Traversal]:
+        """One table per code, "c1", "c2", ..., categorical codes first (figure 2), and "interpolation" of the noise.
 
-        A categorical code has a column per class. A continuous code varies from -2 to 2 in 10 columns, beyond its
-        training range, as in the paper.
+        Noise and other codes differ by row. A categorical code has a column per class. A continuous code varies from -2
+        to 2 in 10 columns, beyond its training range, as in the paper.
         """
         base = self.prior(rows)
-        tables = []
+        tables = {}
         for k, classes in enumerate(self.categorical):
-            tables.append(self._table(base, "c", k, torch.arange(classes, device=self.device)))
+            tables[f"c{k + 1}"] = self._table(base, "c", k, torch.arange(classes, device=self.device))
         for k in range(self.continuous):
-            tables.append(self._table(base, "u", k, torch.linspace(-2, 2, COLUMNS, device=self.device)))
-        return {f"c{i}": table for i, table in enumerate(tables, start=1)}
+            values = torch.linspace(-2, 2, COLUMNS, device=self.device)
+            tables[f"c{len(self.categorical) + k + 1}"] = self._table(base, "u", k, values)
+        codes = [part.repeat_interleave(COLUMNS, dim=0) for part in (base.c, base.u)]
+        lines = interpolation(lambda z: self.G(Latent(z, *codes)), lambda n: self.prior(n).z, rows, ", codes fixed")
+        return tables | lines
 
-    def _table(self, base: Latent, field: str, code: int, values: Tensor) -> Tensor:
-        """(rows, len(values), C, H, W): column j has code `code` of `field` at values[j]."""
+    def _table(self, base: Latent, field: str, code: int, values: Tensor) -> Traversal:
+        """In column j, code `code` of `field` is values[j]."""
         rows, columns = len(base.z), len(values)
         latent = Latent(*(part.repeat_interleave(columns, dim=0) for part in base))
         getattr(latent, field)[:, code] = values.repeat(rows)
-        return self.G(latent).unflatten(0, (rows, columns))
+        images = self.G(latent).unflatten(0, (rows, columns))
+        others = "each row has noise and other codes of its own"
+        if field == "c":
+            name, numbers = f"c{code + 1}", [str(value) for value in values.tolist()]
+            return Traversal(images, f"categorical code {name}; {others}", tuple(f"{name} = {x}" for x in numbers))
+        name, outside = f"c{len(self.categorical) + code + 1}", values.abs() > 1
+        return Traversal(
+            images,
+            f"continuous code {name}, trained on [-1, 1], between the red lines; {others}",
+            tuple(f"{name} = {value:.2f}" for value in values.tolist()),
+            lines=tuple(j for j in range(1, columns) if outside[j - 1] != outside[j]),
+        )

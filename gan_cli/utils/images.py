@@ -27,6 +27,12 @@ def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
     return ((images.float() - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
+def visible(images: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """(N, C, H, W) in `value_range` -> uint8 with C = 1 or 3; of any other number of channels the first."""
+    tiles = to_uint8(images, value_range)
+    return tiles if tiles.shape[1] in (1, 3) else tiles[:, :1]
+
+
 def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
     """Arrange images (N, C, H, W) row by row in one uint8 image (C', H', W') with C' = 1 or 3.
 
@@ -35,9 +41,7 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
     """
     if value_range is None:
         return scatter(images)
-    tiles = to_uint8(images, value_range)
-    if tiles.shape[1] not in (1, 3):
-        tiles = tiles[:, :1]
+    tiles = visible(images, value_range)
     n, channels, height, width = tiles.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)

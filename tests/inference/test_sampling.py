@@ -85,8 +85,11 @@ def test_batches_are_those_of_one_call_and_a_grid_has_a_hundred_images(
         assert np.array_equal(pixels(tmp_path / f"images/{index:06d}.png"), image.permute(1, 2, 0).numpy())
     grid = images.grid(expected[:100], trained.value_range).permute(1, 2, 0)
     assert np.array_equal(pixels(tmp_path / "images_sheets/grid.png"), grid.numpy()) and grid.shape == (180, 180, 3)
-    sheet = images.grid(table.flatten(0, 1), trained.value_range, columns=10).permute(1, 2, 0)
-    assert np.array_equal(pixels(tmp_path / "images_sheets/traverse_interpolation.png"), sheet.numpy())
+    sheet = pixels(tmp_path / "images_sheets/traverse_interpolation.png")
+    cell = images.to_uint8(table.images[9, 9:], trained.value_range)[0].repeat_interleave(6, 1).repeat_interleave(6, 2)
+    assert np.array_equal(sheet[-96:, -96:], cell.permute(1, 2, 0).numpy())  # 16 pixels are enlarged to 96
+    assert sheet.shape == (2 * 16 + 10 * 100 - 4, 10 * 100 - 4, 3)  # a title, headings, ten rows and columns
+    assert all((sheet[top : top + 16] < 128).any() for top in (0, 16))  # with text
 
 
 def test_the_memory_does_not_grow_with_the_number_of_images(

@@ -310,7 +310,7 @@ def test_gmmn_is_one_turn_of_the_discrepancy() -> None:
     random.seed(5)
     terms = system.turns()[0].loss(Images(x[:, :, None, None]))
     assert terms["adversarial"].item() == pytest.approx((x.mean(0) - z.mean(0)).norm().item())
-    assert system.traverse(2)["interpolation"].shape == (2, 10, 2, 1, 1)
+    assert system.traverse(2)["interpolation"].images.shape == (2, 10, 2, 1, 1)
 
 
 @pytest.mark.parametrize(

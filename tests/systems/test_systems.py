@@ -193,7 +193,9 @@ def test_prior_is_a_part() -> None:
 
 def test_interpolation_is_a_straight_line() -> None:
     system = GAN(nn.Unflatten(1, (3, 1, 1)), nn.Linear(1, 1), Objective(NonSaturating()), latent_dim=3)
-    table = system.traverse(4)["interpolation"]
+    traversal = system.traverse(4)["interpolation"]
+    table = traversal.images
+    assert traversal.headings[0] == "t = 0" and traversal.headings[9] == "t = 1" and len(traversal.headings) == 10
     assert table.shape == (4, 10, 3, 1, 1)
     steps = table[:, 1:] - table[:, :-1]
     torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
@@ -239,7 +241,9 @@ def test_conditional_samples() -> None:
     assert system.generator.calls[-1][1].tolist() == [0, 1, 2, 0, 1]
     system.generate(300)
     assert set(system.generator.calls[-1][1].tolist()) == {0, 1, 2}
-    table = system.traverse(2)["class"]
+    traversal = system.traverse(2)["class"]
+    table = traversal.images
+    assert traversal.headings == ("class 0", "class 1", "class 2")
     z, y = system.generator.calls[-1]
     assert table.shape == (2, 3, 1, 2, 2) and y.tolist() == [0, 1, 2, 0, 1, 2]
     assert torch.equal(z[0], z[2]) and not torch.equal(z[0], z[3])
@@ -324,14 +328,31 @@ def test_infogan_tables() -> None:
     system = info_gan()
     system.generator = nn.Unflatten(1, (5 + 4 + 3 + 2, 1, 1))            # shows the latent vector itself
     tables = system.traverse(2)
-    assert [(name, table.shape[1]) for name, table in tables.items()] == [("c1", 4), ("c2", 3), ("c3", 10), ("c4", 10)]
-    c1, c3 = tables["c1"].flatten(2), tables["c3"].flatten(2)
+    columns = [("c1", 4), ("c2", 3), ("c3", 10), ("c4", 10), ("interpolation", 10)]
+    assert [(name, table.images.shape[1]) for name, table in tables.items()] == columns
+    c1, c3, line = (tables[name].images.flatten(2) for name in ("c1", "c3", "interpolation"))
     torch.testing.assert_close(c1[0, :, 5:9], torch.eye(4))
     torch.testing.assert_close(c3[1, :, 12], torch.linspace(-2, 2, 10))
     changed = torch.ones(14, dtype=torch.bool)
     changed[5:9] = False
     assert (c1[:, :1, changed] == c1[..., changed]).all()              # a row differs in its code only
     assert not torch.equal(c1[0, 0, :5], c1[1, 0, :5])
+    assert (line[:, :1, 5:] == line[..., 5:]).all()                    # codes are fixed, and the noise is on a line
+    steps = line[:, 1:, :5] - line[:, :-1, :5]
+    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
+    assert steps.abs().min() > 0
+
+
+def test_infogan_tables_say_what_they_show() -> None:
+    """A column is headed by the value of its code; a line is where a continuous code leaves its training range."""
+    system = info_gan()
+    system.generator = nn.Unflatten(1, (5 + 4 + 3 + 2, 1, 1))
+    tables = system.traverse(2)
+    assert tables["c2"].headings == ("c2 = 0", "c2 = 1", "c2 = 2") and not tables["c2"].lines
+    values = [float(text.removeprefix("c4 = ")) for text in tables["c4"].headings]
+    assert values == pytest.approx(tables["c4"].images[0, :, 13].flatten().tolist(), abs=0.005)
+    left, right = tables["c4"].lines
+    assert values[left - 1] < -1 <= values[left] and values[right - 1] <= 1 < values[right]
 
 
 def test_infogan_labels_set_the_first_code_and_classify_reads_it() -> None:

@@ -139,7 +139,7 @@ def test_sample_and_translate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert main(["train", "model=infogan", *TINY, RUN]) == 0
     assert main(["sample", "run", "n=4", "out=images"]) == 0
     assert sorted(p.name for p in Path("images").iterdir()) == [f"{i:06d}.png" for i in range(4)]
-    sheets = ["grid.png", "traverse_c1.png", "traverse_c2.png", "traverse_c3.png"]
+    sheets = ["grid.png", "traverse_c1.png", "traverse_c2.png", "traverse_c3.png", "traverse_interpolation.png"]
     assert sorted(p.name for p in Path("images_sheets").iterdir()) == sheets
     first = Path("images_sheets/grid.png").read_bytes()
     assert main(["sample", "run", "n=4", "out=again"]) == 0
