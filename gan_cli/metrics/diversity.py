@@ -12,8 +12,9 @@ from torch import Tensor
 
 from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System, finite
 from gan_cli.metrics.lpips import LPIPS
-from gan_cli.metrics.pixels import class_samples, need_images, pairs, pick
+from gan_cli.metrics.pixels import class_samples, l1_each, need_images, need_labels, pairs, pick, symmetric
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, scales
+from gan_cli.systems.base import GeneratesFromNoise
 
 BATCH = 50
 
@@ -145,3 +146,38 @@ class FeatureDiversity(Metric):
             a, b = features[pairs(len(features), self.pairs, evaluation.seed)]
             values[evaluation.named(name)] = float(angular(a, b).mean())
         return values
+
+
+@dataclass
+class ModeSeekingRatio(Metric):
+    """How far apart two images of one class are, over how far apart their noises are: the ratio that the mode-seeking
+    term makes larger (Mao et al. 2019, arXiv 1903.05628, eq. 2).
+
+    For models that are conditional on labels, over `pairs` pairs of the classes 0, 1, ... in turn. d_I: L1 of the two
+    images, in units of the range [-1, 1], mean over values. d_z: L1 of their noises, mean over dimensions. ratio: mean
+    of d_I / d_z over the pairs. Noisy images are far apart, too: read it together with a measure of quality.
+    """
+
+    pairs: int = 1000
+
+    better: ClassVar[Better] = {"ratio": "higher", "d_I": "higher", "d_z": None}
+
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        need_labels("mode_seeking", system, data)
+        if not isinstance(system, GeneratesFromNoise):
+            raise ValueError("the mode_seeking metric needs a model that takes noise and a class: model=msgan or cgan")
+        if self.pairs < 1:
+            raise ValueError(f"pairs={self.pairs}: at least one is needed")
+
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        system, data = evaluation.system, evaluation.data
+        assert isinstance(system, GeneratesFromNoise) and data is not None and data.num_classes is not None
+        evaluation.generated.used = max(evaluation.generated.used, 2 * self.pairs)
+        distances = []
+        for start in range(0, self.pairs, BATCH):
+            label = torch.arange(start, min(self.pairs, start + BATCH), device=evaluation.device) % data.num_classes
+            z = [system.prior(len(label)) for _ in range(2)]
+            images = [symmetric(system.generate_from(noise, label), data.value_range) for noise in z]
+            distances.append(torch.stack([l1_each(*finite(torch.stack(images), "generated")), l1_each(*z)]))
+        d_i, d_z = torch.cat(distances, 1)
+        return {"ratio": float((d_i / d_z).mean()), "d_I": float(d_i.mean()), "d_z": float(d_z.mean())}

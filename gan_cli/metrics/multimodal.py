@@ -12,16 +12,11 @@ from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, finite
 from gan_cli.metrics.diversity import angular
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.paired_translation import outlines, test_pairs
-from gan_cli.metrics.pixels import held_out, symmetric
-from gan_cli.systems.base import System, Translates
+from gan_cli.metrics.pixels import held_out, l1_each, symmetric
+from gan_cli.systems.base import System, Translates, TranslatesWithNoise
 
 BATCH = 25
 Distance = Callable[[Tensor, Tensor], Tensor]  # (N, ...) twice -> (N,)
-
-
-def l1_each(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference of each pair, (N,), in units of the images' range [-1, 1]."""
-    return (a.double() - b.double()).abs().flatten(1).mean(1)
 
 
 def mean_pairwise(outputs: Tensor, distance: Distance) -> Tensor:
@@ -34,9 +29,11 @@ def mean_pairwise(outputs: Tensor, distance: Distance) -> Tensor:
 class TranslationDiversity(Metric):
     """How `outputs` translations of each held-out image differ, in each direction; means over images.
 
-    pixels: L1 of two outputs for the same input, in units of the range [-1, 1]. features: squared distance of their
-    unit-length features. lpips: LPIPS, if `alexnet` names torchvision's file; 64 pixels or more. If the data set knows
-    the true counterparts: best: L1 of the nearest output to the counterpart; first: that of the first output.
+    pixels: L1 of two outputs for the same input, in units of the range [-1, 1]. ratio: that L1 over the L1 of the two
+    noises, which the mode-seeking term makes larger (Mao et al. 2019, arXiv 1903.05628, eq. 2), if the model's noise is
+    a vector z. features: squared distance of their unit-length features. lpips: LPIPS, if `alexnet` names torchvision's
+    file; 64 pixels or more. If the data set knows the true counterparts: best: L1 of the nearest output to the
+    counterpart; first: that of the first output.
     outline: L1 between the outlines of output and input; outline_true: those of counterpart and input. Noise is
     diverse too: read diversity together with `best` and FID.
     """
@@ -47,6 +44,7 @@ class TranslationDiversity(Metric):
     better: ClassVar[Better] = {
         "pixels_AtoB": "higher", "features_AtoB": "higher", "lpips_AtoB": "higher", "best_AtoB": "lower",
         "pixels_BtoA": "higher", "features_BtoA": "higher", "lpips_BtoA": "higher", "best_BtoA": "lower",
+        "ratio_AtoB": "higher", "ratio_BtoA": "higher",
         "first_AtoB": None, "outline_AtoB": None, "outline_true_AtoB": None,
         "first_BtoA": None, "outline_BtoA": None, "outline_true_BtoA": None,
     }  # fmt: skip
@@ -83,8 +81,15 @@ class TranslationDiversity(Metric):
         assert isinstance(system, Translates) and data is not None
         source = system.directions.index(direction)
         raw = batch[source].to(system.device)
-        samples = [symmetric(system.translate(raw, direction), data.value_range) for _ in range(self.outputs)]
-        outputs = finite(torch.stack(samples), f"translated {direction}")
+        noise: list[Tensor] = []
+        samples: list[Tensor] = []
+        for _ in range(self.outputs):
+            if isinstance(system, TranslatesWithNoise):
+                noise.append(system.prior(len(raw)))
+                samples.append(system.translate_from(raw, noise[-1], direction))
+            else:
+                samples.append(system.translate(raw, direction))
+        outputs = finite(symmetric(torch.stack(samples), data.value_range), f"translated {direction}")
         features = torch.stack([evaluation.extractor(output).values for output in outputs])
         lines = outlines(symmetric(raw, data.value_range))
         scores = {
@@ -92,6 +97,10 @@ class TranslationDiversity(Metric):
             "features": mean_pairwise(features, angular),
             "outline": torch.stack([l1_each(outlines(output), lines) for output in outputs]).mean(0),
         }
+        if noise:
+            pairs = combinations(range(self.outputs), 2)
+            ratios = [l1_each(outputs[i], outputs[j]) / l1_each(noise[i], noise[j]) for i, j in pairs]
+            scores["ratio"] = torch.stack(ratios).mean(0)
         if lpips is not None:
             scores["lpips"] = mean_pairwise(outputs, lpips)
         if test_pairs(data) is not None:

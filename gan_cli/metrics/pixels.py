@@ -27,6 +27,11 @@ def unit(images: Tensor) -> Tensor:
     return (images + 1) / 2
 
 
+def l1_each(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of each pair, (N, ...) twice -> (N,), in units of their range."""
+    return (a.double() - b.double()).abs().flatten(1).mean(1)
+
+
 def need_images(metric: str, data: Dataset | None) -> None:
     """ValueError if `data` holds points."""
     if data is not None and data.value_range is None:

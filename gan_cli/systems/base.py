@@ -16,7 +16,8 @@ from gan_cli.losses.objective import Terms
 from gan_cli.utils import random
 
 __all__ = [
-    "Classifies", "Generates", "System", "Terms", "TransfersStyle", "Translates", "Traversal", "Traverses", "Turn",
+    "Classifies", "Generates", "GeneratesFromNoise", "System", "Terms", "TransfersStyle", "Translates",
+    "TranslatesWithNoise", "Traversal", "Traverses", "Turn",
 ]  # fmt: skip
 
 BatchT = TypeVar("BatchT")
@@ -93,6 +94,17 @@ class Generates(Protocol):
         """n images, of the classes `label` (n,) if the model is conditional; ValueError for a label if it is not."""
 
 
+@runtime_checkable
+class GeneratesFromNoise(Protocol):
+    """A system that generates images of given classes from given noise."""
+
+    def prior(self, n: int) -> Tensor:
+        """Noise, (n, latent_dim)."""
+
+    def generate_from(self, z: Tensor, label: Tensor) -> Tensor:
+        """The images of the noise z (N, latent_dim) with the classes `label` (N,)."""
+
+
 class Traversal(NamedTuple):
     """A table of images, (rows, columns, C, H, W), in which one thing varies along each row.
 
@@ -128,6 +140,17 @@ class Translates(Protocol):
 
     def translate(self, image: Tensor, direction: str = ...) -> Tensor:
         """The translations of `image` in one of the system's `directions`, (N, C, H, W)."""
+
+
+@runtime_checkable
+class TranslatesWithNoise(Protocol):
+    """A system whose translations depend on noise that can be given: `translate` draws it from `prior`."""
+
+    def prior(self, n: int) -> Tensor:
+        """Noise, (n, latent_dim)."""
+
+    def translate_from(self, image: Tensor, z: Tensor, direction: str = ...) -> Tensor:
+        """The translations of `image` with the noise z (N, latent_dim) in one of the system's `directions`."""
 
 
 @runtime_checkable

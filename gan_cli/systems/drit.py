@@ -201,8 +201,12 @@ class DRIT(System[Domains]):
 
     def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
         """Images with the contents of `image` and random attributes of the target domain."""
+        return self.translate_from(image, self.prior(len(image)), direction)
+
+    def translate_from(self, image: Tensor, z: Tensor, direction: str = "AtoB") -> Tensor:
+        """Images with the contents of `image` and the attributes z (N, latent_dim) of the target domain."""
         source, target = ROUTES[direction]
-        return self.generator(self.content(image, source), self.prior(len(image)), target)
+        return self.generator(self.content(image, source), z, target)
 
     def transfer(self, image: Tensor, style: Tensor, direction: str = "AtoB") -> Tensor:
         """Images with the contents of `image` and the attributes of `style`: target images, as many as `image` or one.

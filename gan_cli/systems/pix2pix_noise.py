@@ -82,6 +82,10 @@ class Pix2PixNoise(System[Pairs]):
     def translate(self, image: Tensor, direction: str = "AtoB") -> Tensor:
         """G(image, z) with another z per image. KeyError for any direction but AtoB."""
         z = {"AtoB": self.prior}[direction](len(image))
+        return self.translate_from(image, z)
+
+    def translate_from(self, image: Tensor, z: Tensor, direction: str = "AtoB") -> Tensor:
+        """G(image, z)."""
         return self.generator(image, z)
 
     def sample(self, batch: Pairs) -> dict[str, Tensor]:

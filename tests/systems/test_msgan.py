@@ -13,10 +13,12 @@ from gan_cli.data.base import Images, Pairs
 from gan_cli.data.shapes import ShapesEdges
 from gan_cli.losses.adversarial import LeastSquares, Wasserstein
 from gan_cli.losses.objective import Objective
+from gan_cli.metrics.diversity import ModeSeekingRatio
 from gan_cli.metrics.multimodal import TranslationDiversity, mean_pairwise
 from gan_cli.metrics.paired_translation import outlines
 from gan_cli.metrics.pixels import symmetric
 from gan_cli.networks import conditional, multiscale, unet_noise
+from gan_cli.systems.drit import DRIT
 from gan_cli.systems.msgan import MSGAN
 from gan_cli.systems.pix2pix_noise import Pix2PixNoise
 from gan_cli.utils import random
@@ -368,6 +370,73 @@ def test_translation_diversity_by_hand() -> None:
     assert found["outline_AtoB"] == found["outline_true_AtoB"] == 0.0
     assert found["features_AtoB"] > 0 and test.used == 3
     assert set(found) <= set(metric.better)
+
+
+def test_ratio_of_translations_by_hand() -> None:
+    """G(x, z) adds half the mean of z to x, so |G(z1) - G(z2)| over the mean |z1 - z2| is known; the noise is that of
+    `translate`, so no other value changes."""
+    generator = Stub(lambda x, z: x + 0.5 * z.mean(1).view(-1, 1, 1, 1))
+    system = Pix2PixNoise(generator, nn.Linear(1, 1), Objective(LeastSquares()), latent_dim=3)
+    evidence: Any = SimpleNamespace(
+        system=system, data=Data(), test=SimpleNamespace(size=3, used=0), extractor=Extractor(), device="cpu",
+        named=lambda name: name,
+    )  # fmt: skip
+    random.seed(3)
+    found = TranslationDiversity(outputs=2)(evidence)
+    random.seed(3)
+    z1, z2 = random.normal(3, 3), random.normal(3, 3)
+    d_i = 0.5 * (z1.mean(1) - z2.mean(1)).abs()
+    assert found["pixels_AtoB"] == pytest.approx(d_i.mean().item(), rel=1e-5)
+    assert found["ratio_AtoB"] == pytest.approx((d_i / (z1 - z2).abs().mean(1)).mean().item(), rel=1e-5)
+    blind: Any = SimpleNamespace(multimodal=True, directions=("AtoB",), device="cpu",
+                                 translate=lambda image, direction: image)  # fmt: skip
+    evidence.system = blind
+    assert "ratio_AtoB" not in TranslationDiversity(outputs=2)(evidence)  # its noise is not known
+
+
+def test_drit_translates_with_given_noise() -> None:
+    class Generator(nn.Module):
+        def forward(self, content: Tensor, z: Tensor, domain: str) -> Tensor:
+            return content + z.sum(1).view(-1, 1, 1, 1) + (10 if domain == "y" else 20)
+
+    system = DRIT(Stub(lambda image, domain: image), nn.Identity(), Generator(), *(nn.Identity() for _ in range(5)),
+                  Objective(LeastSquares()), latent_dim=2)  # fmt: skip
+    image, z = torch.zeros(2, 1, 1, 1), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert system.translate_from(image, z).flatten().tolist() == [13, 17]
+    assert system.translate_from(image, z, "BtoA").flatten().tolist() == [23, 27]
+    random.seed(3)
+    z = random.normal(2, 2)
+    random.seed(3)
+    assert torch.equal(system.translate(image), system.translate_from(image, z))
+
+
+def test_ratio_of_a_conditional_model_by_hand() -> None:
+    """G(z|y) = (1 + y) z with one dimension of noise: the ratio of class y is 1 + y, and of the classes 0 to 3 in turn
+    2.5 on average, however the noises are. Images of [0, 1] count twice in [-1, 1]."""
+    system = MSGAN(Stub(lambda z, y: ((1 + y)[:, None] * z)[:, :, None, None]), nn.Linear(1, 1),
+                   Objective(Wasserstein()), num_classes=4, latent_dim=1)  # fmt: skip
+    for value_range, factor in (((-1, 1), 1), ((0, 1), 2)):
+        data = SimpleNamespace(num_classes=4, value_range=value_range)
+        generated = SimpleNamespace(used=0)
+        evidence: Any = SimpleNamespace(system=system, data=data, device="cpu", generated=generated)
+        metric = ModeSeekingRatio(pairs=80)
+        metric.check(system, data)  # type: ignore[arg-type]
+        random.seed(3)
+        found = metric(evidence)
+        assert found["ratio"] == pytest.approx(2.5 * factor, rel=1e-5) and generated.used == 160
+        random.seed(3)
+        pairs = [(random.normal(n, 1), random.normal(n, 1)) for n in (50, 30)]
+        d_z = torch.cat([(one - two).abs() for one, two in pairs]).flatten()
+        assert found["d_z"] == pytest.approx(d_z.mean().item(), rel=1e-5)
+        d_i = factor * d_z * (1 + torch.arange(80) % 4)
+        assert found["d_I"] == pytest.approx(d_i.mean().item(), rel=1e-5)
+
+
+def test_mode_seeking_refuses() -> None:
+    with pytest.raises(ValueError, match="conditional on labels"):
+        ModeSeekingRatio().check(SimpleNamespace(needs_labels=False), SimpleNamespace(num_classes=4))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="pairs=0"):
+        ModeSeekingRatio(pairs=0).check(conditional_msgan(), SimpleNamespace(num_classes=4))  # type: ignore[arg-type]
 
 
 def test_translation_diversity_refuses() -> None:
