@@ -1,8 +1,9 @@
-"""Batches as images: grids, scatter plots of points, PNG files."""
+"""Batches as images: grids, histograms and scatter plots of points, PNG files."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,10 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
     """Arrange images (N, C, H, W) row by row in one uint8 image (C', H', W') with C' = 1 or 3.
 
     columns: images per row; as many as rows if omitted. value_range: None for points (N, d, 1, 1), which become a
-    scatter plot.
+    histogram or a scatter plot.
     """
     if value_range is None:
-        return scatter(images)
+        return plot_points(images)
     tiles = visible(images, value_range)
     n, channels, height, width = tiles.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -52,37 +53,55 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
     return sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + gap), columns * (width + gap))
 
 
-def scatter(*batches: Tensor, size: int = 384) -> Tensor:
-    """Scatter plots of points side by side, uint8 (1, size, n (size + 2) - 2): each point darkens its pixels.
+def plot_points(*batches: Tensor, size: int = 384) -> Tensor:
+    """Plots of points side by side, uint8 (1, size, n (size + 2) - 2): histograms of points with one dimension,
+    otherwise scatter plots of the first two.
 
-    batches: n batches (N, d, 1, 1) or (N, d), of which two dimensions are drawn; one-dimensional points lie on a line.
-    All plots have the same axes, from -1.5 to 1.5 or wider. Points that are not finite are omitted.
+    batches: n batches (N, d, 1, 1) or (N, d). All plots have the same axes: from -1.5 to 1.5 or wider, and the bars of
+    all histograms the same scale. Points that are not finite are omitted.
     """
-    planes = [points.flatten(1)[:, :2].float().cpu() for points in batches]
-    planes = [pad(points, (0, 2 - points.shape[1])) for points in planes]
-    planes = [points[points.isfinite().all(1)] for points in planes]
-    extent = max(1.5, 1.1 * float(torch.cat(planes).abs().max())) if sum(map(len, planes)) else 1.5
-    plots = torch.full((len(planes), size, size + 2), 255, dtype=torch.uint8)
-    for plot, points in zip(plots, planes):
-        pixels = ((points / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
-        counts = torch.zeros(size, size)
+    points = [batch.flatten(1)[:, :2].float().cpu() for batch in batches]
+    points = [rows[rows.isfinite().all(1)] for rows in points]
+    extent = max([1.5, *(1.1 * float(rows.abs().max()) for rows in points if len(rows))])
+    plots = torch.full((len(points), size, size + 2), 128, dtype=torch.uint8)  # a gray line between two plots
+    one_dimension = all(rows.shape[1] == 1 for rows in points)
+    plots[..., :size] = (histograms if one_dimension else scatter)(points, extent, size)
+    return plots.permute(1, 0, 2).reshape(1, size, -1)[..., :-2]
+
+
+def scatter(batches: Sequence[Tensor], extent: float, size: int) -> Tensor:
+    """Scatter plots of points (N, d), d at most 2, uint8 (n, size, size): each point darkens its pixels."""
+    counts = torch.zeros(len(batches), size, size)
+    for count, points in zip(counts, batches):
+        plane = pad(points, (0, 2 - points.shape[1]))
+        pixels = ((plane / extent + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
         for dx in (-1, 0, 1):
             for dy in (-1, 0, 1):
                 weight = torch.full((len(pixels),), 1.0 if dx == dy == 0 else 0.4)
-                counts.index_put_((size - 1 - (pixels[:, 1] + dy), pixels[:, 0] + dx), weight, accumulate=True)
-        plot[:, :size] = (255 * torch.exp(-counts)).to(torch.uint8)
-        plot[:, size:] = 128  # a gray line between two plots
-    return plots.permute(1, 0, 2).reshape(1, size, -1)[..., :-2]
+                count.index_put_((size - 1 - (pixels[:, 1] + dy), pixels[:, 0] + dx), weight, accumulate=True)
+    return (255 * torch.exp(-counts)).to(torch.uint8)
+
+
+def histograms(batches: Sequence[Tensor], extent: float, size: int, bars: int = 64) -> Tensor:
+    """Histograms of points (N, 1), uint8 (n, size, size): a bar's height is its share of the batch, relative to the
+    largest share in all batches; a bar with a single point is at least one pixel high.
+    """
+    shares = torch.stack([torch.histc(rows, bars, -extent, extent) / max(len(rows), 1) for rows in batches])
+    heights = (shares / shares.max().clamp(min=1e-9) * 0.95 * size).ceil()
+    bar = torch.arange(size) * bars // size
+    first = bar != bar.roll(1)  # a white column before each bar
+    filled = (size - 1 - torch.arange(size))[:, None] < heights[:, None, bar]
+    return torch.where(filled & ~first, 64, 255).to(torch.uint8)
 
 
 def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
     """Arrange batches in one image: a column per batch and a row per sample; a single batch becomes a square grid.
 
     Grayscale batches are repeated over the channels if others have color. Many rows are broken into several blocks.
-    Batches of points (value_range None) become scatter plots side by side.
+    Batches of points (value_range None) become histograms or scatter plots side by side.
     """
     if value_range is None:
-        return scatter(*named.values())
+        return plot_points(*named.values())
     channels = max(batch.shape[1] for batch in named.values())
     batches = [b.expand(-1, channels, *b.shape[2:]) if b.shape[1] == 1 else b for b in named.values()]
     if len(batches) == 1:

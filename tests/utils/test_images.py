@@ -1,4 +1,6 @@
-"""Grids and scatter plots as images."""
+"""Grids, histograms and scatter plots as images."""
+
+import math
 
 import numpy as np
 import torch
@@ -19,13 +21,31 @@ def test_batches_of_points_are_plotted_side_by_side_on_the_same_axes() -> None:
     row = 383 - round((1 / extent + 1) / 2 * 383)
     assert darkest(left) == [(row, 192)]
     assert darkest(right) == [(191, round((3 / extent + 1) / 2 * 383))]
-    assert torch.equal(images.scatter(near), images.grid(near, None))
+    assert torch.equal(images.plot_points(near), images.grid(near, None))
 
 
-def test_points_of_one_dimension_lie_on_a_line() -> None:
-    plot = images.scatter(torch.tensor([[-1.0], [1.0]]))
-    assert {row for row, _ in darkest(plot[0])} == {191}
-    assert [column for _, column in darkest(plot[0])] == [round((x / 1.5 + 1) / 2 * 383) for x in (-1, 1)]
+def test_points_of_one_dimension_are_histograms_of_the_same_scale() -> None:
+    """64 bars of width .1 from -3.2 to 3.2: shares of 3/4 and 1/4 in one batch, 3/8 and five of 1/8 in the other."""
+    left = torch.tensor([0.05, 0.05, 0.05, -1.05, math.inf])[:, None]
+    right = torch.tensor([-3.2 / 1.1, 0.05, 0.05, 0.05, 1.05, 1.15, 1.25, 2.85])[:, None]
+    plot = images.stack({"left": left[..., None, None], "right": right[..., None, None]}, None)
+    assert plot.shape == (1, 384, 2 * 384 + 2) and torch.equal(images.plot_points(left, right), plot)
+
+    def heights(half: torch.Tensor) -> dict[int, int]:
+        dark = half[:, 3::6] < 255  # the middle of each bar
+        return {i: int(n) for i, n in enumerate(dark.sum(0)) if n and dark[-int(n) :, i].all()}
+
+    def height(share: float) -> int:
+        return math.ceil(0.95 * 384 * share / (3 / 4))
+
+    assert heights(plot[0, :, :384]) == {32: height(3 / 4), 21: height(1 / 4)}
+    assert heights(plot[0, :, 386:]) == {32: height(3 / 8), **{i: height(1 / 8) for i in (2, 42, 43, 44, 60)}}
+
+
+def test_a_plot_without_finite_points_is_empty() -> None:
+    for d in (1, 2):
+        assert (images.plot_points(torch.full((3, d), math.nan)) == 255).all()
+    assert (images.plot_points(torch.zeros(0, 1)) == 255).all()
 
 
 def test_large_images_are_converted_in_strips() -> None:
