@@ -130,7 +130,7 @@ def compare(words: list[str]) -> int:
     missing = [folder for folder in folders if not os.path.isdir(folder)]
     if missing:
         raise GanError(f"{missing[0]}: no such folder")
-    options = parse("compare", [word for word in words if word not in folders])
+    options = _options("compare", [word for word in words if word not in folders])
     return _call("compare", [Path(folder) for folder in folders], **options)
 
 

@@ -139,7 +139,8 @@ VERBS = {
     "compare": Verb(
         "RUN_DIR|FOLDER ... [key=value] ...",
         "compare runs: one table, learning curves and samples side by side",
-        "A FOLDER stands for all runs in it, such as those of a sweep. Writes compare.csv and compare.png.",
+        "A FOLDER stands for all runs in it, such as those of a sweep. Writes compare.csv and compare.png.\n"
+        "With sheet=true or input=, also compare_sheet.png: what the runs make of the same inputs or the same noise.",
         "evaluation.compare.compare",
         {
             "metric": "show only these",
@@ -148,6 +149,14 @@ VERBS = {
             "histogram": "a value, such as I_prime, whose distribution over the runs of each FOLDER is plotted",
             "bin_width": "width of the histogram's bins; a twentieth of the range if omitted",
             "out": "output folder; if omitted, FOLDER, or the current folder for several",
+            "sheet": "true: write the sheet; inputs are held-out images unless input= names others",
+            "input": "sheet: image, or folder of images, to translate",
+            "n": "sheet: number of inputs, or of samples of each run; 6, 10 or 1000 points if omitted",
+            "samples": "sheet: outputs per input for models with noise, which is the same for all runs",
+            "direction": "sheet: AtoB or BtoA; the first direction that the runs share if omitted",
+            "seed": "sheet: random seed of the noise",
+            **WEIGHTS,
+            **DATA,
         },
     ),
     "reproduce": Verb(

@@ -1,8 +1,11 @@
-"""`gan compare`: several runs in one sorted table (terminal and compare.csv) and one figure (compare.png)."""
+"""`gan compare`: several runs in one sorted table (terminal and compare.csv), in one figure (compare.png), and on one
+sheet of their images for the same inputs (compare_sheet.png).
+"""
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import os
@@ -11,16 +14,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gan_cli.evaluation import comparison_sheet
 from gan_cli.evaluation import histogram as histograms
 from gan_cli.evaluation.run_settings import differing_settings, distinguishing_settings, satisfies, short_names
 from gan_cli.evaluation.score_table import Column, Row, Score, score_columns
+from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.training import run_history
 from gan_cli.training.run_history import Run
+from gan_cli.utils import images
 from gan_cli.utils.errors import GanError, suggest
 from gan_cli.utils.files import make_folder, writable, write_text
 from gan_cli.utils.tables import aligned, number, shortened
 
-TABLE, FIGURE = "compare.csv", "compare.png"
+TABLE, FIGURE, SHEET = "compare.csv", "compare.png", "compare_sheet.png"
 LABEL, SETTING = 48, 24  # characters of a run's label and of a setting on the terminal
 
 
@@ -33,12 +39,25 @@ def compare(
     histogram: str | None = None,
     bin_width: float | None = None,
     out: str | None = None,
+    sheet: bool = False,
+    input: str | None = None,
+    n: int | None = None,
+    samples: int | None = None,
+    direction: str | None = None,
+    seed: int = 0,
+    checkpoint: str = "last",
+    weights: str = "auto",
+    device: str = "auto",
+    allowed_modules: Sequence[str] = (),
+    dataset_root: str | None = None,
 ) -> None:
     """Print the runs that `paths` are or contain, best first, and write compare.csv and compare.png into `out`.
 
     metric: names of metrics or of their values, all if omitted. sort: a column. filter: conditions, of which all must
     hold. histogram: a score, whose distribution over the runs of each path is plotted as well, in bins of `bin_width`.
-    A run that cannot be read is named and skipped; GanError if none can, or if no such metric or column exists.
+    sheet, or `input`: also write compare_sheet.png. The other options are of this sheet: see `comparison_sheet.draw`
+    and TrainedRun. A run that cannot be read is named and skipped; GanError if none can, or if no such metric or column
+    exists.
     """
     selected = [(path, run) for path, run in _readable(paths) if satisfies(run, filter or ())]
     if not selected:
@@ -47,7 +66,8 @@ def compare(
     columns, scores = score_columns(runs, metric)
     settings = differing_settings(runs)
     shown = distinguishing_settings(runs, settings)
-    rows = _sorted(list(map(Row, runs, _labels(runs), settings, scores)), columns, shown, sort)
+    table = list(map(Row, runs, _labels(runs), settings, scores))
+    rows = _sorted(table, columns, shown, sort)
     by_path: dict[str, list[dict[str, Score]]] = {}
     for (path, _), score in zip(selected, scores, strict=True):
         by_path.setdefault(os.path.normpath(path), []).append(score)
@@ -56,6 +76,16 @@ def compare(
     if histogram:  # before anything is written: GanError for a score that no run has, or for too many bins
         series = {path: histograms.values(histogram, columns, of_path) for path, of_path in by_path.items()}
         bounds = histograms.bins(histogram, series, bin_width)
+    if sheet or input is not None:  # before anything is written, too
+        load = functools.partial(
+            TrainedRun, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
+            dataset_root=dataset_root,
+        )  # fmt: skip
+        pixels = comparison_sheet.draw(
+            *_headed(table, shown), load, input=input, n=n, samples=samples, direction=direction, seed=seed
+        )
+    elif n or samples or direction:
+        raise GanError("n=, samples= and direction= are of the sheet: add sheet=true or input=DIR")
     folder = _folder(paths, out)
     print("\n".join([*_lines(rows, columns, shown), *_notes(runs, columns)]))
     with _reported(folder / TABLE):
@@ -65,6 +95,9 @@ def compare(
     with _reported(folder / FIGURE):
         charts.plot(rows, columns, folder / FIGURE)
     print(f"{folder / TABLE} and {folder / FIGURE}")
+    if sheet or input is not None:
+        images.save(folder / SHEET, pixels)
+        print(folder / SHEET)
     if histogram:
         with _reported(folder):
             print("\n".join(histograms.write(histogram, series, bounds, folder)))
@@ -100,6 +133,21 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     paths = [run.path.resolve() for run in runs]
     above = os.path.commonpath([path.parent for path in paths])
     return [str(path.relative_to(above)) for path in paths]
+
+
+def _headed(rows: Sequence[Row], shown: Sequence[str]) -> tuple[list[Path], list[str], str]:
+    """The runs that did not fail; for each its settings that distinguish it, or its label if there are none; and the
+    models and data sets of all.
+    """
+    rows = [row for row in rows if not row.run.failure]
+    names = dict(zip(shown, short_names(shown), strict=True))
+    values = [[(names[key], row.settings[key]) for key in shown if row.settings[key] is not None] for row in rows]
+    texts = ["\n".join(f"{name}={number(value)}" for name, value in of_run) for of_run in values]
+    unique = len({*texts}) == len(texts)
+    headings = [text if text and unique else row.label for text, row in zip(texts, rows, strict=True)]
+    chosen = [[row.run.choices.get(group, f"unknown {group}") for row in rows] for group in ("model", "dataset")]
+    subject = " on ".join(", ".join(dict.fromkeys(names)) for names in chosen)
+    return [row.run.path for row in rows], headings, subject
 
 
 def _folder(paths: list[Path], out: str | None) -> Path:

@@ -1,5 +1,6 @@
 """Contact sheets: pages with an input and its outputs side by side in each row."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -7,10 +8,11 @@ from torch import Tensor
 
 from gan_cli.inference.tiling import resize_image
 from gan_cli.utils import images
+from gan_cli.utils.labels import labeled_grid
 
 ROWS_PER_PAGE = 12
-THUMBNAIL, GAP = 256, 4
-"""Pixels of the longer side of a thumbnail, and between two of them."""
+THUMBNAIL = 256
+"""Pixels of the longer side of a thumbnail."""
 
 
 def thumbnail(image: Tensor) -> Tensor:
@@ -23,16 +25,18 @@ def thumbnail(image: Tensor) -> Tensor:
 
 class ContactSheets:
     """Pages sheet_1.png, sheet_2.png, ... in `folder`, each written when it is full; sheet.png if one is enough for
-    `most` rows.
+    `most` rows. headings: of the columns.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self.folder, self.numbered = folder, most > ROWS_PER_PAGE
+    def __init__(self, folder: Path, most: int, headings: Sequence[str]) -> None:
+        self.folder, self.numbered, self.headings = folder, most > ROWS_PER_PAGE, headings
         self.rows: list[list[Tensor]] = []
+        self.names: list[str] = []
         self.pages = 0
 
-    def add(self, row: list[Tensor]) -> None:
-        """Add a row of thumbnails."""
+    def add(self, name: str, row: list[Tensor]) -> None:
+        """Add a row of thumbnails, headed by `name`."""
+        self.names.append(name)
         self.rows.append(row)
         if len(self.rows) == ROWS_PER_PAGE:
             self.save()
@@ -41,17 +45,7 @@ class ContactSheets:
         """Write the rows that are on no page yet; returns the number of pages."""
         if self.rows:
             self.pages += 1
-            images.save(self.folder / (f"sheet_{self.pages}.png" if self.numbered else "sheet.png"), _page(self.rows))
-            self.rows = []
+            page = labeled_grid(self.rows, self.headings, self.names)
+            images.save(self.folder / (f"sheet_{self.pages}.png" if self.numbered else "sheet.png"), page)
+            self.rows, self.names = [], []
         return self.pages
-
-
-def _page(rows: list[list[Tensor]]) -> Tensor:
-    """One page, uint8 (3, H, W); all cells have the size of the largest thumbnail."""
-    height, width = (max(image.shape[side] for row in rows for image in row) + GAP for side in (1, 2))
-    page = torch.full((3, len(rows) * height - GAP, len(rows[0]) * width - GAP), 255, dtype=torch.uint8)
-    for top, row in enumerate(rows):
-        for left, image in enumerate(row):
-            _, h, w = image.shape
-            page[:, top * height : top * height + h, left * width : left * width + w] = image
-    return page

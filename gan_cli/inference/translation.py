@@ -57,12 +57,12 @@ def translate(
     run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
     translator = Translator(run, direction, typed_window(window))
     adapter = SizeAdapter(translator.native_size, resize, tile, overlap, labels=translator.classes is not None)
-    files, skipped = _image_files(Path(input), "input")
+    files, skipped = image_files(Path(input), "input")
     instance_maps = _instance_maps(translator, instances, files)
     styles = _style_files(translator, style)
     count = _count(translator, n, style)
     names, renamed = _output_names(files, _ends(styles, count))
-    folder, sheets = _output_folders(Path(output), contact_sheet, files)
+    folder, sheets = _output_folders(Path(output), _headings(styles, count) if contact_sheet else None, files)
     failed: list[str] = []
     adaptations: Counter[str] = Counter()
     progress = Progress(len(files), "images")
@@ -71,7 +71,7 @@ def translate(
         for file, instance_map, targets in zip(files, instance_maps, names, strict=True):
             with _recorded(file, failed, progress):
                 image, paths = translator.read(file, instance_map), [folder / name for name in targets]
-                adaptations.update(_write_outputs(translator, adapter, image, paths, variants, sheets))
+                adaptations.update(_write_outputs(translator, adapter, file.name, image, paths, variants, sheets))
             progress.advance()
     remarks = [f"{number} {adaptation}" for adaptation, number in adaptations.items()]
     remarks += [f"{sheets.save()} sheets in {sheets.folder}"] if sheets else []
@@ -84,12 +84,13 @@ def translate(
 def _write_outputs(
     translator: Translator,
     adapter: SizeAdapter,
+    name: str,
     image: Tensor,
     paths: Sequence[Path],
     variants: Sequence[tuple[int, Tensor | None]],
     sheets: ContactSheets | None,
 ) -> set[str]:
-    """Write the output of an image for each variant, and a row of the sheets; returns how the image was adapted."""
+    """Write the output of the image `name` for each variant, and a row of the sheets; returns how it was adapted."""
     row = [thumbnail(translator.preview(image))] if sheets else []
     adaptations: set[str | None] = set()
     for path, variant in zip(paths, variants, strict=True):
@@ -98,7 +99,7 @@ def _write_outputs(
         adaptations.add(adaptation)
         row += [thumbnail(pixels)] if sheets else []
     if sheets:
-        sheets.add(row)
+        sheets.add(name, row)
     return {adaptation for adaptation in adaptations if adaptation}
 
 
@@ -159,7 +160,7 @@ def _instance_maps(translator: Translator, folder: str | None, files: list[Path]
         return [None] * len(files)
     if translator.classes is None:
         raise GanError(f"instances={folder}: {translator.run.name} takes no label maps; omit instances=")
-    maps, _ = _image_files(Path(folder), "instances")
+    maps, _ = image_files(Path(folder), "instances")
     by_name = {form(file.stem): file for form in (composed, str) for file in maps}
     if len({file.stem for file in maps}) < len(maps):
         raise GanError(f"instances={folder} holds images of one name with different suffixes: which is the partner?")
@@ -175,10 +176,10 @@ def _style_files(translator: Translator, style: str | None) -> list[Path]:
         return []
     if not translator.takes_style:
         raise GanError(f"style={style}: {translator.run.name} does not take its style from an image; omit style=")
-    return _image_files(Path(style), "style")[0]
+    return image_files(Path(style), "style")[0]
 
 
-def _image_files(path: Path, key: str) -> tuple[list[Path], str]:
+def image_files(path: Path, key: str) -> tuple[list[Path], str]:
     """The image `path`, or the images in the folder `path` by name, and in words what was skipped there."""
     if path.is_file():
         return [path], ""
@@ -190,13 +191,15 @@ def _image_files(path: Path, key: str) -> tuple[list[Path], str]:
     return [path / name for name in listing.files.names], listing.skipped
 
 
-def _output_folders(output: Path, contact_sheet: bool, files: list[Path]) -> tuple[Path, ContactSheets | None]:
-    """The folder to write to, created if needed, and the contact sheets. GanError if the inputs are there."""
+def _output_folders(output: Path, headings: list[str] | None, files: list[Path]) -> tuple[Path, ContactSheets | None]:
+    """The folder to write to, created if needed, and contact sheets with `headings`, none if that is None. GanError if
+    the inputs are there.
+    """
     sheets = sheets_folder(output)
-    for folder in (output, sheets) if contact_sheet else (output,):
+    for folder in (output, sheets) if headings else (output,):
         if folder.resolve() == files[0].parent.resolve():
             raise GanError(f"output={output}: the inputs are in {folder} and would be overwritten; name another folder")
-    return make_folder(output), ContactSheets(make_folder(sheets), len(files)) if contact_sheet else None
+    return make_folder(output), ContactSheets(make_folder(sheets), len(files), headings) if headings else None
 
 
 def _names(files: list[Path]) -> list[str]:
@@ -211,6 +214,12 @@ def _ends(styles: list[Path], count: int) -> list[str]:
     """The ends of the names of an image's outputs."""
     ends = [f"_{name}" for name in _names(styles)] if styles else [f"_{i}" for i in range(count)]
     return ends if len(ends) > 1 else [""]
+
+
+def _headings(styles: list[Path], count: int) -> list[str]:
+    """What the columns of the contact sheets show."""
+    outputs = [f"style {name}" for name in _names(styles)] or [f"output {i}" for i in range(count)]
+    return ["input", *(outputs if len(outputs) > 1 else ["output"])]
 
 
 def _output_names(files: list[Path], ends: list[str]) -> tuple[list[list[str]], str]:

@@ -54,7 +54,8 @@ def labeled_grid(
     pen = ImageDraw.Draw(page)
     texts = [(0, 0, "\n".join(above))]
     texts += [(left + column * width, under_title, text) for column, text in enumerate(heads)]
-    texts += [(0, top + row * height, text) for row, text in enumerate(sides)]
+    for row, text in enumerate(sides):  # beside the middle of its cells
+        texts.append((0, top + row * height + (height - GAP - step * (text.count("\n") + 1)) // 2, text))
     for x, y, text in texts:
         pen.multiline_text((x, y), text, fill="black", font=font, spacing=GAP)
     for row, images in enumerate(cells):

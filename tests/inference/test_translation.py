@@ -238,20 +238,24 @@ def test_a_sheet_shows_inputs_beside_outputs(runs: Path, photos: Path) -> None:
     assert main.main(["translate", f"{runs}/pairs", *["input=photos", "output=out", "n=2", "contact_sheet=true"]]) == 0
     assert {p.name for p in Path("out").iterdir()} == {"a_0.png", "a_1.png", "b_0.png", "b_1.png"}
     found = pixels("out_sheets/sheet.png")
-    assert found.shape == (2 * 24 - 4, 3 * 28 - 4, 3)  # cells of 20 x 24 and gaps of 4
-    assert np.array_equal(found[:20, :24], pixels("photos/a.jpg"))
-    assert np.array_equal(found[:20, 28:52], pixels("out/a_0.png"))
-    assert np.array_equal(found[24:43, 56:73], pixels("out/b_1.png"))
+    assert found.shape[0] == 16 + 2 * 84 - 4  # headings; cells of 20 x 24, four times as large, and gaps of 4
+    left = found.shape[1] - (3 * 100 - 4)
+    assert (found[:, :left] < 100).any() and (found[:16, left:] < 100).any()  # names beside, headings above
+    for path, row, column in (("photos/a.jpg", 0, 0), ("out/a_0.png", 0, 1), ("out/b_1.png", 1, 2)):
+        cell = pixels(path).repeat(4, 0).repeat(4, 1)
+        top, side = 16 + row * 84, left + column * 100
+        assert np.array_equal(found[top : top + cell.shape[0], side : side + cell.shape[1]], cell)
 
 
 def test_pages_are_bounded(tmp_path: Path) -> None:
     image = contact_sheet.thumbnail(torch.zeros(1, 700, 1000, dtype=torch.uint8))
-    sheets = contact_sheet.ContactSheets(tmp_path, contact_sheet.ROWS_PER_PAGE + 1)
+    sheets = contact_sheet.ContactSheets(tmp_path, contact_sheet.ROWS_PER_PAGE + 1, ["input", "output"])
     for _ in range(contact_sheet.ROWS_PER_PAGE + 1):
-        sheets.add([image] * 2)
+        sheets.add("a", [image] * 2)
     assert len(sheets.rows) == 1 and sheets.save() == 2  # full pages are not kept in memory
-    assert pixels(tmp_path / "sheet_1.png").shape == (contact_sheet.ROWS_PER_PAGE * 183 - 4, 2 * 260 - 4, 3)
-    assert pixels(tmp_path / "sheet_2.png").shape == (179, 516, 3)
+    side = pixels(tmp_path / "sheet_2.png").shape[1]
+    assert 0 < side - 516 < 20 and pixels(tmp_path / "sheet_2.png").shape == (16 + 179, side, 3)
+    assert pixels(tmp_path / "sheet_1.png").shape == (16 + contact_sheet.ROWS_PER_PAGE * 183 - 4, side, 3)
 
 
 class Dyed(CycleGAN):
@@ -308,7 +312,7 @@ def test_a_sheet_overwrites_no_output_and_no_input(
 ) -> None:
     (photos / "a.jpg").rename(photos / "sheet.jpg")
     assert main.main(["translate", f"{runs}/cycle", *["input=photos", "output=out", "contact_sheet=true"]]) == 0
-    assert pixels("out/sheet.png").shape == (20, 24, 3) and pixels("out_sheets/sheet.png").shape == (44, 52, 3)
+    assert pixels("out/sheet.png").shape == (20, 24, 3) and pixels("out_sheets/sheet.png").shape[0] == 180
     photos.rename("out_sheets2"), Path("out_sheets").rename("other")
     Path("out_sheets2").rename("out_sheets")
     assert main.main(["translate", f"{runs}/cycle", *["input=out_sheets", "output=out", "contact_sheet=true"]]) == 2
