@@ -58,10 +58,12 @@ class EBGAN(GAN):
     """L_D = D(x) + [m - D(G(z))]_+,  L_G = D(G(z)) + lambda_pt f_PT(Enc(G(z))),  with loss=ebgan; eq. 1, 2 and 4.
 
     discriminator: an autoencoder with encode, decode and distance; image -> scores, which are minus the energy D(x).
-    lambda_pt: weight of the pulling-away term, 0.1 in EBGAN-PT.
+    lambda_pt: weight of the pulling-away term, 0.1 in EBGAN-PT. The scalar energy/V_over_margin is V / m, where V = E
+    D(x) + E [m - D(G(z))]_+ is L_D of D's last batch: at a Nash equilibrium V = m, and the ratio is 1 (section 2.3).
     """
 
     discriminator: AutoEncoder
+    V: Tensor | None = None
 
     def __init__(
         self,
@@ -79,7 +81,10 @@ class EBGAN(GAN):
 
     def d_loss(self, batch: Images) -> Terms:
         x = batch.image
-        return self.objective.at(self.iteration).d_loss(self.discriminator, x, self.generate(len(x)))
+        terms = self.objective.at(self.iteration).d_loss(self.discriminator, x, self.generate(len(x)))
+        # Not a buffer: a value for the log is no part of a checkpoint.
+        self.V = terms["adversarial"].detach()
+        return terms
 
     def g_loss(self, batch: Images) -> Terms:
         x, fake = batch.image, self.generate(len(batch.image))
@@ -98,4 +103,6 @@ class EBGAN(GAN):
         return energies(self.discriminator, self.generate(len(batch.image)), batch.image)
 
     def scalars(self) -> dict[str, float]:
-        return self.objective.scalars(self.iteration)
+        scheduled = self.objective.scalars(self.iteration)
+        m = scheduled.get("energy/margin", 0.0)
+        return {**scheduled, "energy/V_over_margin": float(self.V) / m} if m > 0 and self.V is not None else scheduled

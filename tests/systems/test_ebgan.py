@@ -259,6 +259,25 @@ def test_a_scheduled_margin_follows_the_iteration() -> None:
     assert losses == approx([3 + 12 / 3, 3 + 6 / 3, 3 + 2 / 3, 3, 3])  # fakes' energies: 4, 8, 12
 
 
+def test_v_is_compared_with_the_margin() -> None:
+    """V = E D(x) + E [m - D(G(z))]_+ of D's last batch; real energies are 3, generated ones 4, 8 and 12."""
+    system = ebgan_system(10.0)
+    assert system.scalars() == {"energy/margin": 10}  # D has not been trained yet
+    system.d_loss(BATCH)
+    state = set(system.state_dict())
+    assert system.scalars() == approx({"energy/margin": 10, "energy/V_over_margin": (3 + (6 + 2 + 0) / 3) / 10})
+    system.g_loss(BATCH)
+    assert system.scalars()["energy/V_over_margin"] == approx((3 + 8 / 3) / 10)
+    assert set(system.state_dict()) == state == set(ebgan_system().state_dict())
+    falling = ebgan_system(LinearMargin(12.0, 4))
+    falling.iteration = 2
+    falling.d_loss(BATCH)
+    assert falling.scalars() == approx({"energy/margin": 6, "energy/V_over_margin": (3 + 2 / 3) / 6})
+    falling.iteration = 4
+    falling.d_loss(BATCH)
+    assert falling.scalars() == {"energy/margin": 0}
+
+
 def test_turns_and_samples() -> None:
     system = ebgan_system()
     assert [(turn.trains, turn.steps) for turn in system.turns()] == [(("discriminator",), 1), (("generator",), 1)]
@@ -441,6 +460,9 @@ def test_shows_its_energy_and_resumes_to_the_bit(model: str, tmp_path: Path, mon
         assert [line["began/k"] > 0 for line in lines] != [False] * 4
     else:
         assert [line["energy/margin"] for line in lines] == [10] * 4 and "g/pulling_away" in lines[0]
+        assert [line["energy/V_over_margin"] * 10 for line in lines] == approx(
+            [line["d/adversarial"] for line in lines]
+        )
 
 
 def test_a_margin_that_falls_from_the_command_line(tmp_path: Path, monkeypatch, capsys) -> None:
