@@ -32,7 +32,7 @@ def load(
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> Run:
-    """Load the model of the run directory `run`, with `.sample`, `.translate` and `.config`.
+    """Load the model of the run directory `run`, with `.sample`, `.traverse`, `.translate` and `.config`.
 
     checkpoint: "last", "best", an iteration such as "2000", or the path of a .pt file. weights: "ema", the average of
     the weights; "raw", those of the last step; "auto", the average if the run kept one. device: "auto", "cpu", "cuda"

@@ -78,11 +78,13 @@ class Dataset(ABC):
     set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
     num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
     validation_size: number of samples that are neither, for choices such as a bandwidth; most data sets have none.
+    class_names: of the classes 0, 1, ..., if they have names that do not depend on files.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
     files: those of which the fingerprint depends on names and sizes only, if it does.
     """
 
     batch_type: ClassVar[type] = Images
+    class_names: ClassVar[tuple[str, ...]] = ()
     image_size: int
     channels: int
     num_classes: int | None

@@ -170,10 +170,13 @@ class FashionMNIST(MNIST):
     """Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28 x 28 (Xiao et al. 2017), in MNIST's format."""
 
     folder = "FashionMNIST"
+    class_names = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 
 
 class CIFAR10(InMemoryImages):
     """CIFAR-10: 50,000 + 10,000 photographs of 32 x 32 (Krizhevsky 2009), from root/cifar-10-batches-py."""
+
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
     def __init__(
         self, root: str, image_size: int = 32, channels: int = 3, num_classes: int | None = 10,

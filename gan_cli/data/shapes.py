@@ -178,6 +178,7 @@ class Shapes(SceneDataset):
 
     name = "shapes"
     kinds = len(KINDS)
+    class_names = KINDS
 
     def __init__(
         self, image_size: int = 32, channels: int = 3, num_classes: int | None = len(KINDS),

@@ -8,6 +8,7 @@ from torch import Tensor
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import Translator
+from gan_cli.systems.base import Traversal
 from gan_cli.utils import images
 from gan_cli.utils.errors import GanError
 
@@ -26,10 +27,24 @@ class Run(TrainedRun):
         self.check_label(label)
         with self.test_mode(seed):
             raw = self.generate(n, label)
+        return self._unit(raw)
+
+    def traverse(self, rows: int = 10, *, seed: int = 0) -> dict[str, Traversal]:
+        """What `gan sample` draws beside its grid: tables in which one thing varies along each row, by name.
+
+        Each Traversal has images, float32 (rows, columns, C, H, W) as those of `sample`; headings, one per column; a
+        title; and lines, the numbers of columns before which a line is drawn. Empty for a model that has none.
+        """
+        with self.test_mode(seed):
+            tables = self.traversals(rows)
+        return {name: table._replace(images=self._unit(table.images.cpu())) for name, table in tables.items()}
+
+    def _unit(self, images: Tensor) -> Tensor:
+        """Images in the value range of the training data, in [0, 1]; points as they are."""
         if self.value_range is None:
-            return raw
+            return images
         low, high = self.value_range
-        return ((raw - low) / (high - low)).clamp(0, 1)
+        return ((images - low) / (high - low)).clamp(0, 1)
 
     def translate(
         self,

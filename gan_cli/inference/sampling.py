@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gan_cli.inference.outputs import output_folder, sheets_folder
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.systems.base import Generates, Traversal, Traverses
+from gan_cli.systems.base import Generates
 from gan_cli.training.trainer import to_device
 from gan_cli.utils import images, labels
 from gan_cli.utils.commands import command
@@ -70,7 +70,6 @@ def _write_images(run: TrainedRun, folder: Path, out: str | None, n: int, seed: 
     assert run.value_range is not None
     sheets = output_folder(run.path, "generated_sheets", None if out is None else str(sheets_folder(folder)))
     others = len(set(os.listdir(folder)) - {f"{i:06d}.png" for i in range(n)})
-    tables: dict[str, Traversal] = {}
     progress = Progress(n, "images")
     with run.test_mode(seed):
         for batch in run.batches(n, label):
@@ -79,8 +78,7 @@ def _write_images(run: TrainedRun, folder: Path, out: str | None, n: int, seed: 
             for image in images.visible(batch, run.value_range):
                 images.save(folder / f"{progress.done:06d}.png", image)
                 progress.advance()
-        if isinstance(run.system, Traverses):
-            tables = run.system.traverse(rows=min(n, 10))
+        tables = run.traversals(min(n, 10))
     for name, table in tables.items():
         cells = [list(images.visible(row, run.value_range)) for row in table.images]
         sheet = labels.labeled_grid(cells, table.headings, title=table.title, lines=table.lines)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from gan_cli.config import schema
 from gan_cli.config.resume_overrides import override_run
+from gan_cli.config.targets import target
 from gan_cli.data.base import Dataset
-from gan_cli.systems.base import Generates, System, test_mode
+from gan_cli.systems.base import Generates, System, Traversal, Traverses, test_mode
 from gan_cli.training import build, data_paths, run_facts
 from gan_cli.training import checkpoint as checkpoints
 from gan_cli.training.run_dir import RunDir
@@ -60,6 +61,7 @@ class TrainedRun:
                 raise GanError(f"dataset.root={dataset_root}: the data of {path} have no root; omit it")
             cfg.dataset.root = dataset_root
         schema.check(cfg, allowed_modules)
+        self._allowed_modules = tuple(allowed_modules)
         self._facts, self._typed = run_facts.read(run.path), [] if dataset_root is None else ["dataset.root"]
         self.located, self._moved = data_paths.located(cfg, run.path, self._facts, self._typed)
         self.path, self.cfg, self.device = run.path, cfg, build.device(device)
@@ -112,6 +114,16 @@ class TrainedRun:
             size = min(BATCH, n - start)
             labels = None if label is None else torch.full((size,), label, device=self.device)
             yield self.system.generate(size, labels).cpu()
+
+    def traversals(self, rows: int) -> dict[str, Traversal]:
+        """The model's traversals, none if it has none, with the names of classes if the data set has such; to be called
+        in `test_mode`.
+        """
+        tables = self.system.traverse(rows) if isinstance(self.system, Traverses) else {}
+        names = getattr(target(self.cfg.dataset._target_, self._allowed_modules), "class_names", ())
+        if "class" in tables and len(names) == self.num_classes:
+            tables["class"] = tables["class"]._replace(headings=names)
+        return tables
 
     @property
     def name(self) -> str:

@@ -11,12 +11,14 @@ import torch
 from helpers import TINY, TINY_CYCLEGAN
 from PIL import Image
 
+import gan_cli
 from gan_cli.cli import main
+from gan_cli.data.shapes import KINDS
 from gan_cli.evaluation.image_sources import folder_samples
 from gan_cli.inference import trained_run
 from gan_cli.inference.outputs import sheets_folder
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.utils import images
+from gan_cli.utils import images, labels
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +156,19 @@ def test_weights_that_do_not_fit_are_named(
 def _to_whole(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     name = next(name for name, value in state.items() if value.is_floating_point())
     return {name: state[name].long()}
+
+
+def test_classes_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the data set has such: a table of a conditional model, by `gan sample` and from Python."""
+    words = ["model=cgan", "dataset=shapes", "dataset.size=8", "dataset.image_size=16", f"hydra.run.dir={tmp_path}/run"]
+    assert main.main(["train", *TINY, *words]) == 0
+    table = gan_cli.load(tmp_path / "run", device="cpu").traverse(3, seed=2)["class"]
+    assert table.headings == KINDS and table.images.shape == (3, 6, 3, 16, 16)
+    trained = TrainedRun(tmp_path / "run", device="cpu")
+    with trained.test_mode(2) as system:
+        raw = system.traverse(3)["class"]  # type: ignore[operator]
+    assert torch.equal(table.images, ((raw.images + 1) / 2).clamp(0, 1)) and raw.headings[5] == "class 5"
+    drawn = []
+    monkeypatch.setattr(labels, "labeled_grid", lambda cells, columns, **options: drawn.append(columns) or cells[0][0])
+    assert main.main(["sample", f"{tmp_path}/run", "n=2"]) == 0
+    assert drawn == [KINDS]
