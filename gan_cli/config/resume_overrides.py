@@ -16,6 +16,8 @@ FIXED = (
     "seed",
     "trainer.ema_decay",
     "trainer.batch_size",
+    "trainer.init_from",
+    "trainer.init_networks",
     "dataset._target_",
     "dataset.image_size",
     "dataset.channels",

@@ -55,6 +55,9 @@ class TrainerSettings:
     channels_last: bool = False
     compile: bool = False
     max_time: float | str | None = None
+    init_from: str | None = None
+    init_networks: list[str] | None = None
+    freeze: list[str] | None = None
 
     def __post_init__(self) -> None:
         for key in POSITIVE:

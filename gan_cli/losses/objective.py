@@ -98,7 +98,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class WeightClip(Constraint):
-    """Arjovsky et al. 2017, Algorithm 1, line 7:  w <- clip(w, -c, c) for every parameter of the critic."""
+    """Arjovsky et al. 2017, Algorithm 1, line 7:  w <- clip(w, -c, c) for every trained weight of the critic."""
 
     limit: float = 0.01
 
@@ -109,7 +109,8 @@ class WeightClip(Constraint):
     @torch.no_grad()
     def __call__(self, critic: nn.Module) -> None:
         for w in critic.parameters():
-            w.clamp_(-self.limit, self.limit)
+            if w.requires_grad:  # trainer.freeze keeps the others
+                w.clamp_(-self.limit, self.limit)
 
 
 @dataclass(frozen=True)

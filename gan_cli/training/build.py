@@ -21,7 +21,7 @@ from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
 from gan_cli.networks.output import StartsFromMean
 from gan_cli.systems.base import System
-from gan_cli.training import cpu_fast_paths, precision
+from gan_cli.training import cpu_fast_paths, precision, warm_start
 from gan_cli.training.fast_import import without_compiler
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.size_limits import bounded_networks
@@ -142,6 +142,7 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
     trial = copy.deepcopy(system)
     trial.optimizers = optimizers(cfg, trial)
     refuse_shortcuts(cfg, system)
+    kept = warm_start.frozen(trial, cfg.trainer.freeze)
     share = cfg.trainer.batch_size // distributed.world()
     if share % system.pack_size:
         raise GanError(
@@ -158,7 +159,8 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
                 if turn.steps < 0:
                     raise ValueError(f"turn '{turn.name}' has {turn.steps} steps; see loss.critic_steps")
                 for name, network in trial.named_children():
-                    network.requires_grad_(name in turn.trains)
+                    for weight in network.parameters():
+                        weight.requires_grad_(name in turn.trains and weight not in kept)
                 empty = [name for name in turn.trains if name not in trial.optimizers]
                 if empty:
                     raise ValueError(f"network '{empty[0]}' has no weights")
@@ -234,6 +236,7 @@ def trainer(cfg: DictConfig, system: System, data: Dataset) -> Trainer:
         schedule=schedule,
         momentum_schedule=momentum_schedule,
         prefetch=system.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
+        frozen=warm_start.frozen(system, settings.freeze),
     )
     if settings.precision == "bfloat16":
         # After the averages were copied: a copied network would call the forward of its original.

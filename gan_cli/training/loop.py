@@ -61,6 +61,8 @@ class Loop:
         try:
             if trainer.iteration == 0:
                 self.sample()
+                if settings.init_from is not None:
+                    self.save(numbered=False)  # a resumed run does not open the source again
             elif not self.reported:
                 self.report({}, received)
             while trainer.iteration < settings.iterations:

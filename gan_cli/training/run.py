@@ -16,7 +16,7 @@ from gan_cli.config import resume_overrides, schema
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.validation import Validator
 from gan_cli.systems.base import System
-from gan_cli.training import build, checkpoint, data_paths, precision
+from gan_cli.training import build, checkpoint, data_paths, precision, warm_start
 from gan_cli.training.loop import Loop
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.run_errors import explained_errors, explained_memory, explained_mismatch
@@ -73,13 +73,18 @@ def train(
     GanError if the directory holds a run.
     """
     with distributed.group(prepared.device), RunDir(Path(distributed.from_first(str(run_dir)))) as run:
+        settings = prepared.cfg.trainer
+        source = None
+        if settings.init_from is not None:
+            source = warm_start.start(prepared.system, settings.init_from, settings.init_networks)
         if distributed.rank() == 0:
             facts = {**data_paths.identity(prepared.data), "device": _describe(prepared.device)}
+            facts |= {"initialized": source.facts} if source else {}
             chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
             places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}
             paths = {"paths": data_paths.describe(prepared.cfg, prepared.cfg)}
             run.create(prepared.cfg, {"overrides": list(changes), "choices": chosen, **places, **paths, **facts})
-        _run(run, prepared, state=None)
+        _run(run, prepared, state=None, source=source)
 
 
 def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = ()) -> None:
@@ -103,6 +108,11 @@ def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> 
         run.lock()  # before the state is read, which another process may be about to replace
         run.make_folders()
     state = checkpoint.load(run.last) if run.last.exists() else None
+    if state is None and cfg.trainer.init_from is not None:
+        raise GanError(
+            f"{run.path} has no checkpoint, and only `gan train` opens trainer.init_from={cfg.trainer.init_from}: "
+            "remove the directory and train anew"
+        )
     if distributed.rank() == 0:
         _restore_best(run, state or {})
     if state and state["iteration"] >= cfg.trainer.iterations and state.get("reported", True):
@@ -118,8 +128,14 @@ def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> 
         _run(run, prepared, state, length)
 
 
-def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None, length: int | None = None) -> None:
-    """length: the number of iterations that the run was to have before this process."""
+def _run(
+    run: RunDir,
+    prepared: Prepared,
+    state: dict[str, Any] | None,
+    length: int | None = None,
+    source: warm_start.Source | None = None,
+) -> None:
+    """length: the number of iterations that the run was to have before this process. source: what it starts from."""
     settings = prepared.cfg.trainer
     # Benchmarking lets cuDNN choose its algorithms by their speed, which may choose others in a resumed run.
     torch.backends.cudnn.deterministic = settings.deterministic
@@ -131,6 +147,8 @@ def _run(run: RunDir, prepared: Prepared, state: dict[str, Any] | None, length: 
         prepared.system.to(prepared.device)
         prepared.data.to(prepared.device)
         trainer = build.trainer(prepared.cfg, prepared.system, prepared.data)
+    if source and trainer.ema:
+        warm_start.start_averages(trainer.ema, source.averages)
     if state is not None:
         _load(trainer, state, run.last)
         if prepared.validator:

@@ -1,7 +1,7 @@
 """Train the turns of a system: the only module that freezes networks, averages gradients and steps optimizers."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 import torch
@@ -36,7 +36,7 @@ class Trainer:
     optimizers: by the name of the network that each one steps. batch_size: of all processes together. iterations: the
     length of the run, for the schedules. ema_decay: of the averaged networks; 0 keeps none. schedule: a factor on every
     learning rate. momentum_schedule: the momentum of optimizers that have one. prefetch: load the next batch in a
-    thread.
+    thread. frozen: weights that no turn trains.
 
     After construction the default random generators belong to the run; `state_dict` returns everything that the next
     iteration depends on.
@@ -55,6 +55,7 @@ class Trainer:
         schedule: Schedule | None = None,
         momentum_schedule: Schedule | None = None,
         prefetch: bool = False,
+        frozen: Set[nn.Parameter] = frozenset(),
     ) -> None:
         self.system, self.dataset, self.optimizers = system, dataset, optimizers
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
@@ -68,6 +69,7 @@ class Trainer:
         self.ema = EMA(system, system.sampling_networks, ema_decay) if ema_decay else None
         # Listed once: walking the modules at every step would cost small networks more time than their arithmetic.
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
+        self._frozen = frozen
         self._unfrozen: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
         self._batches = Prefetcher(self._batch, batch_size, self.device.type == "cuda") if prefetch else None
@@ -134,7 +136,7 @@ class Trainer:
         if networks != self._unfrozen:
             for name, parameters in self._parameters.items():
                 for parameter in parameters:
-                    parameter.requires_grad_(name in networks)
+                    parameter.requires_grad_(name in networks and parameter not in self._frozen)
             self._unfrozen = networks
 
     def _read(self, turns: list[Turn]) -> Iterator[Batch]:
