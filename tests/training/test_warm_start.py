@@ -65,7 +65,7 @@ def test_the_source_is_in_the_provenance_and_not_needed_again(run: Path, monkeyp
     line = [*SECOND, f"trainer.init_from={run}", "trainer.checkpoint_every=1"]
     assert main(line) == 0
     shutil.move("second", "whole")
-    begin(monkeypatch, *line[len(SECOND):])
+    begin(monkeypatch, *line[len(SECOND) :])
     fact = json.loads(Path("second/provenance.json").read_text())["initialized"]
     assert fact["sha256"] == digest and fact["iteration"] == 2 and fact["skipped"] == {}
     assert fact["networks"] == {"generator": 4, "discriminator": 4}
