@@ -136,15 +136,15 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _headed(rows: Sequence[Row], shown: Sequence[str]) -> tuple[list[Path], list[str], str]:
-    """The runs that did not fail; for each its settings that distinguish it, or its label if there are none; and the
-    models and data sets of all.
+    """The runs; for each its settings that distinguish it, or its label if there are none, and whether it failed; and
+    the models and data sets of all.
     """
-    rows = [row for row in rows if not row.run.failure]
     names = dict(zip(shown, short_names(shown), strict=True))
     values = [[(names[key], row.settings[key]) for key in shown if row.settings[key] is not None] for row in rows]
     texts = ["\n".join(f"{name}={number(value)}" for name, value in of_run) for of_run in values]
     unique = len({*texts}) == len(texts)
     headings = [text if text and unique else row.label for text, row in zip(texts, rows, strict=True)]
+    headings = [text + ("\nfailed" if row.run.failure else "") for text, row in zip(headings, rows, strict=True)]
     chosen = [[row.run.choices.get(group, f"unknown {group}") for row in rows] for group in ("model", "dataset")]
     subject = " on ".join(", ".join(dict.fromkeys(names)) for names in chosen)
     return [row.run.path for row in rows], headings, subject

@@ -78,6 +78,7 @@ def draw(
 def _loaded(
     paths: Sequence[Path], headings: Sequence[str], load: Callable[[Path], TrainedRun]
 ) -> tuple[list[TrainedRun], list[str]]:
+    """The runs that can be loaded, and their headings, with the iteration of each if these differ."""
     loaded: list[tuple[TrainedRun, str]] = []
     failures: list[GanError] = []
     for path, heading in zip(paths, headings, strict=True):
@@ -86,10 +87,12 @@ def _loaded(
         except GanError as error:
             failures.append(error)
     if not loaded:
-        raise failures[0] if failures else GanError("all of these runs failed: none has a model to show")
+        raise failures[0]
     for failure in failures:
         print(f"not on the sheet: {failure}")
-    return [run for run, _ in loaded], [heading for _, heading in loaded]
+    differ = len({run.iteration for run, _ in loaded}) > 1
+    headings = [heading + (f"\niteration {run.iteration}" if differ else "") for run, heading in loaded]
+    return [run for run, _ in loaded], headings
 
 
 def _kind(run: TrainedRun) -> str:

@@ -121,6 +121,20 @@ def test_headings_say_what_distinguishes_the_runs(
     )  # fmt: skip
 
 
+def test_a_run_that_failed_is_shown_as_of_its_last_checkpoint(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a heading that says so, and the iterations if they differ."""
+    shutil.copytree(runs / "dcgan", "mine")
+    state = torch.load("mine/wgan/checkpoints/last.pt", weights_only=True)
+    torch.save(state | {"iteration": 1}, "mine/wgan/checkpoints/last.pt")
+    Path("mine/wgan/failure.json").write_text('{"status": 3, "error": "it diverged"}')
+    headings: list[str] = []
+    monkeypatch.setattr(
+        comparison_sheet, "labeled_grid", lambda cells, columns, rows, title: headings.extend(rows) or cells[0][0]
+    )
+    sheet("mine", "sheet=true", "n=2")
+    assert headings == ["held-out data", "loss=hinge\niteration 2", "loss=wgan\nfailed\niteration 1"]
+
+
 def test_the_same_noises_for_each_run(runs: Path) -> None:
     """A row per held-out image and run, a column per noise, the true output at the end."""
     pixels = sheet(str(runs / "noise"), "sheet=true", "n=2", "samples=3", "seed=7")
