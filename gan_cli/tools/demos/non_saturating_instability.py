@@ -114,7 +114,7 @@ def plot(path: Path) -> None:
     penalties.set_ylim(-0.5, 4.5)
     label(
         penalties,
-        "KL(p_g||p): junk costs without bound, a missed mode 0",
+        "KL(p_g||p): junk is costly, a missed mode is not",
         "e, the smaller density (0 lies at the right)",
         "p_g log(p_g / p)",
         "upper left",
