@@ -59,7 +59,7 @@ class EBGAN(GAN):
 
     discriminator: an autoencoder with encode, decode and distance; image -> scores, which are minus the energy D(x).
     lambda_pt: weight of the pulling-away term, 0.1 in EBGAN-PT. The scalar energy/V_over_margin is V / m, where V = E
-    D(x) + E [m - D(G(z))]_+ is L_D of D's last batch: at a Nash equilibrium V = m, and the ratio is 1 (section 2.3).
+    D(x) + E [m - D(G(z))]_+ is L_D of D's last batch: at a Nash equilibrium V = m, and the ratio is 1 (theorem 1).
     """
 
     discriminator: AutoEncoder

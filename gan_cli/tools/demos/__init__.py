@@ -1,8 +1,9 @@
 """`gan demo NAME`: a result of GAN theory as a table and a plot. Each file of this folder is a demo of the same name.
 
 A demo has `TITLE`, one line, and `run(folder)`, which writes its plots and its table (CSV) into the folder and returns
-the table as text: the same numbers each time, in seconds on one CPU core (`energy` and `gaussian`: minutes). Files
-that begin with _ are shared parts. torch and matplotlib are imported only when a demo runs.
+the table as text. docs/DEMOS.md has a section per demo with its seconds, its figure and the printed numbers, which
+tests/tools/test_demo_pages.py compares. Files that begin with _ are shared parts. torch and matplotlib are imported
+only when a demo runs.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from gan_cli.utils.files import replacing, write_text
 from gan_cli.utils.tables import aligned
+
+SystemT = TypeVar("SystemT", bound=nn.Module)
 
 
 def write_table(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -74,9 +76,17 @@ def network(inputs: int, width: int = 32) -> nn.Module:
     ).double()
 
 
-def minimize(
-    parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 1e-2
-) -> Iterator[float]:
+def in_float64(system: SystemT) -> SystemT:
+    """The model with float64 weights, whose networks take inputs of any type.
+
+    GANs amplify rounding errors: in float32 the numbers after some hundred iterations would depend on the processor.
+    """
+    for part in system.double().children():
+        part.register_forward_pre_hook(lambda _, inputs: tuple(value.double() for value in inputs))
+    return system
+
+
+def minimize(parameters: Iterable[Tensor], loss: Callable[[], Tensor], steps: int, lr: float = 1e-2) -> Iterator[float]:
     """Adam with a learning rate that falls linearly to 0. Yields the loss before each step, after the step."""
     optimizer = torch.optim.Adam(parameters, lr=lr)
     decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)

@@ -1,6 +1,7 @@
 """The discriminator of EBGAN as an energy (Zhao, Mathieu, LeCun 2017, arXiv 1609.03126).
 
-The reconstruction error of an autoencoder that is trained against a generator is low on the data and high elsewhere.
+The reconstruction error of an autoencoder that is trained against a generator stays near or below the margin on the
+data and on samples, and rises above it elsewhere. V / m is 1 at an equilibrium.
 """
 
 from collections.abc import Sequence
@@ -12,27 +13,43 @@ from torch import Tensor
 
 from gan_cli.config.composer import Composer, arguments
 from gan_cli.data.base import Dataset, Images
+from gan_cli.data.gaussians import Mixture
+from gan_cli.evaluation.charts import STYLES
+from gan_cli.metrics.modes import distances
 from gan_cli.systems.base import test_mode
 from gan_cli.systems.ebgan import EBGAN
-from gan_cli.tools.demos._common import label, panels, save, write_table
+from gan_cli.tools.demos._common import in_float64, label, panels, save, write_table
 from gan_cli.training import build
 from gan_cli.utils import random
 from gan_cli.utils.progress import Progress
 
-TITLE = "EBGAN: the energy of the discriminator is low on the data and high elsewhere, for points and images"
+TITLE = "EBGAN: the energy rises away from the data, far above the margin, for points and for images"
 
 SETTINGS = {  # name -> margin, overrides
-    "ring": (0.3, ["dataset=ring", "network=mlp_points_autoencoder", "optimizer=adam_mlp", "model.lambda_pt=0"]),
+    "ring": (
+        1.0,
+        [
+            "dataset=ring",
+            "dataset.std=0.05",
+            "network=mlp_points_autoencoder",
+            "optimizer=adam_mlp",
+            "model.lambda_pt=0",
+            "trainer.batch_size=128",
+        ],
+    ),
     "shapes": (
         3.0,
         ["dataset=shapes", "dataset.image_size=16", "dataset.channels=1", "network=ebgan_mlp", "optimizer.lr=1e-3"]
-        + [f"model.{network}.{key}" for network in ("generator", "discriminator") for key in ("layers=4", "size=128")],
+        + [f"model.{network}.{key}" for network in ("generator", "discriminator") for key in ("layers=4", "size=128")]
+        + ["trainer.batch_size=64"],
     ),
 }
-STEPS = {"ring": 1000, "shapes": 600}
+STEPS = {"ring": 600, "shapes": 600}
+SEED = 0
 SHOWN = 500  # samples
 DISTANCES = (0.1, 0.25, 0.5, 1.0)  # from a real sample, in units of R
 EXTENT = 1.6  # of the plot of the plane
+WINDOW = 50  # iterations, over which V is averaged
 
 
 class Landscape(NamedTuple):
@@ -52,36 +69,40 @@ class Landscape(NamedTuple):
 
 def run(folder: Path) -> str:
     """energy.{csv,png}: mean energies of real samples, of generated ones, and at distances from real ones."""
-    rows, systems, landscapes = [], {}, {}
+    rows, systems, landscapes, V = [], {}, {}, {}
     for name, (margin, settings) in SETTINGS.items():
-        with random.fork(0):
-            systems[name], data = train(margin, settings, STEPS[name])
-        with test_mode(systems[name], 0):
+        with random.fork(SEED):
+            systems[name], data, V[name] = train(margin, settings, STEPS[name], name)
+        with test_mode(systems[name], SEED):
             real: Images = data.test_batch(0, SHOWN)  # type: ignore[assignment]
-            energies = landscapes[name] = survey(systems[name], real.image, margin)
+            energies = landscapes[name] = survey(systems[name], real.image.double(), margin)
+            if isinstance(data, Mixture):
+                note = f"{name}: {wells(systems[name], data)}"
         nearest = [int((energies.r / energies.R - distance).abs().argmin()) for distance in DISTANCES]
         means = [energies.real.mean(), energies.generated.mean(), *(energies.off[i].mean() for i in nearest)]
-        rows.append([name, margin, *map(float, means)])
-    with test_mode(systems["ring"], 0):
-        plot(folder / "energy.png", systems["ring"], landscapes)
-    head = ["data", "margin", "D(x)", "D(G(z))", *(f"D(x + {distance:g} R u)" for distance in DISTANCES)]
+        rows.append([name, margin, sum(V[name][-WINDOW:]) / len(V[name][-WINDOW:]), *map(float, means)])
+    with test_mode(systems["ring"], SEED):
+        plot(folder / "energy.png", systems["ring"], landscapes, V)
+    head = ["data", "margin m", "V / m", "D(x)", "D(G(z))", *(f"D(x + {distance:g} R u)" for distance in DISTANCES)]
     table = write_table(folder / "energy.csv", head, rows)
-    return f"{table}\nD: energy; u: a random direction of length 1; R: the mean distance of two real samples"
+    legend = f"D: energy; V / m: mean of the last {WINDOW} iterations; u: a random direction of length 1"
+    return f"{table}\n{legend}; R: the mean distance of two real samples\n{note}"
 
 
-def train(margin: float, settings: Sequence[str], steps: int) -> tuple[EBGAN, Dataset]:
-    """Train model=ebgan_pt with these settings on the CPU; returns the model and its data set."""
+def train(margin: float, settings: Sequence[str], steps: int, name: str) -> tuple[EBGAN, Dataset, list[float]]:
+    """Train model=ebgan_pt with these settings on the CPU; returns the model, its data set, and V / m of each step."""
     overrides = ["model=ebgan_pt", *settings, f"loss.adversarial.margin={margin}", f"trainer.iterations={steps}"]
-    overrides += ["trainer.device=cpu", "trainer.ema_decay=0", "trainer.batch_size=64", "trainer/schedule=linear"]
+    overrides += ["trainer.device=cpu", "trainer.ema_decay=0", "trainer/schedule=linear", f"seed={SEED}"]
     cfg = Composer(arguments(overrides)).compose(overrides)
-    data, system = build.dataset(cfg), build.system(cfg)
+    data, system = build.dataset(cfg), in_float64(build.system(cfg))
     assert isinstance(system, EBGAN)
-    trainer = build.trainer(cfg, system, data)
-    progress = Progress(steps, "iterations")
+    trainer, V = build.trainer(cfg, system, data), []
+    progress = Progress(steps, "iterations", label=name)
     for _ in range(steps):
         trainer.iterate()
+        V.append(system.scalars()["energy/V_over_margin"])
         progress.advance()
-    return system, data
+    return system, data, V
 
 
 def survey(system: EBGAN, x: Tensor, margin: float) -> Landscape:
@@ -98,27 +119,51 @@ def survey(system: EBGAN, x: Tensor, margin: float) -> Landscape:
     return Landscape(margin, energy(x), energy(system.generate(len(x))), r, off, R)
 
 
-def plot(path: Path, system: EBGAN, landscapes: dict[str, Landscape]) -> None:
-    """The energy of the plane, for the ring; energy against distance from a real sample, for each data set."""
-    figure, ((surface, *curves),) = panels(1, 1 + len(landscapes), 4.0, 3.4)
+def wells(system: EBGAN, data: Mixture) -> str:
+    """At how many modes the energy is lower than halfway to both neighbors, and how many of those have samples.
+
+    The modes lie on a circle in this order. A mode has samples if it is nearest to 1 % or more of them.
+    """
+    K = len(data.modes)
+    energy, between = (
+        -system.discriminator(points[:, :, None, None].double())
+        for points in (data.modes, torch.nn.functional.normalize(data.modes + data.modes.roll(-1, 0)))
+    )
+    is_well = (energy < between) & (energy < between.roll(1))
+    nearest = distances(system.generate(SHOWN).flatten(1).float(), data.modes).argmin(1)
+    hit = torch.bincount(nearest, minlength=K) >= SHOWN / 100
+    return f"the energy has a well at {int(is_well.sum())} of {K} modes, samples lie in {int((hit & is_well).sum())}"
+
+
+def plot(path: Path, system: EBGAN, landscapes: dict[str, Landscape], V: dict[str, list[float]]) -> None:
+    """The energy of the plane, for the ring; energy against distance from a real sample; V / m during training."""
+    figure, ((surface, *curves, values),) = panels(1, 2 + len(landscapes), 3.7, 3.5)
     side = torch.linspace(-EXTENT, EXTENT, 161)
     points = torch.cartesian_prod(side, side)[:, :, None, None]
     height = -system.discriminator(points).view(161, 161).T
     levels = torch.linspace(0, float(height.quantile(0.98)), 15)
     contours = surface.contourf(side, side, height, levels=levels, cmap="viridis", extend="max")
-    figure.colorbar(contours, ax=surface).ax.tick_params(labelsize=7)
+    bar = figure.colorbar(contours, ax=surface)
+    bar.set_label("energy D", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     surface.scatter(*system.generate(SHOWN)[:, :, 0, 0].T, s=3, c="w", label="generated samples")
     surface.set_xlim(-EXTENT, EXTENT)
     surface.set_ylim(-EXTENT, EXTENT)
-    label(surface, "ring of Gaussians: energy D(x) in the plane", "x1", "x2", "upper right")
+    label(surface, "ring of 8 Gaussians: the energy of the plane", "x1", "x2", "upper right")
     for axis, (name, energies) in zip(curves, landscapes.items()):
-        low, middle, high = energies.off.quantile(torch.tensor([0.1, 0.5, 0.9]), dim=1)
+        low, middle, high = energies.off.quantile(torch.tensor([0.1, 0.5, 0.9]).to(energies.off), dim=1)
         axis.fill_between(energies.r, low, high, color="C0", alpha=0.25, label="x + r u: 10 % to 90 % of samples")
         axis.plot(energies.r, middle, "C0-", label="x + r u: median")
         axis.axhline(float(energies.real.median()), color="C1", linestyle="-.", label="real samples: median")
         axis.axhline(float(energies.generated.median()), color="C2", linestyle="--", label="generated samples: median")
         axis.axhline(energies.margin, color="k", linestyle=":", label="margin m")
         axis.axvline(energies.R, color="0.6", linewidth=0.8)
-        title = f"{name}: energy at distance r from a real sample x"
+        title = f"{name}: energy at distance r from a real x"
         label(axis, title, "r (gray line: mean distance of two real samples)", "energy D", "upper left")
+    for (name, curve), style in zip(V.items(), STYLES):
+        means = torch.tensor(curve).unfold(0, min(WINDOW, len(curve)), 1).mean(1)
+        values.plot(range(len(curve) - len(means) + 1, len(curve) + 1), means, style, label=name)
+    values.axhline(1, color="k", linestyle=":", label="V = m: equilibrium")
+    values.set_ylim(0, 2)
+    label(values, f"V / m during training, mean of {WINDOW} iterations", "iteration", "V / m", "upper right")
     save(figure, path)
