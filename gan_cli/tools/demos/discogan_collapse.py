@@ -67,6 +67,7 @@ def train(variant: str) -> tuple[MixtureDomains, Tensor]:
     cfg = Composer(arguments(overrides)).compose(overrides)
     data, losses = cast(MixtureDomains, build.dataset(cfg)), []
     for seed in range(SEEDS):
+        cfg.seed = seed
         with random.fork(seed):
             losses.append(Loss(cast(OneWayGAN, build.system(cfg))).double())
     first, system = losses[0], losses[0].system
