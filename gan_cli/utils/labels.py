@@ -33,9 +33,9 @@ def labeled_grid(
 ) -> Tensor:
     """One image, uint8 (3, H, W), of images uint8 (1|3, h, w) in rows; a cell that is None stays empty.
 
-    All cells have the size of the largest image. columns, rows: headings, which may have several lines; each line is
-    shortened to the cell's width, or for rows to SIDE pixels. title: broken into lines of the sheet's width. lines:
-    numbers of the columns before which a vertical line is drawn.
+    All cells have the size of the largest image. columns, rows: headings, which may have several lines; a long line is
+    broken before "=", or shortened to the cell's width, or for rows to SIDE pixels. title: broken into lines of the
+    sheet's width. lines: numbers of the columns before which a vertical line is drawn.
     """
     from PIL import Image, ImageDraw, ImageFont
 
@@ -76,9 +76,11 @@ def _safe(text: str) -> str:
 
 
 def _fitted(text: str, width: int, font: Font) -> str:
-    """The text with each of its lines shortened to `width` pixels."""
-    lines = []
-    for line in _safe(text).split("\n"):
+    """The text with each of its lines shortened to `width` pixels; a longer name=value becomes two lines."""
+    lines: list[str] = []
+    whole = _safe(text).split("\n")
+    broken = [line if font.getlength(line) <= width else line.replace("=", "\n= ", 1) for line in whole]
+    for line in "\n".join(broken).split("\n"):
         sizes = range(len(line), 0, -1)
         short = (shortened(line, most).replace("…", "..") for most in sizes)
         lines.append(next((candidate for candidate in short if font.getlength(candidate) <= width), ""))

@@ -53,7 +53,13 @@ def test_any_text_fits(text: str) -> None:
     sheet = labeled_grid([[plain(255), plain(255)]], [text, ""], [text], title=text)
     assert not dark(sheet[:, :, -LEAST:][:, -LEAST - STEP :])
     font = ImageFont.load_default(SIZE)
-    assert font.getlength(labels._fitted(text, LEAST, font)) <= LEAST
+    assert all(font.getlength(line) <= LEAST for line in labels._fitted(text, LEAST, font).split("\n"))
+
+
+def test_a_setting_is_broken_before_its_value() -> None:
+    font = ImageFont.load_default(SIZE)
+    assert labels._fitted("lambda_identity=0.5", LEAST, font) == "lambda_identity\n= 0.5"
+    assert labels._fitted("lambda_ms=1", LEAST, font) == "lambda_ms=1"
 
 
 def test_a_title_is_broken_into_lines_of_the_sheet() -> None:
