@@ -11,6 +11,10 @@ from gan_cli.utils.errors import GanError
 from gan_cli.utils.tables import number
 
 NOT_SETTINGS = ("expect", "evaluate", "modules", "metric", "extractor")  # sections that change no weight
+MONITORING = ("trainer.max_time", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
+              "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
+              "trainer.evaluate_count", "trainer.best_metric")  # fmt: skip
+"""Keys that change how a run is monitored, and no weight."""
 COLUMNS = ("run", "iterations", "failure")  # names of other columns of the table
 GROUPS_FIRST = ("model", "loss", "dataset", "network", "optimizer")
 CONDITION = re.compile(r"([\w.]+?)(<=|>=|=)(.+)")
@@ -28,7 +32,7 @@ def differing_settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
         choices = {key: value for key, value in run.choices.items() if key not in NOT_SETTINGS}
         of_run.append(choices | (run.settings or typed))
     names = [name for name in dict.fromkeys(name for settings in of_run for name in settings)
-             if name.partition(".")[0] not in NOT_SETTINGS]  # fmt: skip
+             if name.partition(".")[0] not in NOT_SETTINGS and name not in MONITORING]  # fmt: skip
     differing = [name for name in names if len({str(settings.get(name)) for settings in of_run}) > 1]
     return [{name: settings.get(name) for name in differing} for settings in of_run]
 

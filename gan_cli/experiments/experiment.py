@@ -13,15 +13,14 @@ from omegaconf import OmegaConf
 from gan_cli.config import composer, groups, schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.targets import target
+from gan_cli.evaluation.run_settings import MONITORING
 from gan_cli.training import run_history
 from gan_cli.utils.errors import GanError
 
 RESERVED = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # overrides that `gan reproduce` makes itself
-MONITORING = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
-              "trainer.device", "trainer.max_time", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
-              "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
-              "trainer.evaluate_count", "trainer.best_metric", "trainer.deterministic",
-              "trainer.prefetch", "trainer.cpu_fast_paths", "trainer.channels_last", "trainer.compile")  # fmt: skip
+NOT_LEARNED = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
+               "trainer.device", "trainer.deterministic", "trainer.prefetch", "trainer.cpu_fast_paths",
+               "trainer.channels_last", "trainer.compile", *MONITORING)  # fmt: skip
 """Keys that change where a run is computed and how it is monitored, and what it learns by rounding errors at most."""
 
 
@@ -136,7 +135,7 @@ def _is_default(settings: Mapping[str, Any], key: str) -> bool:
 
 def is_monitoring_key(key: str) -> bool:
     """Whether the key changes only where a run is computed and how it is monitored."""
-    return any(key == name or key.startswith(f"{name}.") for name in MONITORING)
+    return any(key == name or key.startswith(f"{name}.") for name in NOT_LEARNED)
 
 
 def key_of(override: str) -> str:

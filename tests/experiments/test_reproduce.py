@@ -450,9 +450,9 @@ def test_another_experiment_keeps_apart(tiny: list[str]) -> None:
     folder = Path("outputs/reproduce/tiny-iterations_1")
     (entry,) = json.loads((folder / "tiny.json").read_text())["runs"]
     assert entry["iterations"] == 1 and entry["evaluations"][0]["values"]["reverse_kl"] is None  # NaN: no mode was hit
-    found = record("ring", [folder / "seed-0"], Path("kept"), "non_saturating")
-    assert found["runs"][0]["differs"]["trainer.batch_size"] == [8, 256]
-    verdicts = {row.verdict for row in comparisons(found) if row.published.variant == "non_saturating"}
+    found = record("ring", [folder / "seed-0"], Path("kept"), "pacgan_2")
+    assert found["runs"][0]["differs"]["trainer.batch_size"] == [8, 512]
+    verdicts = {row.verdict for row in comparisons(found) if row.published.variant == "pacgan_2"}
     assert verdicts == {"not finished"}
     assert record("ring", [], Path("kept"))["runs"] == found["runs"]  # what the file holds stays
 
