@@ -149,7 +149,7 @@ def test_every_metric_of_samples_is_in_one_of_the_lists() -> None:
     # Those that ask the model themselves; and lpips and ms_ssim, which pair images at random.
     of_model = {
         "classification_error", "conditional_accuracy", "discriminator_accuracy", "domain_modes", "gaussian_fit",
-        "infogan_codes", "lpips", "ms_ssim", "one_nn_classifier", "paired", "segmentation", "sharpness",
+        "infogan_codes", "lpips", "mode_seeking", "ms_ssim", "one_nn_classifier", "paired", "segmentation", "sharpness",
         "stacked_modes", "translation_diversity",
     }  # fmt: skip
     assert set(config_names("metric")) == of_model | ORDERLESS.keys() | RANDOM.keys()
