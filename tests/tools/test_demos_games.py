@@ -91,7 +91,7 @@ def test_the_density_of_the_generator_is_that_of_its_map() -> None:
 
 
 def test_the_non_saturating_gradient_is_that_of_kl_minus_two_js(table: Read) -> None:
-    rows = table("non_saturating_instability")
+    rows = table("non_saturating")
     for key, row in rows.items():
         theta = float(key)
         assert row["d E[-log D*]"] == approx(row["d(KL - 2 JS)"], abs=1e-6)
@@ -104,7 +104,7 @@ def test_the_non_saturating_gradient_is_that_of_kl_minus_two_js(table: Read) -> 
 
 def test_the_value_differs_by_what_the_generator_does_not_change() -> None:
     """E_{p_g} -log D* = KL(p_g||p) - 2 JS + log 4 + E_p log D* at theta_0."""
-    module = demo("non_saturating_instability")
+    module = demo("non_saturating")
     theta, x = 1.5, module.Z
     p, q = (torch.distributions.Normal(m, 1.0).log_prob(x).exp() for m in (0.0, theta))
     log_d = (p / (p + q)).log()
@@ -115,7 +115,7 @@ def test_the_value_differs_by_what_the_generator_does_not_change() -> None:
 
 
 def test_junk_costs_without_bound_and_a_dropped_mode_nothing(table: Read) -> None:
-    rows = table("non_saturating_instability", "non_saturating_instability_penalties")
+    rows = table("non_saturating", "non_saturating_penalties")
     junk, dropped = zip(*(row.values() for row in rows.values()), strict=True)
     for e, value, other in zip(map(float, rows), junk, dropped, strict=True):
         assert value == approx(0.1 * math.log(0.1 / e), abs=1e-12)

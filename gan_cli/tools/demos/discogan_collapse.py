@@ -45,10 +45,12 @@ def run(folder: Path) -> str:
     rows, translated = [], {}
     for variant, title in VARIANTS.items():
         data, y = train(variant)
-        translated[title], source = y[0], data.test_modes(0, SHOWN)
+        source = data.test_modes(0, SHOWN)
         counts = [landing(points, data.modes_y.double(), source, len(data.modes_x)) for points in y]
         hit = [int((count.sum(0) >= SHARE * SHOWN).sum()) for count in counts]
         shared = [sharing(count) for count in counts]
+        most = f"{shared[0]} of {len(data.modes_x)} modes land\nwhere another one does"
+        translated[f"{title}: {most} ({sum(shared) / SEEDS:.1f} on average)"] = y[0]
         rows.append([title, sum(hit) / SEEDS, sum(shared) / SEEDS, " ".join(map(str, shared))])
     plot(folder / "discogan_collapse.png", data, translated)
     head = ["model", "modes of B hit", "modes of A that share one", "of each seed"]
@@ -110,8 +112,6 @@ def plot(path: Path, data: MixtureDomains, translated: dict[str, Tensor]) -> Non
     for axis, (title, points) in zip((source, *targets), shown.items()):
         if axis is not source:
             axis.scatter(*data.modes_y.T, s=60, c="k", marker="x", linewidth=1, label="modes of B")
-            counts = landing(points, data.modes_y.double(), modes, len(data.modes_x))
-            title = f"{title}, first seed:\n{sharing(counts)} modes of A share a mode of B"
         for mode, color in enumerate(COLORS):
             name = f"mode {mode + 1} of A" if axis is source else None
             axis.scatter(*points[modes == mode].T, s=4, c=color, label=name)
@@ -119,5 +119,11 @@ def plot(path: Path, data: MixtureDomains, translated: dict[str, Tensor]) -> Non
         axis.set_ylim(-2, 2)
         axis.set_aspect("equal")
         point = "x" if axis is source else "G_AB(x)"
-        label(axis, title, f"first coordinate of {point}", f"second coordinate of {point}", "upper right")
+        label(
+            axis,
+            title,
+            f"first coordinate of {point}",
+            f"second coordinate of {point}",
+            "upper right" if axis is source else "lower right",
+        )
     save(figure, path)

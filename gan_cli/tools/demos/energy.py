@@ -77,12 +77,12 @@ def run(folder: Path) -> str:
             real: Images = data.test_batch(0, SHOWN)  # type: ignore[assignment]
             energies = landscapes[name] = survey(systems[name], real.image.double(), margin)
             if isinstance(data, Mixture):
-                note = f"{name}: {wells(systems[name], data)}"
+                note, modes = f"{name}: {wells(systems[name], data)}", data.modes
         nearest = [int((energies.r / energies.R - distance).abs().argmin()) for distance in DISTANCES]
         means = [energies.real.mean(), energies.generated.mean(), *(energies.off[i].mean() for i in nearest)]
         rows.append([name, margin, sum(V[name][-WINDOW:]) / len(V[name][-WINDOW:]), *map(float, means)])
     with test_mode(systems["ring"], SEED):
-        plot(folder / "energy.png", systems["ring"], landscapes, V)
+        plot(folder / "energy.png", systems["ring"], modes, landscapes, V)
     head = ["data", "margin m", "V / m", "D(x)", "D(G(z))", *(f"D(x + {distance:g} R u)" for distance in DISTANCES)]
     table = write_table(folder / "energy.csv", head, rows)
     legend = f"D: energy; V / m: mean of the last {WINDOW} iterations; u: a random direction of length 1"
@@ -135,7 +135,7 @@ def wells(system: EBGAN, data: Mixture) -> str:
     return f"the energy has a well at {int(is_well.sum())} of {K} modes, samples lie in {int((hit & is_well).sum())}"
 
 
-def plot(path: Path, system: EBGAN, landscapes: dict[str, Landscape], V: dict[str, list[float]]) -> None:
+def plot(path: Path, system: EBGAN, modes: Tensor, landscapes: dict[str, Landscape], V: dict[str, list[float]]) -> None:
     """The energy of the plane, for the ring; energy against distance from a real sample; V / m during training."""
     figure, ((surface, *curves, values),) = panels(1, 2 + len(landscapes), 3.7, 3.5)
     side = torch.linspace(-EXTENT, EXTENT, 161)
@@ -143,10 +143,11 @@ def plot(path: Path, system: EBGAN, landscapes: dict[str, Landscape], V: dict[st
     height = -system.discriminator(points).view(161, 161).T
     levels = torch.linspace(0, float(height.quantile(0.98)), 15)
     contours = surface.contourf(side, side, height, levels=levels, cmap="viridis", extend="max")
-    bar = figure.colorbar(contours, ax=surface)
+    bar = figure.colorbar(contours, ax=surface, format="%.1f")
     bar.set_label("energy D", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    surface.scatter(*system.generate(SHOWN)[:, :, 0, 0].T, s=3, c="w", label="generated samples")
+    surface.scatter(*system.generate(SHOWN)[:, :, 0, 0].T, s=3, c="w", alpha=0.6, label="generated samples")
+    surface.plot(*modes.T, "r+", markersize=9, label="centers of the data's modes")
     surface.set_xlim(-EXTENT, EXTENT)
     surface.set_ylim(-EXTENT, EXTENT)
     label(surface, "ring of 8 Gaussians: the energy of the plane", "x1", "x2", "upper right")
@@ -165,5 +166,11 @@ def plot(path: Path, system: EBGAN, landscapes: dict[str, Landscape], V: dict[st
         values.plot(range(len(curve) - len(means) + 1, len(curve) + 1), means, style, label=name)
     values.axhline(1, color="k", linestyle=":", label="V = m: equilibrium")
     values.set_ylim(0, 2)
-    label(values, f"V / m during training, mean of {WINDOW} iterations", "iteration", "V / m", "upper right")
+    label(
+        values,
+        f"V / m during training, mean of {WINDOW} iterations",
+        "iteration",
+        "V / m; V = E D(x) + E max(0, m - D(G(z)))",
+        "upper right",
+    )
     save(figure, path)

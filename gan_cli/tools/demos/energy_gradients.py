@@ -113,6 +113,6 @@ def plot(path: Path, cosines: Cosines, labels: Tensor) -> None:
         axis.set_xlabel("real image j (lines: classes of shapes)", fontsize=8)
         axis.set_ylabel("real image i", fontsize=8)
     bar = figure.colorbar(image, ax=axes, shrink=0.6)
-    bar.set_label("cosine of the gradients of images i and j", fontsize=8)
+    bar.set_label("cosine of two gradients: of the losses of images i and j by the parameters of D", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     save(figure, path)

@@ -73,6 +73,7 @@ def plot(path: Path, samples: tuple[Tensor, Tensor]) -> None:
     for axis in axes:
         axis.set_xlim(-4, 4)
     figure.suptitle(
-        "MMD's witness function: positive where p has more mass than q, negative where it has less", fontsize=10
+        "MMD's witness function: positive where p has more mass than q nearby, within the bandwidth of the kernel",
+        fontsize=10,
     )
     save(figure, path)

@@ -84,6 +84,6 @@ def plot(path: Path, real: Tensor, sets: dict[str, Tensor], rows: dict[str, list
             axis.text(j, i, f"{value:.3g}", ha="center", va="center", fontsize=7)
     axis.set_xticks(range(len(sets)), list(sets), fontsize=8)
     axis.set_yticks(range(len(SCORES)), SCORES, fontsize=7)
-    label(axis, "scores; the redder within a row, the farther from the score of `as the data`", "", legend=None)
+    label(axis, "scores; the redder within a row, the farther from the first column", "", legend=None)
     figure.suptitle("gray: real points; orange: generated points", fontsize=9)
     save(figure, path)

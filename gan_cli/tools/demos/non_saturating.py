@@ -1,4 +1,4 @@
-"""Why the non-saturating GAN is unstable (Arjovsky & Bottou 2017, arXiv 1701.04862, theorem 2.5).
+"""The two opposite terms of the non-saturating loss (Arjovsky & Bottou 2017, arXiv 1701.04862, theorem 2.5).
 
 Let D* = p / (p + p_g) be optimal for theta_0 and then held fixed. At theta = theta_0
 
@@ -31,17 +31,17 @@ DENSE = 0.1  # the density of p where there are data, or of p_g where there are 
 
 
 def run(folder: Path) -> str:
-    """non_saturating_instability.{csv,png}: the terms and their gradients for p = N(0, 1), p_g = N(theta, 1);
-    non_saturating_instability_penalties.csv: KL's integrand p_g log(p_g / p) for junk and for a dropped mode.
+    """non_saturating.{csv,png}: the terms and their gradients for p = N(0, 1), p_g = N(theta, 1);
+    non_saturating_penalties.csv: KL's integrand p_g log(p_g / p) for junk and for a dropped mode.
     """
     rows = [[theta, *terms(theta)] for theta in THETAS]
     head = ["theta", "KL", "-2 JS", "KL - 2 JS", "dKL", "d(-2 JS)", "d(KL - 2 JS)", "d E[-log D*]"]
-    table = write_table(folder / "non_saturating_instability.csv", head, rows)
+    table = write_table(folder / "non_saturating.csv", head, rows)
     small = torch.tensor(DENSITIES, dtype=torch.float64)
     penalties = torch.stack([small, *junk_and_dropped(small)], 1).tolist()
     head = ["e", "junk: p_g = .1, p = e", "dropped mode: p = .1, p_g = e"]
-    second = write_table(folder / "non_saturating_instability_penalties.csv", head, penalties)
-    plot(folder / "non_saturating_instability.png")
+    second = write_table(folder / "non_saturating_penalties.csv", head, penalties)
+    plot(folder / "non_saturating.png")
     return (
         f"{table}\nd: derivative by theta; D* is held fixed in the last column\n\n{second}\npenalty: p_g log(p_g / p)"
     )
@@ -100,7 +100,7 @@ def plot(path: Path) -> None:
     slopes.set_ylim(-1, 4.2)
     label(
         slopes,
-        "above 0: pulls p_g to p; below 0: pushes it away",
+        "slopes of the terms: above 0 pulls p_g to p, below 0 pushes",
         "distance theta of p_g and p",
         "d / dtheta",
         "upper left",
@@ -119,7 +119,8 @@ def plot(path: Path) -> None:
         "p_g log(p_g / p)",
         "upper left",
     )
-    figure.suptitle(
-        "Why the non-saturating generator is unstable: its gradient is that of KL(p_g||p) - 2 JS(p_g||p)", fontsize=10
+    title = (
+        "The non-saturating generator's gradient: that of KL(p_g||p) - 2 JS(p_g||p); one term pulls, the other pushes"
     )
+    figure.suptitle(title, fontsize=10)
     save(figure, path)
