@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,10 @@ from gan_cli.experiments.paper_results import Comparison, comparisons
 from gan_cli.training.run_history import base_name
 from gan_cli.utils.files import replacing
 
-COLORS = {"met": "tab:green", "missed": "tab:red"}
+STYLES: dict[str, dict[str, Any]] = {
+    "met": {"c": "tab:green"},
+    "missed": {"edgecolors": "tab:red", "facecolors": "none"},
+}
 MARKERS = "os^Dv<>ph*"
 PER_ROW = 3  # panels in a row of a figure of curves
 
@@ -22,22 +26,31 @@ PER_ROW = 3  # panels in a row of a figure of curves
 def overview(families: Mapping[str, Sequence[Comparison]], path: Path) -> None:
     """Write a figure of all rows with a verdict: the paper's number on x, ours on y, a marker per family.
 
-    families: title -> rows. The axes are logarithmic beyond +-0.01 and linear between.
+    families: title -> rows; those without a verdict are omitted. The axes are logarithmic beyond +-0.01 and linear
+    between.
     """
     figure = Figure(figsize=(7.0, 5.0), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
     axis.axline((0, 0), (1, 1), color="black", linewidth=0.5)
-    for index, (title, rows) in enumerate(families.items()):
-        marker = MARKERS[index % len(MARKERS)]
-        axis.scatter([], [], color="gray", marker=marker, label=title)
-        for row in rows:
-            if row.verdict in COLORS and row.median is not None and math.isfinite(row.median):
-                axis.scatter(row.published.paper, row.median, color=COLORS[row.verdict], marker=marker, s=18, alpha=0.7)
+    shown = 0
+    for marker, (title, rows) in zip(itertools.cycle(MARKERS), families.items()):
+        judged = [(row, row.median) for row in rows if row.verdict in STYLES and row.median is not None]
+        judged = [(row, median) for row, median in judged if math.isfinite(median)]
+        shown += len(judged)
+        if judged:
+            axis.scatter([], [], color="gray", marker=marker, label=title)
+        for row, median in judged:
+            axis.scatter(row.published.paper, median, marker=marker, s=22, alpha=0.7, **STYLES[row.verdict])
     axis.set_xscale("symlog", linthresh=0.01)
     axis.set_yscale("symlog", linthresh=0.01)
-    axis.set_xlabel("paper")
-    axis.set_ylabel("ours (green: met, red: missed)")
+    axis.set_xlabel("the paper's number")
+    axis.set_ylabel("our number")
+    axis.set_title(
+        f"{shown} of {sum(map(len, families.values()))} rows: filled green met, open red missed.\n"
+        "Scores of all kinds; for some a high value is good, for others a low one",
+        fontsize=8,
+    )
     figure.legend(fontsize=7, loc="outside right upper", frameon=False)
     _save(figure, path)
 
@@ -72,6 +85,7 @@ def curves(result: Mapping[str, Any], path: Path) -> None:
         axis.tick_params(labelsize=7)
     for index, kind in enumerate(kinds):
         figure.axes[0].plot([], [], color=f"C{index % 10}", label=kind)
+    figure.axes[0].plot([], [], color="gray", linestyle="--", linewidth=0.8, label="the paper's number")
     if any(kinds):
         figure.axes[0].legend(fontsize=6)
     _save(figure, path)
