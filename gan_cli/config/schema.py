@@ -73,6 +73,8 @@ class TrainerSettings:
             raise ValueError(f"trainer.ema_decay must lie in [0, 1), not {self.ema_decay}")
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"trainer.device must be auto, cpu or cuda, not '{self.device}'")
+        if self.init_networks is not None and self.init_from is None:
+            raise ValueError("trainer.init_networks chooses from trainer.init_from=RUN, which is not set")
         if self.max_time is not None:
             try:
                 seconds(self.max_time)
