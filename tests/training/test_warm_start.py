@@ -88,7 +88,7 @@ def test_a_run_without_a_checkpoint_does_not_open_the_source(run: Path, capsys) 
         (["trainer.init_from=run", "trainer.init_networks=[generater]"], "no network 'generater'; did you mean"),
         (["trainer.init_from=run", "model.generator.widths=[9]", "model.discriminator.widths=[9]",
           "model.latent_dim=3", "trainer.init_networks=[generator]"], ""),
-        (["trainer.init_networks=[generator]"], "trainer.init_networks chooses from trainer.init_from=RUN, which is not set"),
+        (["trainer.init_networks=[generator]"], "trainer.init_networks chooses from trainer.init_from=RUN"),
         (["trainer.freeze=[discriminator]"], "nothing of network 'discriminator' is left for turn 'd' to train"),
         (["trainer.freeze=[discriminator.layers.9]"], "no network or layer 'discriminator.layers.9'; did you mean"),
         (["trainer.freeze=3"], "trainer.freeze"),
