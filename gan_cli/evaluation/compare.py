@@ -27,6 +27,7 @@ from gan_cli.utils.files import make_folder, writable, write_text
 from gan_cli.utils.tables import aligned, number, shortened
 
 TABLE, FIGURE, SHEET = "compare.csv", "compare.png", "compare_sheet.png"
+HEADING = 3  # settings of a run on the sheet, at most
 LABEL, SETTING = 48, 24  # characters of a run's label and of a setting on the terminal
 
 
@@ -137,8 +138,10 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 def _headed(rows: Sequence[Row], shown: Sequence[str]) -> tuple[list[Path], list[str], str]:
     """The runs; for each its settings that distinguish it, or its label if there are none, and whether it failed; and
-    the models and data sets of all.
+    the models and data sets of all. Of many settings, those that suffice to distinguish the runs.
     """
+    if len(shown) > HEADING:
+        shown = distinguishing_settings([], [row.settings for row in rows])
     names = dict(zip(shown, short_names(shown), strict=True))
     values = [[(names[key], row.settings[key]) for key in shown if row.settings[key] is not None] for row in rows]
     texts = ["\n".join(f"{name}={number(value)}" for name, value in of_run) for of_run in values]

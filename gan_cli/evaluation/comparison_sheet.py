@@ -218,7 +218,10 @@ def _samples(runs: Sequence[TrainedRun], headings: Sequence[str], title: str, n:
     if ranges[0] is None:
         if len({batch.shape[1] for batch in batches}) > 1:
             raise GanError("the runs are of points of different dimensions: compare them apart")
-        plots = images.plot_points(*batches, size=PLOT).split(PLOT + 2, dim=2)
+        # The axes are those of the data: a single run that diverges would shrink all others to a dot.
+        extent = None if len(batches) == len(runs) else 1.5 * float(batches[0].abs().max())
+        title += "" if extent is None else "; points beyond the axes lie on their border"
+        plots = images.plot_points(*batches, size=PLOT, extent=extent).split(PLOT + 2, dim=2)
         return _plots([plot[..., :PLOT] for plot in plots], headings, title)
     cells = [
         [thumbnail(image) for image in images.visible(batch, limits)]

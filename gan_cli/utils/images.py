@@ -53,16 +53,19 @@ def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tens
     return sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + gap), columns * (width + gap))
 
 
-def plot_points(*batches: Tensor, size: int = 384) -> Tensor:
+def plot_points(*batches: Tensor, size: int = 384, extent: float | None = None) -> Tensor:
     """Plots of points side by side, uint8 (1, size, n (size + 2) - 2): histograms of points with one dimension,
     otherwise scatter plots of the first two.
 
     batches: n batches (N, d, 1, 1) or (N, d). All plots have the same axes: from -1.5 to 1.5 or wider, and the bars of
-    all histograms the same scale. Points that are not finite are omitted.
+    all histograms the same scale. Points that are not finite are omitted. extent: the axes are from -extent to extent,
+    and points beyond lie on their border.
     """
     points = [batch.flatten(1)[:, :2].float().cpu() for batch in batches]
     points = [rows[rows.isfinite().all(1)] for rows in points]
-    extent = max([1.5, *(1.1 * float(rows.abs().max()) for rows in points if len(rows))])
+    if extent is None:
+        extent = max([1.5, *(1.1 * float(rows.abs().max()) for rows in points if len(rows))])
+    points = [rows.clamp(-extent, extent) for rows in points]
     plots = torch.full((len(points), size, size + 2), 128, dtype=torch.uint8)  # a gray line between two plots
     one_dimension = all(rows.shape[1] == 1 for rows in points)
     plots[..., :size] = (histograms if one_dimension else scatter)(points, extent, size)

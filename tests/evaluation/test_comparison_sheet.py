@@ -158,7 +158,7 @@ def test_samples_of_one_seed(runs: Path) -> None:
         assert all(same(cell, image) for cell, image in zip(row, samples, strict=True))
 
 
-def test_points_are_plotted_with_the_same_axes(runs: Path) -> None:
+def test_points_are_plotted_with_the_axes_of_the_data(runs: Path) -> None:
     found = sheet(str(runs / "ring"), "sheet=true", "n=50")
     batches = [TrainedRun(runs / "ring/hinge", device="cpu").data.test_batch(0, 50)[0]]
     for loss in ("hinge", "wgan"):
@@ -166,7 +166,8 @@ def test_points_are_plotted_with_the_same_axes(runs: Path) -> None:
         with run.test_mode(0):
             batches.append(run.generate(50))
     side = comparison_sheet.PLOT
-    plots = images.plot_points(*batches, size=side).split(side + 2, dim=2)
+    extent = 1.5 * batches[0].abs().max().item()
+    plots = images.plot_points(*batches, size=side, extent=extent).split(side + 2, dim=2)
     for column, plot in enumerate(plots):
         cell = found[-side - 4 : -4, column * (side + 4) :][:, :side]
         assert np.array_equal(cell, plot[0, :, :side, None].expand(-1, -1, 3).numpy())
