@@ -62,6 +62,6 @@ def test_large_images_are_converted_in_strips() -> None:
 @pytest.mark.parametrize("d", [1, 2])
 def test_points_beyond_the_axes_lie_on_their_border(d: int) -> None:
     inside, far = torch.zeros(1, d), torch.full((1, d), 50.0)
-    alone = images.plot_points(far, size=64, extent=2.0)
-    assert torch.equal(alone, images.plot_points(torch.full((1, d), 2.0), size=64, extent=2.0))
-    assert (alone[..., -4:] < 255).any() and not torch.equal(alone, images.plot_points(inside, size=64, extent=2.0))
+    alone = images.plot_points(far, size=256, extent=2.0)
+    assert torch.equal(alone, images.plot_points(torch.full((1, d), 2.0), size=256, extent=2.0))
+    assert (alone[..., -5:] < 255).any() and not torch.equal(alone, images.plot_points(inside, size=256, extent=2.0))
