@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from helpers import ROOT
 
+from gan_cli.tools import demos
+
 PAGES = sorted([*ROOT.glob("*.md"), *(page for page in ROOT.glob("docs/**/*.md") if page.parent.name != "results")])
 """docs/results has the sections from which docs/reproduction is built; their links are relative to the pages."""
 
@@ -40,3 +42,15 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_links_are_found() -> None:
     text = "[a](b.md#c) ![d](e.png) `[no](link)`\n```\n[no](link)\n```\n"
     assert list(links(text)) == ["b.md#c", "e.png"]
+
+
+def test_the_page_of_the_theory_names_what_there_is() -> None:
+    """Every demo and no other, tests that exist, and an image in each row of the sections."""
+    text = (ROOT / "docs/THEORY.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`gan demo (\w+)`", text)) == set(demos.names())
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
+    missing = [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests]
+    assert not missing
+    sections = text[: text.index("## Slips")]
+    rows = [line for line in sections.splitlines() if line.startswith("| ") and not line.startswith("| section")]
+    assert all(re.search(r"\]\([\w/]+\.(png|gif)\)", row) for row in rows if not row.startswith("| ---"))
