@@ -69,13 +69,8 @@ def compare(
     shown = distinguishing_settings(runs, settings)
     table = list(map(Row, runs, _labels(runs), settings, scores))
     rows = _sorted(table, columns, shown, sort)
-    by_path: dict[str, list[dict[str, Score]]] = {}
-    for (path, _), score in zip(selected, scores, strict=True):
-        by_path.setdefault(os.path.normpath(path), []).append(score)
-    series: dict[str, list[float]] = {}
-    bounds: list[float] = []
     if histogram:  # before anything is written: GanError for a score that no run has, or for too many bins
-        series = {path: histograms.values(histogram, columns, of_path) for path, of_path in by_path.items()}
+        series = _series(histogram, columns, [path for path, _ in selected], scores)
         bounds = histograms.bins(histogram, series, bin_width)
     if sheet or input is not None:  # before anything is written, too
         load = functools.partial(
@@ -102,6 +97,16 @@ def compare(
     if histogram:
         with _reported(folder):
             print("\n".join(histograms.write(histogram, series, bounds, folder)))
+
+
+def _series(
+    name: str, columns: Sequence[Column], paths: Sequence[Path], scores: Sequence[dict[str, Score]]
+) -> dict[str, list[float]]:
+    """The values of the score `name` of the runs of each path. GanError if no run has it."""
+    by_path: dict[str, list[dict[str, Score]]] = {}
+    for path, score in zip(paths, scores, strict=True):
+        by_path.setdefault(os.path.normpath(path), []).append(score)
+    return {path: histograms.values(name, columns, of_path) for path, of_path in by_path.items()}
 
 
 @contextmanager

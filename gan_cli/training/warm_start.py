@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from gan_cli.systems.base import System
+from gan_cli.systems.unrolled import UnrolledGAN
 from gan_cli.training import checkpoint
 from gan_cli.training.ema import EMA
 from gan_cli.training.find_runs import existing_run, refuse_links
@@ -97,6 +98,8 @@ def frozen(system: System, names: Sequence[str] | None) -> set[nn.Parameter]:
             places = sorted({key.rpartition(".")[0] for key in weights} | {key.partition(".")[0] for key in weights})
             raise GanError(f"trainer.freeze: no network or layer '{name}'{suggest(name, places)}")
         kept.update(found)
+    if isinstance(system, UnrolledGAN) and kept.intersection(system.discriminator.parameters()):
+        raise GanError("trainer.freeze: the unrolled steps train all of D; freeze layers of the generator only")
     for turn in system.turns():
         for name in turn.trains:
             own = [key for key in weights if key.startswith(f"{name}.")]

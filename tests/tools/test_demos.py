@@ -33,6 +33,9 @@ FEW = {  # runs in an instant
     "energy": {"STEPS": {"ring": 2, "shapes": 2}, "SHOWN": 8},
     "energy_gradients": {"STEPS": (0, 2), "SHOWN": 6},
     "discogan_collapse": {"STEPS": 3, "SEEDS": 2, "SHOWN": 40},
+    "gan_over_time": {"STEPS": 3, "SHOWN": (1, 2, 3), "FRAMES": (0,)},
+    "critics": {"STEPS": 3},
+    "mmd_witness": {"N": 20, "REPEATS": 2},
 }
 Table = dict[tuple[str, ...], dict[str, float]]
 

@@ -92,6 +92,7 @@ def test_a_run_without_a_checkpoint_does_not_open_the_source(run: Path, capsys) 
         (["trainer.freeze=[discriminator]"], "nothing of network 'discriminator' is left for turn 'd' to train"),
         (["trainer.freeze=[discriminator.layers.9]"], "no network or layer 'discriminator.layers.9'; did you mean"),
         (["trainer.freeze=3"], "trainer.freeze"),
+        (["model=unrolled", "trainer.freeze=[discriminator.layers.1]"], "the unrolled steps train all of D"),
     ],
 )  # fmt: skip
 def test_mistakes(overrides: list[str], message: str, run: Path, capsys) -> None:
@@ -118,3 +119,13 @@ def test_a_frozen_run_is_resumed_to_the_bit(run: Path) -> None:
     assert main([*line, "trainer.iterations=2"]) == 0
     assert main(["resume", "second", "trainer.iterations=3"]) == 0
     assert same_checkpoints(Path("second"), Path("whole"))
+
+
+def test_frozen_weights_stay_where_both_turns_share_the_samples(run: Path) -> None:
+    """The graph of the shared samples is made while all weights of G are tracked."""
+    assert main([*SECOND, "model=dcgan", f"trainer.init_from={run}", "trainer.freeze=[generator.layers.0]",
+                 "model.share_fakes=true", "optimizer.lr=0.1", "+optimizer.weight_decay=0.1"]) == 0  # fmt: skip
+    before, after = weights(run), weights("second")
+    assert {key for key in before if torch.equal(before[key], after[key])} == {
+        "generator.layers.0.weight", "generator.layers.0.bias"
+    }  # fmt: skip
