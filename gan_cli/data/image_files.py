@@ -1,4 +1,4 @@
-"""Image files: the listing of a folder, decoding to 8 bits, and resizing to squares."""
+"""Image files: the listing of a folder, decoding to 8 or 16 bits, and resizing to squares."""
 
 import hashlib
 import io
@@ -18,6 +18,8 @@ import torch
 from PIL import Image, ImageOps, features
 from torch import Tensor
 
+from gan_cli.data import bands
+from gan_cli.data.bands import Bands
 from gan_cli.data.notes import say_once
 from gan_cli.utils.errors import GanError
 
@@ -160,12 +162,14 @@ def typed_window(words: Sequence[str] | None) -> Window:
 
 
 def decode(file: Path, channels: int, window: Window = None) -> Tensor:
-    """Decode an image file to uint8 (channels, H, W) with 1 or 3 channels. ValueError if it is broken."""
+    """Decode an image file to uint8 (channels, H, W). ValueError if it is broken."""
     return to_tensor(read(file, channels, window=window))
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """Convert a PIL image of mode L or RGB to uint8 (C, H, W)."""
+def to_tensor(image: Image.Image | Bands) -> Tensor:
+    """Convert what `read` returns to uint8 or, of 16 bits, uint16 (C, H, W)."""
+    if isinstance(image, Bands):
+        return image.tensor()
     pixels = torch.from_numpy(np.array(image))
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
@@ -189,17 +193,37 @@ def opened(name: Path | str, source: IO[bytes] | None = None) -> Iterator[Image.
         raise ValueError(f"{name}: {' '.join(reason.split())}") from error
 
 
-def read(file: Path | str, channels: int, content: bytes | None = None, window: Window = None) -> Image.Image:
-    """Read an image as mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white.
+def read(
+    file: Path | str, channels: int, content: bytes | None = None, window: Window = None, depth: int = 8
+) -> Image.Image:
+    """Read an image as `convert` returns it. Of a file with several frames, the first is read.
 
-    content: the bytes of the image if it is not a file of its own; `file` is then only its name in messages. Of a file
-    with several frames, the first is read. Raises ValueError if the image is broken, and for values outside `window`.
+    content: the bytes of the image if it is not a file of its own; `file` is then only its name in messages. The name
+    NAME_b* stands for the files NAME_b1, NAME_b2, ..., one for each channel. A TIFF file may hold as many channels or
+    gray pages as are asked for; tifffile reads what Pillow cannot. Raises ValueError if the image is broken, and for
+    values outside `window`.
     """
-    with opened(file, None if content is None else io.BytesIO(content)) as image:
-        # A photograph in the format MPO has previews as further frames.
-        if image.format != "MPO" and getattr(image, "is_animated", False):
-            say_once("note: of images with several frames, such as animations, the first frame is used")
-        return convert(image, channels, window)
+    if content is None and (parts := bands.band_files(file, channels)):
+        return bands.joined([read(part, 1, window=window, depth=depth) for part in parts])
+    try:
+        with opened(file, None if content is None else io.BytesIO(content)) as image:
+            if image.format != "TIFF" or bands.fits_pillow(image, channels, depth):
+                # A photograph in the format MPO has previews as further frames.
+                if image.format != "MPO" and getattr(image, "is_animated", False):
+                    say_once("note: of images with several frames, such as animations, the first frame is used")
+                return convert(image, channels, window, depth)
+            pages = bands.tiff_pages(image, channels)
+    except ValueError as error:
+        if not (isinstance(error.__cause__, Image.UnidentifiedImageError) and bands.is_tiff(file, content)):
+            raise
+        pages = None
+    try:
+        planes = bands.tiff_planes(io.BytesIO(content) if content else Path(file)) if pages is None else pages
+        if len(planes) != channels:
+            raise bands.wrong_count(len(planes), channels)
+        return bands.as_pil([_scaled(plane, window) for plane in planes], depth)
+    except _BROKEN as error:
+        raise ValueError(f"{file}: {' '.join(str(error).split())}") from error
 
 
 def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
@@ -224,23 +248,50 @@ def is_deep(file: Path) -> bool:
         return False
 
 
-def convert(image: Image.Image, channels: int, window: Window = None) -> Image.Image:
-    """Convert a PIL image to mode L (channels 1) or RGB (3): upright, with 8 bits, transparency on white."""
-    if window and ";16" in str(getattr(image, "tile", "")) and not image.mode.startswith("I"):
-        raise ValueError("color of 16 bits, to which dataset.window cannot apply: save it with 8 bits, or as grayscale")
+def convert(image: Image.Image, channels: int, window: Window = None, depth: int = 8) -> Image.Image:
+    """Convert a PIL image, upright, to mode L (channels 1), LA (2), RGB (3) or RGBA (4) of 8 bits, or to Bands.
+
+    Bands, for which annotations name PIL images all the same, hold what has no such mode: 16 bits, if `depth` is 16.
+    Transparency is a channel of its own if there are 2 or 4, and lies on white otherwise. ValueError for other numbers.
+    """
+    if channels not in (1, 2, 3, 4):
+        raise bands.wrong_count(len(image.getbands()), channels)
+    if bands.is_deep_color(image) and (depth > 8 or window):
+        color, alpha = np.split(bands.deep_color(image), [3], axis=2)
+        planes = [_scaled(color[..., i], window) for i in range(3)]
+        return bands.as_pil(_arranged(planes, alpha[..., 0] if alpha.size else None, channels), depth)
     # exif_transpose copies an image that is upright already, which takes much memory if it is large.
     upright = ImageOps.exif_transpose(image) if image.getexif().get(ORIENTATION, 1) != 1 else image
-    converted = _on_white(_eight_bits(upright, window))
-    return converted if channels == 3 else converted.convert("L")
+    if depth > 8 and upright.mode.startswith(("I", "F")):
+        return bands.as_pil(_arranged([_scaled(np.asarray(upright), window)], None, channels), depth)
+    eight = _eight_bits(upright, window)
+    if channels in (2, 4):
+        if not eight.has_transparency_data:
+            say_once(f"note: images without transparency have an opaque channel {channels}")
+        converted = eight.convert("LA" if channels == 2 else "RGBA")
+    else:
+        converted = _on_white(eight) if channels == 3 else _on_white(eight).convert("L")
+    if depth == 8:
+        return converted
+    return bands.as_pil([np.asarray(plane) * np.float32(bands.TOP // 255) for plane in converted.split()], depth)
 
 
-def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
-    """Convert grayscale of more than 8 bits to 8 by `window`; None: integers from 0 .. 65535, floats from 0 .. 1."""
-    if not image.mode.startswith(("I", "F")):
-        return image
+def _arranged(planes: list[np.ndarray], alpha: np.ndarray | None, channels: int) -> list[np.ndarray]:
+    """Gray or color planes (H, W), from 0 to bands.TOP, as so many channels; see `convert`."""
+    if channels in (1, 3) and alpha is not None:
+        opacity = alpha / np.float32(bands.TOP)
+        planes = [plane * opacity + bands.TOP * (1 - opacity) for plane in planes]
+    if channels <= 2 and len(planes) == 3:  # as Pillow: ITU-R 601-2
+        planes = [sum(plane * np.float32(weight) for plane, weight in zip(planes, (0.299, 0.587, 0.114)))]
+    planes = planes if channels <= 2 or len(planes) == 3 else planes * 3
+    opaque = np.full_like(planes[0], bands.TOP) if alpha is None else alpha.astype(np.float32)
+    return planes + [opaque] * (channels in (2, 4))
+
+
+def _limits(pixels: np.ndarray, window: Window) -> tuple[float, float]:
+    """The values that become black and white; ValueError if values lie outside or are not finite."""
     # One scale for all images of a data set: with a scale per image, images would differ that are alike.
-    low, high = window or ((0.0, 1.0) if image.mode == "F" else (0.0, 65535.0))
-    pixels = np.asarray(image)
+    low, high = window or ((0.0, 1.0) if pixels.dtype.kind == "f" else (0.0, 65535.0))
     least, most = pixels.min(), pixels.max()
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError("it holds values that are no finite numbers")
@@ -249,6 +300,26 @@ def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
             f"pixels from {least:g} to {most:g}, and black is {low:g} and white {high:g}: dataset.window=[LOW,HIGH] "
             "sets these for all images of the data set"
         )
+    return low, high
+
+
+def _scaled(pixels: np.ndarray, window: Window) -> np.ndarray:
+    """Values (H, W) as float32 from 0 to bands.TOP: those of more than 8 bits by `window`, as in `_eight_bits`."""
+    if pixels.dtype.itemsize == 1:
+        return pixels * np.float32(bands.TOP if pixels.dtype == bool else bands.TOP // 255)
+    low, high = _limits(pixels, window)
+    result = np.empty(pixels.shape, dtype=np.float32)
+    for rows in _strips(len(pixels)):
+        result[rows] = (pixels[rows].astype(np.float64) - low) * (bands.TOP / (high - low))
+    return result
+
+
+def _eight_bits(image: Image.Image, window: Window) -> Image.Image:
+    """Convert grayscale of more than 8 bits to 8 by `window`; None: integers from 0 .. 65535, floats from 0 .. 1."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    pixels = np.asarray(image)
+    low, high = _limits(pixels, window)
     eight = np.empty(pixels.shape, dtype=np.uint8)
     for rows in _strips(len(pixels)):
         eight[rows] = ((pixels[rows].astype(np.float64) - low) * (255 / (high - low))).round().astype(np.uint8)

@@ -1,0 +1,153 @@
+"""Images of any number of channels and of 16 bits: what is read, and what is refused."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+
+from gan_cli.data.bands import Bands
+from gan_cli.data.image_files import read, resize_crop, to_tensor
+from gan_cli.utils.image_encoders import png_16_bits, tiff
+
+RAMP = np.arange(3 * 20 * 24, dtype=np.uint16).reshape(20, 24, 3) * 45  # every value of 16 bits is another one
+
+
+def pixels(file: Path, channels: int, depth: int = 16, window: tuple[float, float] | None = None) -> np.ndarray:
+    """(C, H, W) as int64."""
+    return to_tensor(read(file, channels, window=window, depth=depth)).numpy().astype(np.int64)
+
+
+def png(file: Path, values: np.ndarray) -> Path:
+    """A PNG file of 16 bits of (H, W, C)."""
+    file.write_bytes(png_16_bits(values.transpose(2, 0, 1)))
+    return file
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"byteorder": ">"}, {"compression": "zlib", "predictor": True}, {"planarconfig": "separate"}]
+)
+def test_color_of_16_bits_keeps_every_value(tmp_path: Path, options: dict) -> None:
+    values = RAMP.transpose(2, 0, 1) if "planarconfig" in options else RAMP
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", **options)
+    assert np.array_equal(pixels(tmp_path / "a.tif", 3), RAMP.transpose(2, 0, 1))
+    assert np.array_equal(pixels(png(tmp_path / "a.png", RAMP), 3), RAMP.transpose(2, 0, 1))
+
+
+def test_color_of_16_bits_with_a_window_in_8_bits(tmp_path: Path) -> None:
+    """Values of 12 bits fill the 8 bits that are read without depth=16; Pillow itself reads the upper 8 only."""
+    values = np.full((4, 4, 3), (0, 2048, 4095), np.uint16)
+    assert pixels(png(tmp_path / "a.png", values), 3, 8, (0, 4095))[:, 0, 0].tolist() == [0, 128, 255]
+    assert pixels(tmp_path / "a.png", 3, 8)[:, 0, 0].tolist() == [0, 8, 15]
+
+
+def test_color_of_16_bits_is_turned_upright_blended_and_made_gray(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    tifffile.imwrite(tmp_path / "a.tif", RAMP, photometric="rgb", extratags=[(0x0112, 3, 1, 6, True)])
+    assert np.array_equal(pixels(tmp_path / "a.tif", 3), np.rot90(RAMP, -1).transpose(2, 0, 1))
+    clear = np.dstack([RAMP, np.zeros(RAMP.shape[:2], np.uint16)])
+    assert (pixels(png(tmp_path / "clear.png", clear), 3) == 65535).all()
+    assert np.array_equal(pixels(tmp_path / "clear.png", 4)[:3], RAMP.transpose(2, 0, 1))
+    gray = RAMP @ (0.299, 0.587, 0.114)
+    assert np.abs(pixels(png(tmp_path / "a.png", RAMP), 1)[0] - gray).max() <= 1
+
+
+def test_gray_of_16_bits_and_floats_by_a_window(tmp_path: Path) -> None:
+    values = np.array([[100, 101, 4000]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert pixels(tmp_path / "a.png", 1).tolist() == [values.tolist()]
+    assert pixels(tmp_path / "a.png", 3, window=(100, 4000)).tolist() == [[[0, round(65535 / 3900), 65535]]] * 3
+    tifffile.imwrite(tmp_path / "f.tif", np.array([[-1000, 0, 3000]], np.float32))
+    assert pixels(tmp_path / "f.tif", 1, window=(-1000, 3000)).tolist() == [[[0, 16384, 65535]]]
+    with pytest.raises(ValueError, match="black is 0 and white 1"):
+        pixels(tmp_path / "f.tif", 1)
+
+
+def test_eight_bits_become_16_without_the_window(tmp_path: Path) -> None:
+    """White is white whatever the depth of the file."""
+    Image.fromarray(np.array([[0, 1, 255]], np.uint8)).save(tmp_path / "a.png")
+    assert pixels(tmp_path / "a.png", 1, window=(0, 4095)).tolist() == [[[0, 257, 65535]]]
+
+
+def test_transparency_is_a_channel_of_its_own_if_there_are_four(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    rgba = np.full((4, 4, 4), (10, 20, 30, 40), np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    assert pixels(tmp_path / "a.png", 4, 8)[:, 0, 0].tolist() == [10, 20, 30, 40]
+    assert pixels(tmp_path / "a.png", 4)[:, 0, 0].tolist() == [257 * v for v in (10, 20, 30, 40)]
+    Image.fromarray(rgba[..., :3]).save(tmp_path / "opaque.png")
+    assert pixels(tmp_path / "opaque.png", 4, 8)[:, 0, 0].tolist() == [10, 20, 30, 255]
+    assert "opaque channel 4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("layout", ["samples", "planes", "pages"])
+def test_tiff_files_of_five_channels(tmp_path: Path, kind: type, layout: str) -> None:
+    values = (np.arange(5 * 6 * 7).reshape(5, 6, 7) / (209 if kind is np.float32 else 1)).astype(kind)
+    options = {"photometric": "minisblack", "planarconfig": "separate" if layout == "planes" else "contig"}
+    if layout == "pages":
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack")
+    else:
+        tifffile.imwrite(tmp_path / "a.tif", values if layout == "planes" else values.transpose(1, 2, 0), **options)
+    factor = {np.uint8: 257, np.uint16: 1, np.float32: 65535}[kind]
+    assert np.array_equal(pixels(tmp_path / "a.tif", 5), (values.astype(np.float64) * factor).round())
+    with pytest.raises(ValueError, match=r"a.tif: 5 channels, where 4 are expected \(dataset.channels"):
+        pixels(tmp_path / "a.tif", 4)
+
+
+def test_a_file_per_channel(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 4, 5):
+        Image.new("L", (6, 4 + (number == 5)), 10 * number).save(tmp_path / f"cell_b{number}.png")
+    assert pixels(tmp_path / "cell_b*.png", 4, 8)[:, 0, 0].tolist() == [10, 20, 30, 40]
+    assert pixels(tmp_path / "cell_b*.png", 2)[:, 0, 0].tolist() == [2570, 5140]
+    with pytest.raises(ValueError, match="its channels differ in size: 6 x 4"):
+        read(tmp_path / "cell_b*.png", 5)
+
+
+def test_bands_are_cropped_and_resized_like_images() -> None:
+    values = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    image = Image.fromarray(values)
+    bands = Bands(image.split())
+    assert torch.equal(to_tensor(resize_crop(bands, 8)), to_tensor(resize_crop(image, 8)))  # type: ignore[type-var, arg-type]
+    assert torch.equal(to_tensor(bands.crop((1, 2, 7, 9))), to_tensor(image.crop((1, 2, 7, 9))))
+    edge = Bands([Image.fromarray(np.repeat(np.float32([[0] * 8 + [65535] * 8]), 16, 0))])
+    assert to_tensor(edge.resize((5, 5), Image.Resampling.BICUBIC)).dtype is torch.uint16  # overshoots are clamped
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.tif").write_bytes(tiff(np.zeros((5, 4, 4), np.uint8)))
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="3 channels, where 5 are expected"):
+        read(tmp_path / "a.png", 5)
+    tifffile.imwrite(tmp_path / "time.tif", np.zeros((2, 3, 4, 4), np.uint16), photometric="minisblack")
+    with pytest.raises(ValueError, match="an image has Y, X and channels"):
+        read(tmp_path / "time.tif", 5)
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:60])
+    with pytest.raises(ValueError, match=r"cut\.tif: "):
+        read(tmp_path / "cut.tif", 5)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="80 values, too many"):
+        read(tmp_path / "a.tif", 5)
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ValueError, match=r"a.tif: a TIFF file that needs tifffile: pip install 'gan-cli\[bands\]'"):
+        read(tmp_path / "a.tif", 5)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_written_png_files_are_read_again(channels: int) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (channels, 9, 7), dtype=np.uint16)
+    content = png_16_bits(values)
+    assert Image.open(io.BytesIO(content)).size == (7, 9)
+    assert np.array_equal(to_tensor(read("a.png", channels, content, depth=16)).numpy(), values)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_written_tiff_files_are_read_again(channels: int, kind: type) -> None:
+    values = (np.random.default_rng(0).random((channels, 9, 7)) * 255).astype(kind)
+    again = tifffile.imread(io.BytesIO(tiff(values)))
+    assert again.dtype == values.dtype and np.array_equal(again.reshape(values.shape), values)
