@@ -55,6 +55,8 @@ class System(nn.Module, ABC, Generic[BatchT]):
     needs_labels: ClassVar[bool] = False
     directions: ClassVar[tuple[str, ...]] = ()
     """The directions that `translate` accepts, the default first; empty for a model that does not translate."""
+    headings: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Headings over the batches that `sample` returns, by name, in the paper's symbols; the names elsewhere."""
     multimodal: ClassVar[bool] = False
     """Whether `translate` draws noise, so that each call gives another output for the same image."""
 

@@ -8,7 +8,7 @@ from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.networks.ebgan import AutoEncoder
 from gan_cli.systems.base import Terms, Turn
-from gan_cli.systems.ebgan import energies, need_autoencoder, with_reconstructions
+from gan_cli.systems.ebgan import EBGAN, energies, need_autoencoder, with_reconstructions
 from gan_cli.systems.gan import GAN
 from gan_cli.utils.random import Prior, normal
 
@@ -22,6 +22,7 @@ class BEGAN(GAN):
     checkpoint; with several processes, each has its own. ValueError unless 0 < gamma <= 1 and lambda_k >= 0.
     """
 
+    headings = EBGAN.headings
     discriminator: AutoEncoder
     k: Tensor
     L_real: Tensor

@@ -1,6 +1,6 @@
 """CycleGAN (Zhu, Park, Isola, Efros 2017, arXiv 1703.10593): translation learned from two unpaired sets of images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ class CycleGAN(System[Domains]):
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G", "F")
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    headings: ClassVar[Mapping[str, str]] = {
+        "A": "x", "A_to_B": "G(x)", "A_to_B_to_A": "F(G(x))", "B": "y", "B_to_A": "F(y)", "B_to_A_to_B": "G(F(y))",
+    }  # fmt: skip
 
     def __init__(
         self,

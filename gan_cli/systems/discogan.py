@@ -2,6 +2,7 @@
 with the loss terms and weights of the authors' code (image_translation.py). Domain A is the batch's x, domain B its y.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -65,6 +66,9 @@ class OneWayGAN(System[Domains]):
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB",)
     discriminators: ClassVar[tuple[str, ...]] = ("D_B",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    headings: ClassVar[Mapping[str, str]] = {
+        "A": "x_A", "A_to_B": "x_AB", "A_to_B_to_A": "x_ABA", "B": "x_B", "B_to_A": "x_BA", "B_to_A_to_B": "x_BAB",
+    }  # fmt: skip
 
     def __init__(
         self,

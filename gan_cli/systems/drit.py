@@ -2,6 +2,7 @@
 two unpaired domains by a content space that both share and an attribute space of each.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -63,6 +64,10 @@ class DRIT(System[Domains]):
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("content", "attribute", "generator")
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    headings: ClassVar[Mapping[str, str]] = {
+        "A": "x", "A_to_B_random_1": "x to y, z1", "A_to_B_random_2": "x to y, z2", "A_to_B_style_of_B": "style of y",
+        "B": "y", "B_to_A_random_1": "y to x, z1", "B_to_A_random_2": "y to x, z2", "B_to_A_style_of_A": "style of x",
+    }  # fmt: skip
     multimodal: ClassVar[bool] = True
     pack_size = 2
 

@@ -2,6 +2,7 @@
 batch's x, V its y.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -29,6 +30,10 @@ class DualGAN(System[Domains]):
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_A", "G_B")
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    headings: ClassVar[Mapping[str, str]] = {
+        "A": "u", "A_to_B": "G_A(u)", "A_to_B_to_A": "G_B(G_A(u))",
+        "B": "v", "B_to_A": "G_B(v)", "B_to_A_to_B": "G_A(G_B(v))",
+    }  # fmt: skip
 
     def __init__(
         self,

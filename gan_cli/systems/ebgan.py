@@ -2,6 +2,9 @@
 reconstruction error the energy.
 """
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from gan_cli.data.base import Images
@@ -62,6 +65,9 @@ class EBGAN(GAN):
     D(x) + E [m - D(G(z))]_+ is L_D of D's last batch: at a Nash equilibrium V = m, and the ratio is 1 (theorem 1).
     """
 
+    headings: ClassVar[Mapping[str, str]] = {
+        "generated_reconstructed": "reconstructed", "real": "data", "real_reconstructed": "reconstructed"
+    }  # fmt: skip
     discriminator: AutoEncoder
     V: Tensor | None = None
 

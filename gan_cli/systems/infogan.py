@@ -13,7 +13,7 @@ from gan_cli.losses.critic import CachedCritic
 from gan_cli.losses.objective import Objective
 from gan_cli.systems.base import System, Terms, Traversal, Turn
 from gan_cli.systems.interpolation import COLUMNS, interpolation
-from gan_cli.utils.random import randint, uniform
+from gan_cli.utils.random import Prior, Uniform, randint, uniform
 
 
 class Latent(NamedTuple):
@@ -68,6 +68,7 @@ class InfoGAN(System[Images]):
         self.generator, self.trunk = generator, trunk
         self.discriminator, self.posterior = discriminator, posterior
         self.objective = objective
+        self.noise: Prior = Uniform()
         self.noise_dim, self.categorical, self.continuous = noise_dim, list(categorical), continuous
         self.lambda_categorical, self.lambda_continuous = lambda_categorical, lambda_continuous
         self.fix_std = fix_std
@@ -128,7 +129,7 @@ class InfoGAN(System[Images]):
         """P(c), uniform over the classes and over [-1, 1], and noise that is uniform over [-1, 1]."""
         c = [randint(n, k, device=self.device) for k in self.categorical]
         return Latent(
-            z=uniform(n, self.noise_dim, device=self.device, low=-1.0, high=1.0),
+            z=self.noise(n, self.noise_dim, device=self.device),
             c=torch.stack(c, dim=1) if c else torch.empty(n, 0, dtype=torch.int64, device=self.device),
             u=uniform(n, self.continuous, device=self.device, low=-1.0, high=1.0),
         )

@@ -1,5 +1,6 @@
 """pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): translation x -> y learned from pairs of images."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Pix2Pix(System[Pairs]):
 
     batch_type: ClassVar[type] = Pairs
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
     multimodal: ClassVar[bool] = True
 
     def __init__(

@@ -2,6 +2,7 @@
 as pix2pix.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class Pix2PixNoise(System[Pairs]):
     batch_type: ClassVar[type] = Pairs
     sampling_networks: ClassVar[tuple[str, ...]] = ("generator",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    headings: ClassVar[Mapping[str, str]] = {f"translated_{k}": f"G(source, z{k})" for k in (1, 2, 3)}
     multimodal: ClassVar[bool] = True
 
     def __init__(

@@ -2,6 +2,7 @@
 from a coarse to a fine generator. Label maps are in pix2pixhd_labels.py.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -38,6 +39,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
     batch_type: ClassVar[type] = Pairs
     sampling_networks: ClassVar[tuple[str, ...]] = ("G1",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
 
     def __init__(
         self,

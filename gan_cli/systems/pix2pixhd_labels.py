@@ -2,6 +2,7 @@
 of instances.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -42,6 +43,7 @@ class Pix2PixHDLabels(Pix2PixHD):
     """
 
     batch_type: ClassVar[type] = LabelMaps
+    headings: ClassVar[Mapping[str, str]] = {"translated": "G(labels)", "random_features": "other features"}
 
     def __init__(
         self,
