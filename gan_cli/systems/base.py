@@ -16,7 +16,7 @@ from gan_cli.losses.objective import Terms
 from gan_cli.utils import random
 
 __all__ = [
-    "Classifies", "Generates", "GeneratesFromNoise", "System", "Terms", "TransfersStyle", "Translates",
+    "Classifies", "DrawsNoise", "Generates", "GeneratesFromNoise", "System", "Terms", "TransfersStyle", "Translates",
     "TranslatesWithNoise", "Traversal", "Traverses", "Turn",
 ]  # fmt: skip
 
@@ -107,6 +107,16 @@ class GeneratesFromNoise(Protocol):
         """The images of the noise z (N, latent_dim) with the classes `label` (N,)."""
 
 
+@runtime_checkable
+class DrawsNoise(Protocol):
+    """A system that generates images from noise whose prior can be replaced."""
+
+    noise: random.Prior
+
+    def generate(self, n: int, label: Tensor | None = None) -> Tensor:
+        """As of `Generates`: n images from n samples of `noise`."""
+
+
 class Traversal(NamedTuple):
     """A table of images, (rows, columns, C, H, W), in which one thing varies along each row.
 
@@ -161,6 +171,16 @@ class TransfersStyle(Protocol):
 
     def transfer(self, image: Tensor, style: Tensor, direction: str = ...) -> Tensor:
         """The translations of `image` in the style of `style`, examples of the target domain."""
+
+
+@contextmanager
+def noise_from(system: DrawsNoise, prior: random.Prior) -> Iterator[None]:
+    """Context in which `system` takes its noise from `prior`."""
+    before, system.noise = system.noise, prior
+    try:
+        yield
+    finally:
+        system.noise = before
 
 
 @contextmanager

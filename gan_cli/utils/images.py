@@ -28,10 +28,26 @@ def to_uint8(images: Tensor, value_range: tuple[float, float]) -> Tensor:
     return ((images.float() - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
+def to_uint16(images: Tensor, value_range: tuple[float, float]) -> Tensor:
+    """(N, C, H, W) in `value_range` -> uint16, clamped, on the CPU."""
+    low, high = value_range
+    return ((images.float() - low) / (high - low) * 65535).round().clamp(0, 65535).int().cpu().to(torch.uint16)
+
+
 def visible(images: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """(N, C, H, W) in `value_range` -> uint8 with C = 1 or 3; of any other number of channels the first."""
-    tiles = to_uint8(images, value_range)
-    return tiles if tiles.shape[1] in (1, 3) else tiles[:, :1]
+    """(N, C, H, W) in `value_range` -> uint8 with C = 1 or 3 (see `shown_channels`)."""
+    return to_uint8(shown_channels(images), value_range)
+
+
+def shown_channels(images: Tensor) -> Tensor:
+    """The channels (N, 1|3, H, W) that can be looked at: the first three, or of fewer the first."""
+    return images[:, : 3 if images.shape[1] >= 3 else 1]
+
+
+def displayable(image: Tensor) -> Tensor:
+    """uint8 or uint16 (C, H, W) -> uint8 with C = 1 or 3."""
+    part = shown_channels(image[None])[0]
+    return part if part.dtype == torch.uint8 else (part.float() / 257).round().to(torch.uint8)
 
 
 def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
@@ -105,8 +121,9 @@ def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
     """
     if value_range is None:
         return plot_points(*named.values())
-    channels = max(batch.shape[1] for batch in named.values())
-    batches = [b.expand(-1, channels, *b.shape[2:]) if b.shape[1] == 1 else b for b in named.values()]
+    shown = [shown_channels(batch) for batch in named.values()]
+    channels = max(batch.shape[1] for batch in shown)
+    batches = [b.expand(-1, channels, *b.shape[2:]) for b in shown]
     if len(batches) == 1:
         return grid(batches[0], value_range)
     rows = torch.stack(batches, 1).flatten(0, 1)
@@ -124,6 +141,12 @@ def to_pil(image: Tensor) -> PILImage:
         array = image[:, top : top + STRIP].permute(1, 2, 0).contiguous().numpy()
         result.paste(Image.fromarray(array[..., 0] if channels == 1 else array), (0, top))
     return result
+
+
+def from_pil(image: PILImage) -> Tensor:
+    """PIL image of mode RGB -> uint8 (3, H, W)."""
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 3).permute(2, 0, 1)
 
 
 def save(path: Path, image: Tensor) -> None:

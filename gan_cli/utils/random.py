@@ -89,6 +89,39 @@ class Uniform(Prior):
         return uniform(n, *shape, device=device, low=self.low, high=self.high)
 
 
+@dataclass(frozen=True)
+class TruncatedNormal(Prior):
+    """N(0, 1) whose components beyond +-threshold are sampled again until they lie within (Brock et al. 2019, arXiv
+    1809.11096, section 3.1): samples are more typical and less diverse. Components within are those of N(0, 1).
+    """
+
+    threshold: float
+
+    def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        z = normal(n, *shape, device=device)
+        while int(count := (beyond := z.abs() > self.threshold).sum()):
+            z[beyond] = normal(int(count), device=device)
+        return z
+
+
+@dataclass
+class Fixed(Prior):
+    """Noise that is given instead of sampled: z (n, latent_dim). While z is None it is what `prior` samples first."""
+
+    prior: Prior
+    z: Tensor | None = None
+
+    def __call__(self, n: int, *shape: int, device: torch.device | str = "cpu") -> Tensor:
+        if self.z is None:
+            self.z = self.prior(n, *shape, device=device)
+        return self.z
+
+
+def is_normal(prior: Prior) -> bool:
+    """Whether `prior` is N(0, 1), or a truncation of it."""
+    return prior is normal or isinstance(prior, (Normal, TruncatedNormal))
+
+
 def state_dict() -> dict[str, Tensor]:
     """Device name -> generator state; plain tensors."""
     return {str(device): generator.get_state() for device, generator in _generators.items()}
