@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, runtime_checka
 import torch
 from torch import Tensor
 
+from gan_cli.utils.image_size import ImageSize
+
 if TYPE_CHECKING:
     from gan_cli.data.image_files import Files
 
@@ -75,8 +77,9 @@ class Dataset(ABC):
     """A stream of training batches and a set of held-out samples.
 
     batch_type: type of the training batches; held-out batches have the same type, except that a SemiSupervised data
-    set holds out Images. image_size: pixels per side. value_range: smallest and largest pixel value; None for points.
-    num_classes: None if the batches have no labels. size, test_size: number of training and of held-out samples.
+    set holds out Images. image_size: pixels per side, or (height, width) if they differ. value_range: smallest and
+    largest pixel value; None for points. num_classes: None if the batches have no labels. size, test_size: number of
+    training and of held-out samples.
     validation_size: number of samples that are neither, for choices such as a bandwidth; most data sets have none.
     class_names: of the classes 0, 1, ..., if they have names that do not depend on files.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
@@ -85,7 +88,7 @@ class Dataset(ABC):
 
     batch_type: ClassVar[type] = Images
     class_names: ClassVar[tuple[str, ...]] = ()
-    image_size: int
+    image_size: ImageSize
     channels: int
     num_classes: int | None
     value_range: tuple[float, float] | None
@@ -276,6 +279,6 @@ def as_range(value_range: Sequence[float]) -> tuple[float, float]:
 
 
 def scale(pixels: Tensor, value_range: tuple[float, float]) -> Tensor:
-    """Convert pixels from uint8 to float32 in `value_range`."""
+    """Convert pixels from uint8 or uint16 to float32 in `value_range`."""
     low, high = value_range
-    return pixels.float().mul_((high - low) / 255).add_(low)
+    return pixels.float().mul_((high - low) / (65535 if pixels.dtype == torch.uint16 else 255)).add_(low)

@@ -7,6 +7,7 @@ not set. Each ends with a checksum (see checksums). The files may be deleted at 
 import errno
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ from gan_cli.data.image_files import Files, Window
 from gan_cli.data.notes import say_if_dark
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing
+from gan_cli.utils.image_size import ImageSize, sides
 from gan_cli.utils.progress import Progress
 
 VERSION = 2  # of decoding and resizing: a change of either must not find the files of the version before
@@ -34,29 +36,31 @@ IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one i
 SAMPLE = 1000  # images of a set in which the brightest pixel is looked for
 CHUNK = 256  # images that are queued for the threads at a time, which bounds the memory of decoded images
 
+Fit = Callable[[Image.Image, ImageSize], Image.Image]
+"""Resize an image to a size, such as image_files.resize_crop; ValueError for an image that counts as broken."""
+
 
 class DecodeJob(NamedTuple):
-    """Images to decode to (channels, size, size): `files`, resized by the function `fit`.
+    """Images to decode to (channels, H, W): `files`, resized to `size` by the function `fit`.
 
-    fit: such as image_files.resize_crop; an image for which it raises ValueError counts as broken. window: see
-    image_files.Window.
+    window: see image_files.Window.
     """
 
     files: Files
     channels: int
-    size: int
-    fit: Callable[[Image.Image, int], Image.Image]
+    size: ImageSize
+    fit: Fit
     window: Window = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Shape of the result, (N, channels, size, size)."""
-        return len(self.files.names), self.channels, self.size, self.size
+        """Shape of the result, (N, channels, H, W)."""
+        return len(self.files.names), self.channels, *sides(self.size)
 
     @property
     def nbytes(self) -> int:
         """Size of the result."""
-        return len(self.files.names) * self.channels * self.size**2
+        return math.prod(self.shape)
 
     @property
     def name(self) -> str:
@@ -68,7 +72,7 @@ class DecodeJob(NamedTuple):
 
 
 def load(*jobs: DecodeJob) -> list[Tensor]:
-    """Return uint8 (N, C, size, size) for each job, from the cache if possible.
+    """Return uint8 (N, C, H, W) for each job, from the cache if possible.
 
     What is not in the cache is decoded and added to it. If the cache cannot be written, the images are decoded into
     memory only. Raises ValueError, which names the broken files of all jobs; nothing is added to the cache then.
@@ -88,8 +92,8 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
     except OSError as error:
         print_once(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only")
         stores = [torch.empty(job.shape, dtype=torch.uint8) for job in jobs]
-        for number, index, pixels in _decode(jobs):
-            stores[number][index] = torch.from_numpy(pixels)
+        for number, row, image in _decode(jobs):
+            stores[number][row] = torch.from_numpy(image)
     for job, store in zip(jobs, stores):
         paths = [job.files.root / name for name in job.files.names[:SAMPLE]]
         is_deep = None if job.window else lambda row, paths=paths: image_files.is_deep(paths[row])
@@ -162,8 +166,8 @@ def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
     with ExitStack() as replacements, ExitStack() as opened:
         parts = [replacements.enter_context(replacing(folder / job.name, sync=True)) for job in jobs]
         files = [opened.enter_context(open(part, "wb")) for part in parts]
-        for number, _, pixels in _decode(jobs):
-            files[number].write(pixels.data)
+        for number, _, image in _decode(jobs):
+            files[number].write(image.data)
         for job, part, file in zip(jobs, parts, files):
             file.close()
             seal(part, job.name)
@@ -172,7 +176,7 @@ def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
 
 
 def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield (number of the job, index in the job, uint8 (C, size, size)) for every image in order, decoded by threads.
+    """Yield (number of the job, index in the job, uint8 (C, H, W)) for every image in order, decoded by threads.
 
     Raises ValueError at the end, which names the broken images.
     """
@@ -182,13 +186,13 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for number, job in enumerate(jobs):
             for start in range(0, len(job.files.names), CHUNK):
-                names = job.files.names[start : start + CHUNK]
-                for index, pixels in enumerate(pool.map(partial(_pixels, job), names), start):
+                rows = range(start, min(start + CHUNK, len(job.files.names)))
+                for row, image in zip(rows, pool.map(partial(_pixels_or_message, job), rows)):
                     progress.advance()
-                    if isinstance(pixels, str):
-                        broken[pixels] = None
+                    if isinstance(image, str):
+                        broken[image] = None
                     else:
-                        yield number, index, pixels
+                        yield number, row, image
     if broken:
         raise ValueError(
             f"broken images, {len(broken)} in all, to be repaired or removed: {'; '.join(list(broken)[:3])}"
@@ -196,14 +200,19 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
         )
 
 
-def _pixels(job: DecodeJob, name: str) -> np.ndarray | str:
-    """The pixels of one image, or a message if it is broken."""
-    file = job.files.root / name
+def pixels(job: DecodeJob, row: int) -> Tensor:
+    """The pixels of image number `row`, uint8 (C, H, W). ValueError, which names the file, if it is broken."""
+    file = job.files.root / job.files.names[row]
+    image = image_files.read(file, job.channels, window=job.window)
     try:
-        image = image_files.read(file, job.channels, window=job.window)
+        return image_files.to_tensor(job.fit(image, job.size))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _pixels_or_message(job: DecodeJob, row: int) -> np.ndarray | str:
+    """The pixels of one image, or a message if it is broken."""
+    try:
+        return pixels(job, row).numpy()
     except ValueError as error:
         return str(error)
-    try:
-        return image_files.to_tensor(job.fit(image, job.size)).numpy()
-    except ValueError as error:
-        return f"{file}: {error}"

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, Pairs, as_range
-from gan_cli.data.folders import ImageFolder, crop_margin, random_windows
+from gan_cli.data.folders import ImageFolder
 from gan_cli.data.lab_color import rgb_to_lab
+from gan_cli.data.preprocess import load_sides, random_windows
 
 
 class DerivedPairs(Dataset):
@@ -23,13 +24,14 @@ class DerivedPairs(Dataset):
     batch_type: ClassVar[type] = Pairs
     name: ClassVar[str]  # in the fingerprint, which must not change when a class is renamed
     value_range: tuple[float, float]
+    image_size: int
     num_classes = None
 
     def __init__(
         self, root: str, image_size: int, load_size: int | None, flip: bool, test_root: str | None,
         test_fraction: float, window: Sequence[float] | None, stretch: bool,
     ) -> None:  # fmt: skip
-        self._margin = crop_margin(load_size, image_size)
+        self._margin = load_sides(load_size, image_size)[0] - image_size
         self.image_size, self.flip = image_size, flip
         # Training images are stored larger than held-out ones; without a margin, one folder serves both.
         sizes = {image_size + self._margin, image_size}

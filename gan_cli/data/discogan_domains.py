@@ -16,10 +16,12 @@ from torch import Tensor
 from gan_cli.data import decoded_cache, image_files
 from gan_cli.data.base import Dataset, Domains, as_range, held_out, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
-from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder, select, to_device
+from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder
 from gan_cli.data.image_files import Files
 from gan_cli.data.notes import say_once
 from gan_cli.data.paired import half_width, right_half
+from gan_cli.data.preprocess import select, to_device
+from gan_cli.utils.image_size import ImageSize
 
 HELD_OUT = 200  # images per domain: n_test of image_translation.py
 ATTRIBUTES, PHOTOGRAPHS = "list_attr_celeba.txt", "img_align_celeba"
@@ -138,7 +140,7 @@ class AttributeFolder(UnpairedImages):
         super().__init__(jobs, image_size, channels, num_classes, value_range)
 
 
-def thick_left_half(image: Image.Image, size: int) -> Image.Image:
+def thick_left_half(image: Image.Image, size: ImageSize) -> Image.Image:
     """Resize the left half of an image A|B to (size, size), with its dark lines one pixel thicker on every side.
 
     The minimum over 3 x 3 pixels is what dataset.py computes: it inverts, dilates by 3 x 3 once, and inverts back.

@@ -8,24 +8,26 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data import decoded_cache, image_files
+from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Domains, Images, as_range, held_out, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
 from gan_cli.data.partners import composed
+from gan_cli.data.preprocess import AUGMENT_STREAM, Geometry, Mode, Part, Store, to_device
+from gan_cli.utils.image_size import ImageSize, sides, simplified
 
 SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in every run whatever its seed
-AUGMENT_STREAM = 0  # the stream of random numbers of crops and mirroring
 
 
 class ImageFolder(Dataset):
-    """The images of `root` and its subfolders, cropped to the central square and resized.
+    """The images of `root` and its subfolders, cropped to the central part of image_size's proportions and resized.
 
     channels: 3, or 1 for gray. num_classes: number of subfolders, which are then the classes in the order of their
     names; None: no labels. flip: mirror half of the training images. The held-out images are those of `test_root` if
     given, or else a random part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the
-    training images are used. window: see image_files.Window. stretch: resize whole images, without cropping. Raises
+    training images are used. window: see image_files.Window. stretch: resize whole images, without cropping.
+    preprocess: other modes than this resizing, resize_and_crop, see Geometry; there is no load_size. Raises
     FileNotFoundError if a folder does not exist, and ValueError for settings that do not fit the data and for broken
     images.
     """
@@ -35,7 +37,7 @@ class ImageFolder(Dataset):
     def __init__(
         self,
         root: str,
-        image_size: int = 64,
+        image_size: ImageSize = 64,
         channels: int = 3,
         num_classes: int | None = None,
         value_range: Sequence[float] = (-1.0, 1.0),
@@ -44,20 +46,26 @@ class ImageFolder(Dataset):
         test_fraction: float = 0.1,
         window: Sequence[float] | None = None,
         stretch: bool = False,
+        preprocess: Mode = "resize_and_crop",
     ) -> None:
         check_shape(image_size, channels)
         if not 0 <= test_fraction < 1:
             raise ValueError(f"test_fraction {test_fraction}: it must lie in [0, 1)")
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        if stretch and preprocess != "resize_and_crop":
+            raise ValueError(f"stretch=true resizes whole images, and so does not go with preprocess={preprocess}")
+        self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
         self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
         self.files = [image_files.scan(folder) for folder in folders]
         self._labels = _labels(self.files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
-        fit = image_files.stretch if stretch else image_files.resize_crop
+        self._geometry = Geometry(preprocess, image_size, enlarge=1)
+        default = preprocess == "resize_and_crop"
+        fit = image_files.resize_crop if default and not stretch else image_files.stretch
+        # Without a margin, held-out images and training images are decoded alike, so that one folder serves both.
         jobs = [DecodeJob(files, channels, image_size, fit, self.window) for files in self.files]
-        self._stores = decoded_cache.load(*jobs)
+        self._stores = self._geometry.load(*map(Part, jobs))
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
         """Return the indices of the training images and of the held-out images."""
@@ -74,21 +82,20 @@ class ImageFolder(Dataset):
 
     def train_batch(self, seed: int, start: int, count: int) -> Images:
         index = self._train[order(seed, start, count, self.size)]
-        corner = torch.zeros(count, dtype=torch.int64)
+        top, left, _ = self._geometry.windows(self._stores[0], index, seed, start, self.flip)
         mirror = uniform(seed, torch.arange(start, start + count), AUGMENT_STREAM) < 0.5 * self.flip
-        pixels = crop(self._stores[0], index, corner, corner, mirror, self.image_size)
-        return self._images(pixels, index, 0)
+        return self._images(self._geometry.crop(self._stores[0], index, (top, left, mirror)), index, 0)
 
     def test_batch(self, start: int, count: int) -> Images:
         index = self._test[torch.arange(start, start + count) % self.test_size]
-        return self._images(select(self._stores[-1], index), index, -1)
+        return self._images(self._geometry.held_out(self._stores[-1], index), index, -1)
 
     def _images(self, pixels: Tensor, index: Tensor, folder: int) -> Images:
         labels = self._labels[folder][index].to(pixels.device) if self._labels else None
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self.files, window=self.window)
+        return image_files.fingerprint(*self.files, window=self.window) + self._geometry.fingerprint()
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -98,10 +105,11 @@ class ImageFolder(Dataset):
 class UnpairedFolder(Dataset):
     """Two unpaired domains of images: training images in trainA (x) and trainB (y), held-out ones in testA and testB.
 
-    As in the code of CycleGAN (Zhu et al. 2017), training images are resized to a square of `load_size` (286 / 256 of
-    image_size if omitted), cropped at random to image_size, and half of them are mirrored (`flip`). Each domain is
-    shuffled separately; differs: the original code samples y with replacement, whereas each y is used once per epoch
-    here. Held-out images are resized to image_size; a domain without a test folder uses its training images.
+    As in the code of CycleGAN (Zhu et al. 2017), training images are resized to `load_size` (286 / 256 of image_size if
+    omitted), cropped at random to image_size, and half of them are mirrored (`flip`). Each domain is shuffled
+    separately; differs: the original code samples y with replacement, whereas each y is used once per epoch here.
+    Held-out images are resized to image_size; a domain without a test folder uses its training images. preprocess: this
+    resizing and cropping, or other modes of that code, see Geometry.
 
     root: the folder of these folders, or a folder whose only subfolder is such a folder. url: an archive to download if
     `root` does not exist. window: see image_files.Window. Raises FileNotFoundError and ValueError like ImageFolder.
@@ -113,7 +121,7 @@ class UnpairedFolder(Dataset):
     def __init__(
         self,
         root: str,
-        image_size: int = 256,
+        image_size: ImageSize = 256,
         channels: int = 3,
         num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0),
@@ -121,18 +129,17 @@ class UnpairedFolder(Dataset):
         flip: bool = True,
         url: str | None = None,
         window: Sequence[float] | None = None,
+        preprocess: Mode = "resize_and_crop",
     ) -> None:
         check_shape(image_size, channels)
-        self._margin = crop_margin(load_size, image_size)
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self._geometry = Geometry(preprocess, image_size, load_size)
+        self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
         self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
         self.files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
-        sizes = (image_size + self._margin,) * 2 + (image_size,) * 2
-        fit = image_files.stretch
-        jobs = [DecodeJob(files, channels, side, fit, self.window) for files, side in zip(self.files, sizes)]
-        self._stores = decoded_cache.load(*jobs)
+        jobs = [DecodeJob(files, channels, image_size, image_files.stretch, self.window) for files in self.files]
+        self._stores = self._geometry.load(*map(Part, jobs, (False, False, True, True)))
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
 
@@ -141,17 +148,18 @@ class UnpairedFolder(Dataset):
         seeds = (seed, int(mix(torch.tensor([seed]), stream=SPLIT_SEED)[0]))
         return Domains(*(self._augmented(store, s, start, count) for store, s in zip(self._stores, seeds)))
 
-    def _augmented(self, store: Tensor, seed: int, start: int, count: int) -> Tensor:
+    def _augmented(self, store: Store, seed: int, start: int, count: int) -> Tensor:
         index = order(seed, start, count, len(store))
-        window = random_windows(seed, start, count, self._margin, self.flip)
-        return scale(crop(store, index, *window, self.image_size), self.value_range)
+        windows = self._geometry.windows(store, index, seed, start, self.flip)
+        return scale(self._geometry.crop(store, index, windows), self.value_range)
 
     def test_batch(self, start: int, count: int) -> Domains:
         position = torch.arange(start, start + count)
-        return Domains(*(scale(select(s, position % len(s)), self.value_range) for s in self._stores[2:]))
+        images = (self._geometry.held_out(store, position % len(store)) for store in self._stores[2:])
+        return Domains(*(scale(pixels, self.value_range) for pixels in images))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self.files, window=self.window)
+        return image_files.fingerprint(*self.files, window=self.window) + self._geometry.fingerprint()
 
     def describe(self) -> str:
         x, y, *tests = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
@@ -162,9 +170,9 @@ class UnpairedFolder(Dataset):
         return self
 
 
-def check_shape(image_size: int, channels: int) -> None:
+def check_shape(image_size: ImageSize, channels: int) -> None:
     """ValueError unless images can have this size and number of channels."""
-    if image_size < 1:
+    if min(sides(image_size)) < 1:
         raise ValueError(f"image_size {image_size}: it must be at least 1")
     if channels not in (1, 3):
         raise ValueError(f"channels {channels}: images have 1 (gray) or 3 (color)")
@@ -223,44 +231,3 @@ def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
             where = f"subfolder {name}, which is no class of {folders[0].root}" if name else "no subfolder"
             raise ValueError(f"images of {files.root} lie in {where}; or set dataset.num_classes=null")
     return [torch.tensor([numbers[name] for name in names]) for names in named]
-
-
-def crop_margin(load_size: int | None, image_size: int) -> int:
-    """Pixels that a random crop leaves out: load_size - image_size. load_size: 286 / 256 of image_size if None.
-
-    Raises ValueError if the margin is negative.
-    """
-    load_size = round(image_size * 286 / 256) if load_size is None else load_size
-    if load_size < image_size:
-        raise ValueError(f"load_size {load_size}: it must be at least image_size, which is {image_size}")
-    return load_size - image_size
-
-
-def random_windows(seed: int, start: int, count: int, margin: int, flip: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a random crop of each sample: top and left, both 0 .. margin, and whether to mirror it, (count,) each."""
-    position = torch.arange(start, start + count)
-    numbers = uniform(seed, 3 * position + torch.arange(3)[:, None], AUGMENT_STREAM)  # three for each sample
-    top, left = (numbers[:2] * (margin + 1)).long()
-    return top, left, numbers[2] < 0.5 * flip
-
-
-def select(store: Tensor, index: Tensor) -> Tensor:
-    """Return the images `index` of a store, on the store's device."""
-    return store[index.to(store.device)]
-
-
-def crop(store: Tensor, index: Tensor, top: Tensor, left: Tensor, mirror: Tensor, size: int) -> Tensor:
-    """Return uint8 (N, C, size, size): the window at (top, left) of each image `index`, mirrored where `mirror`."""
-    # A loop over slices reads only the windows, which matters for a store that is mapped from the disk.
-    rows = zip(index.tolist(), top.tolist(), left.tolist(), mirror.tolist())
-    windows = [(store[i, :, y : y + size, x : x + size], flip) for i, y, x, flip in rows]
-    return torch.stack([window.flip(2) if flip else window for window, flip in windows])
-
-
-def to_device(stores: list[Tensor], device: torch.device) -> list[Tensor]:
-    """Move the stores to a GPU if they take at most half of its free memory; otherwise they stay where they are."""
-    if device.type != "cuda":
-        return stores
-    need = sum(store.nbytes for store in stores)
-    fits = need <= torch.cuda.mem_get_info(device)[0] // 2
-    return [store.to(device) for store in stores] if fits else stores

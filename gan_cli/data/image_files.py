@@ -1,4 +1,4 @@
-"""Image files: the listing of a folder, decoding to 8 or 16 bits, and resizing to squares."""
+"""Image files: the listing of a folder, decoding to 8 or 16 bits, and resizing."""
 
 import hashlib
 import io
@@ -22,6 +22,7 @@ from gan_cli.data import bands
 from gan_cli.data.bands import Bands
 from gan_cli.data.notes import say_once
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.image_size import ImageSize, sides
 
 OPTIONAL = tuple(name for name in ("webp", "avif") if name in features.modules and features.check(name))
 AVIF = (".avif",) if "avif" in OPTIONAL else ()  # not in every Pillow
@@ -248,6 +249,15 @@ def is_deep(file: Path) -> bool:
         return False
 
 
+def is_gray(file: Path) -> bool:
+    """Whether an image file is grayscale without transparency; False if it cannot be read."""
+    try:
+        with opened(file) as image:
+            return image.mode.startswith(("1", "L", "I", "F")) and image.mode != "LA"
+    except ValueError:
+        return False
+
+
 def convert(image: Image.Image, channels: int, window: Window = None, depth: int = 8) -> Image.Image:
     """Convert a PIL image, upright, to mode L (channels 1), LA (2), RGB (3) or RGBA (4) of 8 bits, or to Bands.
 
@@ -343,13 +353,19 @@ def _on_white(image: Image.Image) -> Image.Image:
     return result
 
 
-def resize_crop(image: Image.Image, size: int) -> Image.Image:
-    """Resize the largest central square to (size, size) in one step, by antialiased bicubic filtering."""
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+def resize_crop(image: Image.Image, size: ImageSize) -> Image.Image:
+    """Resize the largest central part of the proportions of `size` to it in one step, by antialiased bicubic filtering.
+
+    For a square size, that part is the central square.
+    """
+    height, width = sides(size)
+    # Products before quotients: the sides of a square are whole numbers then.
+    wide = min(image.width, image.height * width / height)
+    high = min(image.height, image.width * height / width)
+    left, top = (image.width - wide) / 2, (image.height - high) / 2
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, left + wide, top + high))
 
 
-def stretch(image: Image.Image, size: int) -> Image.Image:
-    """Resize the whole image to (size, size) by antialiased bicubic filtering, regardless of its proportions."""
-    return image.resize((size, size), Image.Resampling.BICUBIC)
+def stretch(image: Image.Image, size: ImageSize) -> Image.Image:
+    """Resize the whole image to `size` by antialiased bicubic filtering, regardless of its proportions."""
+    return image.resize(sides(size)[::-1], Image.Resampling.BICUBIC)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
-from gan_cli.data.folders import AUGMENT_STREAM, check_shape, find_folder
+from gan_cli.data.folders import check_shape, find_folder
 from gan_cli.data.image_files import Files, upright_size
 from gan_cli.data.notes import dark, say_if_dark, say_once
 from gan_cli.data.palettes import Palette, check_palette, check_palettes
 from gan_cli.data.partners import matched
+from gan_cli.data.preprocess import AUGMENT_STREAM
 
 THING = 1000  # the id of an instance is 1000 times its class plus its number; smaller ids are classes
 NO_CLASS = (255, -1)  # pixels without a class, in maps of 8 bits and in maps with a sign
@@ -99,6 +100,7 @@ class AlignedFolders(Dataset):
     """
 
     value_range: tuple[float, float]
+    image_size: int
     required: ClassVar[tuple[str, ...]]
     optional: ClassVar[tuple[str, ...]] = ()
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Images, as_range, mix, order, scale, uniform
-from gan_cli.data.folders import AUGMENT_STREAM, check_shape
+from gan_cli.data.folders import check_shape
 from gan_cli.data.notes import say_if_dark
+from gan_cli.data.preprocess import AUGMENT_STREAM
 
 BLOCK_STREAM = 0xB10C  # the stream of random numbers that seeds the order within a block
 

@@ -9,13 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_cli.data import decoded_cache, image_files
+from gan_cli.data import image_files
 from gan_cli.data.base import Dataset, Pairs, as_range, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
-from gan_cli.data.folders import check_shape, crop, crop_margin, find_folder, random_windows, select, to_device
+from gan_cli.data.folders import check_shape, find_folder
 from gan_cli.data.image_files import Files
 from gan_cli.data.notes import say_once
 from gan_cli.data.partners import matched
+from gan_cli.data.preprocess import Geometry, Mode, Part, Store, margins, to_device
+from gan_cli.utils.image_size import ImageSize, simplified
 
 SPLITS = ("train", "val", "test")
 LOOKED_AT = 1000  # pairs whose sizes are compared
@@ -31,8 +33,10 @@ class PairedFolder(Dataset):
     train.
 
     direction: AtoB makes A the source and B the target; BtoA exchanges them. Both images of a training pair are
-    resized to a square of `load_size` (286 / 256 of image_size if omitted, the jitter of section 6.2; image_size for no
-    jitter), cropped to image_size at the same random position, and half of the pairs are mirrored (`flip`).
+    resized to `load_size` (286 / 256 of image_size if omitted, the jitter of section 6.2; the width of image_size for
+    no jitter), cropped to image_size at the same random position, and half of the pairs are mirrored (`flip`).
+    preprocess: this resizing and cropping, or other modes of the code, see Geometry.
+
     root: the folder of the splits, or a folder whose only subfolder is such a folder. url: a zip or tar archive to
     download if `root` does not exist. window: see image_files.Window. Raises FileNotFoundError if there are no such
     folders, and ValueError for settings that do not fit the data, broken images, an odd width of A|B, and images
@@ -45,7 +49,7 @@ class PairedFolder(Dataset):
     def __init__(
         self,
         root: str,
-        image_size: int = 256,
+        image_size: ImageSize = 256,
         channels: int = 3,
         num_classes: None = None,
         value_range: Sequence[float] = (-1.0, 1.0),
@@ -54,55 +58,60 @@ class PairedFolder(Dataset):
         flip: bool = True,
         url: str | None = None,
         window: Sequence[float] | None = None,
+        preprocess: Mode = "resize_and_crop",
     ) -> None:
         check_shape(image_size, channels)
-        self._margin = crop_margin(load_size, image_size)
+        self._geometry = Geometry(preprocess, image_size, load_size)
         if direction not in ("AtoB", "BtoA"):
             raise ValueError(f"direction {direction}: choose AtoB or BtoA")
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
         self.value_range, self.flip, self.direction = as_range(value_range), flip, direction
         self.window = image_files.as_window(window)
         folder = _root_of_splits(find_folder(root, "root", url))
         held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
         self.holds_out = held_out != "train"
-        self.files, jobs = [], []
-        for split, size in (("train", image_size + self._margin), (held_out, image_size)):
+        self.files, parts = [], []
+        for split, is_held_out in (("train", False), (held_out, True)):
             files = _scan(_sides(folder, split))
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self.files += files
-            parts = zip((files[0], files[-1]), fits)
-            jobs += [DecodeJob(part, channels, size, fit, self.window) for part, fit in parts]
-        self._stores = decoded_cache.load(*jobs)
+            for one, fit in zip((files[0], files[-1]), fits):
+                job = DecodeJob(one, channels, image_size, fit, self.window)
+                parts.append(Part(job, is_held_out, columns=2 // len(files)))
+        self._stores = self._geometry.load(*parts)
+        for number in (0, 2):
+            _check_sizes(self._stores[number : number + 2], parts[number : number + 2])
         self.size, self.test_size = len(self._stores[0]), len(self._stores[2])
 
     def train_batch(self, seed: int, start: int, count: int) -> Pairs:
         index = order(seed, start, count, self.size)
-        window = random_windows(seed, start, count, self._margin, self.flip)
-        return self._pairs(*(crop(store, index, *window, self.image_size) for store in self._stores[:2]))
+        windows = self._geometry.windows(self._stores[0], index, seed, start, self.flip)
+        return self._pairs(*(self._geometry.crop(store, index, windows) for store in self._stores[:2]))
 
     def test_batch(self, start: int, count: int) -> Pairs:
         index = torch.arange(start, start + count) % self.test_size
-        return self._pairs(*(select(store, index) for store in self._stores[2:]))
+        return self._pairs(*(self._geometry.held_out(store, index) for store in self._stores[2:]))
 
     def _pairs(self, a: Tensor, b: Tensor) -> Pairs:
         source, target = (a, b) if self.direction == "AtoB" else (b, a)
         return Pairs(scale(source, self.value_range), scale(target, self.value_range))
 
     def fingerprint(self) -> str:
-        return f"{image_files.fingerprint(*self.files, window=self.window)}-{self.direction}"
+        files = image_files.fingerprint(*self.files, window=self.window)
+        return f"{files}-{self.direction}{self._geometry.fingerprint()}"
 
     def to(self, device: torch.device) -> "PairedFolder":
         self._stores = to_device(self._stores, device)
         return self
 
 
-def left_half(image: Image.Image, size: int) -> Image.Image:
-    """Resize the left half of an image A|B to (size, size). ValueError for an odd width."""
+def left_half(image: Image.Image, size: ImageSize) -> Image.Image:
+    """Resize the left half of an image A|B to `size`. ValueError for an odd width."""
     return image_files.stretch(image.crop((0, 0, half_width(image), image.height)), size)
 
 
-def right_half(image: Image.Image, size: int) -> Image.Image:
-    """Resize the right half of an image A|B to (size, size). ValueError for an odd width."""
+def right_half(image: Image.Image, size: ImageSize) -> Image.Image:
+    """Resize the right half of an image A|B to `size`. ValueError for an odd width."""
     return image_files.stretch(image.crop((half_width(image), 0, image.width, image.height)), size)
 
 
@@ -111,6 +120,18 @@ def half_width(image: Image.Image) -> int:
     if image.width % 2:
         raise ValueError(f"{image.width} pixels wide: two images side by side have an even width")
     return image.width // 2
+
+
+def _check_sizes(stores: Sequence[Store], parts: Sequence[Part]) -> None:
+    """ValueError if partners differ in size before a crop, which would show different parts of them."""
+    a, b = (margins(store, torch.arange(len(store)), (0, 0)) for store in stores)
+    if not torch.equal(a, b):
+        row = int((a != b).any(0).nonzero()[0])
+        first, second = (part.job.files.root / part.job.files.names[row] for part in parts)
+        raise ValueError(
+            f"{first} and {second} are partners of different sizes, which cannot be cropped alike: "
+            "dataset.preprocess=resize_and_crop resizes them to one size first"
+        )
 
 
 def _sides(root: Path, split: str) -> list[Path]:

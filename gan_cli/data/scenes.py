@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gan_cli.data.base import LabelMaps, uniform
 from gan_cli.data.shapes import KINDS, Factors, SceneDataset, color, distance, factors
+from gan_cli.utils.image_size import ImageSize, sides
 
 OBJECTS = 5  # possible shapes per scene; a later one covers an earlier one
 PRESENT = 0.8  # probability that each of them is present
@@ -29,21 +30,21 @@ def _object(index: Tensor, place: int) -> tuple[Factors, Tensor]:
     return shape, u[3] < PRESENT
 
 
-def render_scene(index: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
-    """Render the scenes with these numbers (N,): int64 (N, 2, pixels, pixels) as in LabelMaps, and RGB in [0, 1].
+def render_scene(index: Tensor, pixels: ImageSize) -> tuple[Tensor, Tensor]:
+    """Render the scenes with these numbers (N,): int64 (N, 2, H, W) as in LabelMaps, and RGB in [0, 1].
 
     Class 0 is the ground, which has one gray per scene; 1 .. 6 are the KINDS. The id of an instance is 1000 times its
     class plus its number in the scene; the ground has 0. The hue of a shape lies in the range of its kind, within
     which it differs per instance. The rim of a shape is darker, so that touching shapes can be distinguished.
     """
     ground = 0.75 + 0.25 * uniform(2, index, 0)
-    image = ground[:, None, None, None].expand(-1, 3, pixels, pixels)
-    maps = torch.zeros(len(index), 2, pixels, pixels, dtype=torch.int64, device=index.device)
+    image = ground[:, None, None, None].expand(-1, 3, *sides(pixels))
+    maps = torch.zeros(len(index), 2, *sides(pixels), dtype=torch.int64, device=index.device)
     for place in range(OBJECTS):
         shape, present = _object(index, place)
         away = torch.where(present[:, None, None], distance(shape, pixels), math.inf)
         alpha = (0.5 - away).clamp(0, 1)[:, None]
-        depth = (-away / (0.15 * shape.size * pixels)[:, None, None]).clamp(0, 1)[:, None]
+        depth = (-away / (0.15 * shape.size * min(sides(pixels)))[:, None, None]).clamp(0, 1)[:, None]
         fill = color(shape.hue)[:, :, None, None] * (0.55 + 0.45 * depth)
         image = image + (fill - image) * alpha
         label = torch.stack([shape.kind + 1, 1000 * (shape.kind + 1) + place], dim=1)[:, :, None, None]
@@ -73,7 +74,7 @@ class ShapesScene(SceneDataset):
     batch_type: ClassVar[type] = LabelMaps
 
     def __init__(
-        self, image_size: int = 64, channels: int = 3, num_classes: None = None, label_nc: int = len(CLASSES),
+        self, image_size: ImageSize = 64, channels: int = 3, num_classes: None = None, label_nc: int = len(CLASSES),
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000,
     ) -> None:
         if channels != 3:

@@ -1,7 +1,8 @@
 """Rendered images of one colored shape on a uniform ground, which need no download and whose factors are known.
 
 A scene is a function of its number. Shapes are rendered from signed distances, so that an edge is smooth over one pixel
-at any size. Coordinates: the image is [-1, 1] x [-1, 1], x to the right, y down.
+at any size. Coordinates: the image, or of one that is not square the central square, is [-1, 1] x [-1, 1], x to the
+right, y down.
 """
 
 import math
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gan_cli.data.base import Dataset, Domains, Images, Pairs, as_range, order, positions, uniform
+from gan_cli.utils.image_size import ImageSize, sides, simplified
 
 KINDS = ("circle", "square", "triangle", "star", "cross", "ring")
 SECOND_DOMAIN = 1 << 40  # number of the first scene of the second domain
@@ -79,11 +81,19 @@ DISTANCE: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (  # to the edge of e
 )
 
 
-def distance(scene: Factors, pixels: int) -> Tensor:
+def coordinates(pixels: ImageSize, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return y (H,) and x (W,) of the pixels' centers."""
+    height, width = sides(pixels)
+    least = min(height, width)
+    y, x = ((torch.arange(n, device=device) + 0.5) * 2 / least - n / least for n in (height, width))
+    return y, x
+
+
+def distance(scene: Factors, pixels: ImageSize) -> Tensor:
     """Return the signed distance of each pixel's center to the shape's edge, in pixels, (N, H, W)."""
-    line = (torch.arange(pixels, device=scene.x.device) + 0.5) * 2 / pixels - 1
-    dx = (line[None, None, :] - scene.x[:, None, None]) / scene.size[:, None, None]
-    dy = (line[None, :, None] - scene.y[:, None, None]) / scene.size[:, None, None]
+    down, right = coordinates(pixels, scene.x.device)
+    dx = (right[None, None, :] - scene.x[:, None, None]) / scene.size[:, None, None]
+    dy = (down[None, :, None] - scene.y[:, None, None]) / scene.size[:, None, None]
     cos, sin = scene.rotation.cos()[:, None, None], scene.rotation.sin()[:, None, None]
     x, y = cos * dx + sin * dy, cos * dy - sin * dx
     # Each formula is evaluated only for the scenes of its kind.
@@ -91,28 +101,28 @@ def distance(scene: Factors, pixels: int) -> Tensor:
     for kind, formula in enumerate(DISTANCE):
         rows = (scene.kind == kind).nonzero()[:, 0]
         result[rows] = formula(x[rows], y[rows])
-    return result * scene.size[:, None, None] * (pixels / 2)
+    return result * scene.size[:, None, None] * (min(sides(pixels)) / 2)
 
 
-def render(scene: Factors, pixels: int, striped: bool = False) -> Tensor:
+def render(scene: Factors, pixels: ImageSize, striped: bool = False) -> Tensor:
     """Render scenes as RGB in [0, 1], (N, 3, H, W).
 
     striped: with dark horizontal stripes across the shape. Their period is .8 of the shape's radius and their phase
     depends on its center, so that the plain and the striped image determine each other.
     """
     inside = (0.5 - distance(scene, pixels)).clamp(0, 1)[:, None]
-    fill = color(scene.hue)[:, :, None, None].expand(-1, -1, pixels, pixels)
+    fill = color(scene.hue)[:, :, None, None].expand(-1, -1, *sides(pixels))
     if striped:
-        line = (torch.arange(pixels, device=scene.y.device) + 0.5) * 2 / pixels - 1
-        phase = (line[None, :] - scene.y[:, None]) / (0.8 * scene.size[:, None])
-        period = 0.8 * scene.size[:, None] * pixels / 2  # in pixels
+        down, _ = coordinates(pixels, scene.y.device)
+        phase = (down[None, :] - scene.y[:, None]) / (0.8 * scene.size[:, None])
+        period = 0.8 * scene.size[:, None] * min(sides(pixels)) / 2  # in pixels
         band = (0.5 + ((phase % 1 - 0.5).abs() - 0.25) * period).clamp(0, 1)  # 1: the shape's color, 0: ink
         fill = INK + (fill - INK) * band[:, None, :, None]
     ground = scene.ground[:, None, None, None]
     return ground + (fill - ground) * inside
 
 
-def render_outline(scene: Factors, pixels: int) -> Tensor:
+def render_outline(scene: Factors, pixels: ImageSize) -> Tensor:
     """Render the edges of shapes as dark lines two pixels wide on white, in [0, 1], (N, 3, H, W)."""
     line = (1.5 - distance(scene, pixels).abs()).clamp(0, 1)[:, None]
     return (1 - (1 - INK) * line).expand(-1, 3, -1, -1)
@@ -128,10 +138,10 @@ class SceneDataset(Dataset):
     kinds: ClassVar[int | None] = None  # of labels, if the scenes have any
 
     def __init__(
-        self, image_size: int = 32, channels: int = 3, num_classes: int | None = None,
+        self, image_size: ImageSize = 32, channels: int = 3, num_classes: int | None = None,
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000,
     ) -> None:
-        if image_size < 8:
+        if min(sides(image_size)) < 8:
             raise ValueError(f"image_size={image_size}: shapes need at least 8 pixels to be recognizable")
         if channels not in (1, 3):
             raise ValueError(f"channels={channels}: shapes have 3 channels (color) or 1 (gray)")
@@ -140,7 +150,7 @@ class SceneDataset(Dataset):
             raise ValueError(f"num_classes={num_classes}: {kinds}")
         if size < 1:
             raise ValueError(f"size={size}: at least one training scene is needed")
-        self.image_size, self.channels, self.num_classes = image_size, channels, num_classes
+        self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
         self.value_range = as_range(value_range)
         self.size, self.test_size = size, 10_000
         self.device = torch.device("cpu")
@@ -181,7 +191,7 @@ class Shapes(SceneDataset):
     class_names = KINDS
 
     def __init__(
-        self, image_size: int = 32, channels: int = 3, num_classes: int | None = len(KINDS),
+        self, image_size: ImageSize = 32, channels: int = 3, num_classes: int | None = len(KINDS),
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, pose: bool = True,
     ) -> None:
         super().__init__(image_size, channels, num_classes, value_range, size)
@@ -248,7 +258,7 @@ class ShapesEdges(SceneDataset):
     batch_type = Pairs
 
     def __init__(
-        self, image_size: int = 32, channels: int = 3, num_classes: int | None = None,
+        self, image_size: ImageSize = 32, channels: int = 3, num_classes: int | None = None,
         value_range: Sequence[float] = (-1.0, 1.0), size: int = 50_000, freedom: float = 0.08,
     ) -> None:
         if not 0 <= freedom <= 1:

@@ -110,7 +110,7 @@ def test_direction_and_range(tmp_path: Path) -> None:
         assert torch.equal(a.source, b.target) and torch.equal(a.target, b.source)
     assert forth.fingerprint() != back.fingerprint() and forth.test_batch(0, 1).source.min() == -1
     gray = paired(root, channels=1).test_batch(0, 1)
-    assert gray.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._margin == 30
+    assert gray.source.shape == (1, 1, 16, 16) and PairedFolder(str(root))._geometry.load_size == (286, 286)
 
 
 @pytest.mark.parametrize(("without", "held_out"), [((), 7), (("test",), 5), (("test", "val"), 0)])
