@@ -64,6 +64,7 @@ VERBS = {
             "style": "image, or folder of images, whose style the outputs take, if the model supports it",
             "instances": "for label maps: folder of the instance maps, with the same file names",
             "window": "[LOW,HIGH], black and white of images of more than 8 bits; those of the training if omitted",
+            "depth": "8, 16 or 32 bits of the outputs (32: TIFF); those of the training data if omitted",
             "contact_sheet": "true: also write pages of inputs beside outputs, to the folder OUTPUT_sheets",
             "resize": "length in pixels of the shorter side inside the network",
             "tile": "split larger images into tiles of this many pixels, which needs less memory",

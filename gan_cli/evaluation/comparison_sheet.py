@@ -190,7 +190,7 @@ def _outputs(translator: Translator, inputs: Sequence[Tensor], samples: int, see
     with reading(str(translator.run.path)), translator.run.test_mode(seed):
         for image in inputs:
             pixels = [translator(adapter, image, number)[0] for number in seeds]
-            row = [thumbnail(output if len(output) in (1, 3) else output[:1]) for output in pixels]
+            row = [thumbnail(output) for output in pixels]
             rows.append([*row, *[None] * (samples - len(seeds))])
     return rows
 

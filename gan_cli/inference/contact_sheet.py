@@ -16,7 +16,8 @@ THUMBNAIL = 256
 
 
 def thumbnail(image: Tensor) -> Tensor:
-    """uint8 (1|3, H, W) -> uint8 (3, h, w), at most THUMBNAIL pixels on the longer side."""
+    """uint8 or uint16 (C, H, W) -> uint8 (3, h, w), at most THUMBNAIL pixels on the longer side."""
+    image = images.displayable(image)
     height, width = image.shape[-2:]
     scale = min(1.0, THUMBNAIL / max(height, width))
     shape = (max(1, round(height * scale)), max(1, round(width * scale)))

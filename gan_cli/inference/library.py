@@ -65,6 +65,8 @@ class Run(TrainedRun):
         Raises GanError if the model does not translate images, or not in that direction.
         """
         translator = Translator(self, direction)
+        if translator.format.channels > 4:
+            raise GanError(f"no PIL image has {translator.format.channels} channels: `gan translate` writes TIFF files")
         adapter = SizeAdapter(translator.native_size, resize, tile, overlap)
         with self.test_mode(seed):
             example = None if style is None else translator.style(translator.from_pil(style))

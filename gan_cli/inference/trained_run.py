@@ -32,8 +32,8 @@ class TrainedRun:
     """The model of a run directory with the weights of one of its checkpoints.
 
     Attributes: path; iteration, that of the checkpoint; weights, "ema" or "raw"; device; system, the model itself;
-    channels, num_classes, value_range (None for points) of the data that it was trained on; cfg, the configuration, and
-    located, the same with absolute paths of files and folders.
+    channels, depth, num_classes, value_range (None for points) of the data that it was trained on; cfg, the
+    configuration, and located, the same with absolute paths of files and folders.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class TrainedRun:
         self.system.iteration = self.iteration
         self.system.to(self.device)
         self.channels: int = cfg.dataset.channels
+        self.depth: int = cfg.dataset.get("depth", 8)
         self.num_classes: int | None = cfg.dataset.num_classes
         self.value_range: Range = tuple(cfg.dataset.value_range) if cfg.dataset.value_range else None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from gan_cli.data.band_files import one_per_image
 from gan_cli.data.image_files import list_images, typed_window
 from gan_cli.data.partners import composed
 from gan_cli.inference.contact_sheet import ContactSheets, thumbnail
@@ -17,7 +18,6 @@ from gan_cli.inference.outputs import sheets_folder
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator
-from gan_cli.utils import images
 from gan_cli.utils.errors import GanError, one_line, out_of_memory, reading
 from gan_cli.utils.files import make_folder
 from gan_cli.utils.progress import Progress
@@ -40,28 +40,29 @@ def translate(
     overlap: int | None = None,
     instances: str | None = None,
     window: Sequence[str] | None = None,
+    depth: int | None = None,
     checkpoint: str = "last",
     weights: str = "auto",
     device: str = "auto",
     allowed_modules: Sequence[str] = (),
 ) -> None:
-    """Translate the image or the folder of images `input` in `direction` and write PNG files to the folder `output`.
+    """Translate the image or the folder of images `input` in `direction` and write images to the folder `output`.
 
     Outputs keep names and sizes (see `SizeAdapter` for resize, tile, overlap). A multimodal model writes `n` outputs
     NAME_0.png, ... per image, of the seeds seed, seed + 1, ...; with `style`, one output per style image.
     contact_sheet: also pages of inputs beside outputs, in a folder beside `output`. instances: for a model on label
-    maps, the folder of instance maps of the same names. window: LOW and HIGH (see image_files.Window). An image that
-    cannot be translated or written is named, at once and at the end, and does not stop the others; GanError then, after
-    the last one.
+    maps, the folder of instance maps of the same names. window: LOW and HIGH (see image_files.Window). depth: bits of
+    the outputs, 8, 16 or 32; those of the data of the training if omitted. An image that cannot be translated or
+    written is named, at once and at the end, and does not stop the others; GanError then, after the last one.
     """
     run = TrainedRun(run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules)
-    translator = Translator(run, direction, typed_window(window))
+    translator = Translator(run, direction, typed_window(window), depth)
     adapter = SizeAdapter(translator.native_size, resize, tile, overlap, labels=translator.classes is not None)
-    files, skipped = image_files(Path(input), "input")
+    files, skipped = image_files(Path(input), "input", translator.channels)
     instance_maps = _instance_maps(translator, instances, files)
     styles = _style_files(translator, style)
     count = _count(translator, n, style)
-    names, renamed = _output_names(files, _ends(styles, count))
+    names, renamed = _output_names(files, _ends(styles, count), translator.format.suffix)
     folder, sheets = _output_folders(Path(output), _headings(styles, count) if contact_sheet else None, files)
     failed: list[str] = []
     adaptations: Counter[str] = Counter()
@@ -95,7 +96,7 @@ def _write_outputs(
     adaptations: set[str | None] = set()
     for path, variant in zip(paths, variants, strict=True):
         pixels, adaptation = translator(adapter, image, *variant)
-        images.save(path, pixels)
+        translator.format.save(path, pixels)
         adaptations.add(adaptation)
         row += [thumbnail(pixels)] if sheets else []
     if sheets:
@@ -179,8 +180,11 @@ def _style_files(translator: Translator, style: str | None) -> list[Path]:
     return image_files(Path(style), "style")[0]
 
 
-def image_files(path: Path, key: str) -> tuple[list[Path], str]:
-    """The image `path`, or the images in the folder `path` by name, and in words what was skipped there."""
+def image_files(path: Path, key: str, channels: int = 3) -> tuple[list[Path], str]:
+    """The image `path`, or the images in the folder `path` by name, and in words what was skipped there.
+
+    channels: files that hold one of so many channels each count as one image, NAME_b*.
+    """
     if path.is_file():
         return [path], ""
     if not path.is_dir():
@@ -188,7 +192,8 @@ def image_files(path: Path, key: str) -> tuple[list[Path], str]:
         raise GanError(f"{key}={path}: {'neither a file nor a folder' if exists else 'no such folder or file'}")
     with reading(f"{key}={path}"):
         listing = list_images(path, subfolders=False)
-    return [path / name for name in listing.files.names], listing.skipped
+        samples = one_per_image(listing.files, channels)
+    return [path / name for name in samples.names], listing.skipped
 
 
 def _output_folders(output: Path, headings: list[str] | None, files: list[Path]) -> tuple[Path, ContactSheets | None]:
@@ -204,8 +209,9 @@ def _output_folders(output: Path, headings: list[str] | None, files: list[Path])
 
 def _names(files: list[Path]) -> list[str]:
     """The name of each file without its suffix or, where several files differ only in that, such as a.jpg and a.png,
-    with it.
+    with it; NAME for the files NAME_b*.
     """
+    files = [file.with_name(file.name.replace("_b*", "")) for file in files]
     stems = Counter(file.stem for file in files)
     return [file.stem if stems[file.stem] == 1 else file.name for file in files]
 
@@ -222,20 +228,23 @@ def _headings(styles: list[Path], count: int) -> list[str]:
     return ["input", *(outputs if len(outputs) > 1 else ["output"])]
 
 
-def _output_names(files: list[Path], ends: list[str]) -> tuple[list[list[str]], str]:
-    """The names of each image's outputs, all different: NAME.png or, of several, NAME_0.png, ...; and in words how many
-    could not have the name of their image alone.
+def _output_names(files: list[Path], ends: list[str], suffix: str = ".png") -> tuple[list[list[str]], str]:
+    """The names of each image's outputs, all different: NAME.png or, of several, NAME_0.png, ..., with `suffix`; and in
+    words how many could not have the name of their image alone.
     """
     rows: list[list[str]] = []
     taken: set[str] = set()
     for name in _names(files):
         rows.append([])
         for end in ends:
-            candidates = (f"{name}{end}{f'_{number}' if number else ''}.png" for number in itertools.count())
+            candidates = (f"{name}{end}{f'_{number}' if number else ''}{suffix}" for number in itertools.count())
             # Some file systems do not tell A.png from a.png, nor the two forms of é.
             rows[-1].append(next(candidate for candidate in candidates if composed(candidate).casefold() not in taken))
             taken.add(composed(rows[-1][-1]).casefold())
-    changed = [(f, row) for f, row in zip(files, rows) if row != [f"{f.stem}{end}.png" for end in ends]]
+    stems = [file.stem.removesuffix("_b*") for file in files]
+    changed = [
+        (file, row) for file, stem, row in zip(files, stems, rows) if row != [f"{stem}{end}{suffix}" for end in ends]
+    ]
     if not changed:
         return rows, ""
     file, row = changed[-1]

@@ -1,4 +1,4 @@
-"""One direction of a run's translator: image files or PIL images in, images of 8 bits out."""
+"""One direction of a run's translator: image files or PIL images in, images of 8 or 16 bits out."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from gan_cli.data.image_files import Window, as_window, convert, is_deep, read, to_tensor, window_option
+from gan_cli.data.bands import Bands
+from gan_cli.data.image_files import Window, convert, is_deep, read, to_tensor, window_option
 from gan_cli.data.label_maps import read_maps
 from gan_cli.data.notes import dark
 from gan_cli.data.palettes import Palette
+from gan_cli.inference.pixel_format import TOP, PixelFormat, output_format
 from gan_cli.inference.tiling import SizeAdapter, resize_image
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.systems.base import TransfersStyle, Translates
@@ -30,15 +32,16 @@ DEFAULT_OUTPUTS = 5
 class Translator:
     """One direction of a run's model.
 
-    window: black and white of images of more than 8 bits (see image_files.Window); those of the run if omitted.
+    window: black and white of images of more than 8 bits (see image_files.Window); those of the run if omitted. depth:
+    bits of the outputs, 8, 16 or 32; None: those of the data that the run was trained on (see `output_format`).
 
-    Attributes: run; direction; directions, all that the run has weights for; multimodal; channels, value_range and
-    native_size of the input; classes, number of classes of a model that translates label maps, else None; dark, number
-    of files of more than 8 bits that `read` found all but black. GanError if the model does not translate images, or
-    not in `direction`, and for a window of label maps.
+    Attributes: run; direction; directions, all that the run has weights for; multimodal; value_range and native_size of
+    the input; classes, number of classes of a model that translates label maps, else None; dark, number of files of
+    more than 8 bits that `read` found all but black. GanError if the model does not translate images, or not in
+    `direction`, for a window of label maps, and for an impossible depth.
     """
 
-    def __init__(self, run: TrainedRun, direction: str | None, window: Window = None) -> None:
+    def __init__(self, run: TrainedRun, direction: str | None, window: Window = None, depth: int | None = 8) -> None:
         self.run, self.system = run, run.system
         if not isinstance(run.system, Translates) or not run.system.directions or run.value_range is None:
             raise GanError(f"{run.path} holds a {run.name}, which does not translate images")
@@ -48,13 +51,32 @@ class Translator:
             raise GanError(f"direction={direction}: choose one of {', '.join(self.directions)}")
         self.multimodal = run.system.multimodal
         self.value_range: tuple[float, float] = run.value_range
-        self.channels: int = run.cfg.dataset.get("source_channels") or run.channels
         self.native_size: int = run.cfg.dataset.image_size
         self.classes = run.system.label_nc if isinstance(run.system, Pix2PixHDLabels) else None
         if window and self.classes is not None:
             raise GanError(f"window={list(window)}: {run.name} takes label maps, which have none; omit window=")
-        self.window, self.dark = window or as_window(run.cfg.dataset.get("window")), 0
+        self._window, self._depth, self.dark = window, depth, 0
         self.palette: Palette = {}
+
+    @property
+    def _data(self) -> PixelFormat:
+        """Channels and window of the inputs: the source's, or those of the target for a translation back."""
+        return output_format(self.run, 8, of_source=self.direction == self.system.directions[0])
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the inputs."""
+        return self._data.channels
+
+    @property
+    def window(self) -> Window:
+        """Black and white of inputs of more than 8 bits."""
+        return self._window or self._data.window
+
+    @property
+    def format(self) -> PixelFormat:
+        """The kind of file that outputs are written to."""
+        return output_format(self.run, self._depth, of_source=self.direction != self.system.directions[0])
 
     @property
     def takes_style(self) -> bool:
@@ -62,17 +84,15 @@ class Translator:
         return isinstance(self.system, TransfersStyle) and self.classes is None
 
     def read(self, file: Path, instances: Path | None = None) -> Tensor:
-        """An image file as uint8 (channels, H, W).
+        """An image file as uint8 or, if the run was trained on 16 bits, uint16 (channels, H, W).
 
         For a model on label maps, a file of class numbers as int64 (2, H, W): classes, and the instance numbers of the
         file `instances` (if omitted, each class is one instance). ValueError for a broken file.
         """
         if self.classes is not None:
-            return read_maps(
-                file, instances, self.classes, void=self.run.cfg.dataset.get("void"), palette=self.palette
-            )
+            return read_maps(file, instances, self.classes, void=self.run.cfg.dataset.get("void"), palette=self.palette)
         with window_option():
-            pixels = to_pixels(read(file, self.channels, window=self.window))
+            pixels = to_pixels(read(file, self.channels, window=self.window, depth=self.run.depth))
         self.dark += int(dark(pixels[None])) and is_deep(file)
         return pixels
 
@@ -80,10 +100,10 @@ class Translator:
         """A PIL image as `read` gives it. GanError for a model on label maps."""
         if self.classes is not None:
             raise GanError(f"{self.run.name} translates label maps, not images: use `gan translate`")
-        return to_pixels(convert(image, self.channels, self.window))
+        return to_pixels(convert(image, self.channels, self.window, self.run.depth))
 
     def preview(self, image: Tensor) -> Tensor:
-        """An input as `read` gives it, as uint8 (C, H, W) to look at; label maps in the colors of `palette`."""
+        """An input as `read` gives it, to look at; label maps as uint8 (3, H, W), in the colors of `palette`."""
         return image if self.classes is None else palette(self.classes)[image[0]].permute(2, 0, 1)
 
     def scale(self, image: Tensor) -> Tensor:
@@ -91,7 +111,8 @@ class Translator:
         if self.classes is not None:
             return image.float().to(self.run.device)
         low, high = self.value_range
-        return (image.float() / 255 * (high - low) + low).to(self.run.device)
+        white = 255 if image.dtype == torch.uint8 else TOP
+        return (image.float() / white * (high - low) + low).to(self.run.device)
 
     def style(self, image: Tensor) -> Tensor:
         """An image as `read` gives it, as the style of translations: (1, C, S, S), S being `native_size`."""
@@ -102,8 +123,9 @@ class Translator:
     ) -> tuple[Tensor, str | None]:
         """Translate an image as `read` gives it; to be called in `run.test_mode`.
 
-        Returns uint8 (C, H, W), and how `adapter` adapted the image. seed: random seed of the latent noise, the same
-        for all tiles and all images. style: as `style` gives it, for a model that takes its style from an image.
+        Returns uint8, or uint16 of the full scale if `format` has more bits, (C, H, W), and how `adapter` adapted the
+        image. seed: random seed of the latent noise, the same for all tiles and all images. style: as `style` gives it,
+        for a model that takes its style from an image.
         """
         system = self.system
 
@@ -114,14 +136,17 @@ class Translator:
                 assert isinstance(system, Translates)
                 return system.translate(x if self.classes is None else x.round().long(), self.direction)
 
+        pixel_format = self.format
         result, adaptation = adapter(
-            network, image[None], self.scale, lambda output: images.to_uint8(output, self.value_range)
+            network, image[None], self.scale, lambda output: pixel_format.quantize(output, self.value_range)
         )
         return result[0], adaptation
 
 
 def to_pixels(image: Image) -> Tensor:
-    """A PIL image of mode L or RGB as uint8 (C, H, W), in strips: at once, it would be in memory four times."""
+    """An image as `convert` returns it as (C, H, W), in strips: at once, 8 bits would be in memory four times."""
+    if isinstance(image, Bands):
+        return image.tensor()
     width, height = image.size
     pixels = torch.empty(len(image.getbands()), height, width, dtype=torch.uint8)
     for top in range(0, height, images.STRIP):

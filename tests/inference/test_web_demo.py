@@ -118,7 +118,7 @@ def test_wrong_uploads_are_answered_with_one_line(client: Any, data: dict[str, A
 
 def test_deep_uploads_have_the_window_of_the_run(client: Any, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in page.translators.values():
-        monkeypatch.setattr(each, "window", (0.0, 4095.0))
+        monkeypatch.setattr(each, "_window", (0.0, 4095.0))
 
     def upload(value: int) -> Any:
         file = io.BytesIO()
