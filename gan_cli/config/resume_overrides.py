@@ -24,7 +24,7 @@ FIXED = (
     "dataset.num_classes",
     "dataset.value_range",
 )
-GROUPS = ("metric", "extractor")  # groups that a resumed run may choose again
+GROUPS = ("metric", "extractor", "logger")  # groups that a resumed run may choose again
 
 
 def override_run(cfg: DictConfig, overrides: list[str]) -> None:
@@ -67,7 +67,9 @@ def change(cfg: DictConfig, override: str) -> None:
 
 
 def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> None:
-    """Apply `metric=[a,b]` or `extractor=a` from the files of the group. A metric that the run has keeps its values."""
+    """Apply `metric=[a,b]`, `logger=[a,b]` or `extractor=a` from the files of the group. A metric or a logger that the
+    run has keeps its values.
+    """
     files = {file.stem: file for file in (conf_dir() / group).glob("*.yaml")}
     for name in names:
         if name not in files:
@@ -75,10 +77,11 @@ def _choose(cfg: DictConfig, group: str, names: list[str], override: str) -> Non
     if group == "extractor" and len(names) != 1:
         raise GanError(f"{override}: choose one{suggest('', files)}")
     with open_dict(cfg):
-        if group == "metric":
-            cfg.metric = {name: cfg.metric.get(name) or OmegaConf.load(files[name]) for name in names}
-        else:
+        if group == "extractor":
             cfg.extractor = OmegaConf.load(files[names[0]])
+        else:
+            before = cfg.get(group) or {}
+            cfg[group] = {name: before.get(name) or OmegaConf.load(files[name]) for name in names}
 
 
 def _known(cfg: DictConfig, key: str, override: str) -> Any:

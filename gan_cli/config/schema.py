@@ -95,6 +95,7 @@ class Settings:
     loss: dict
     metric: dict = dataclasses.field(default_factory=dict)
     extractor: dict = dataclasses.field(default_factory=dict)
+    logger: dict = dataclasses.field(default_factory=dict)
     expect: list = dataclasses.field(default_factory=list)  # the paper's numbers, for `gan reproduce`
     evaluate: dict = dataclasses.field(default_factory=dict)  # defaults of `gan evaluate`
     variants: dict = dataclasses.field(default_factory=dict)  # name -> overrides, for `gan reproduce`
@@ -125,9 +126,10 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     _check_section("", Settings, plain)
     _check_section("trainer", TrainerSettings, plain["trainer"])
     numbers.check_range(plain)
-    for name, node in (plain.get("metric") or {}).items():
-        if not isinstance(node, dict) or "_target_" not in node:
-            raise GanError(f"metric.{name} has no _target_: metric=[NAME,...] chooses from `gan list metric`")
+    for group in ("metric", "logger"):
+        for name, node in (plain.get(group) or {}).items():
+            if not isinstance(node, dict) or "_target_" not in node:
+                raise GanError(f"{group}.{name} has no _target_: {group}=[NAME,...] chooses from `gan list {group}`")
     if plain.get("extractor") and "_target_" not in plain["extractor"]:
         raise GanError("extractor has no _target_: extractor=NAME chooses from `gan list extractor`")
     for section in REQUIRED:
@@ -149,6 +151,8 @@ def complete(cfg: DictConfig) -> None:
                 cfg.trainer[key] = value
         cfg.metric = cfg.get("metric") or {}
         cfg.extractor = cfg.get("extractor") or OmegaConf.load(conf_dir() / "extractor" / "auto.yaml")
+        if cfg.get("logger") is None:
+            cfg.logger = {"tensorboard": OmegaConf.load(conf_dir() / "logger" / "tensorboard.yaml")}
 
 
 def check_node(path: str, node: DictConfig, allowed_modules: Sequence[str] = ()) -> None:

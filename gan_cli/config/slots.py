@@ -28,6 +28,7 @@ SECTIONS = {
     "optimizer.networks.*": "torch.optim.optimizer.Optimizer",
     "extractor": "gan_cli.metrics.base.Extractor",
     "metric.*": "gan_cli.metrics.base.Metric",
+    "logger.*": "gan_cli.training.loggers.LogService",
     "trainer.schedule": "gan_cli.training.schedules.Schedule",
     "trainer.momentum_schedule": "gan_cli.training.schedules.Schedule",
 }

@@ -38,6 +38,7 @@ ROOTS = (
     "gan_cli.systems.image_pool",
     "gan_cli.losses.regularizers",
     "gan_cli.training.schedules",
+    "gan_cli.training.loggers",
     "gan_cli.systems",
 )
 OPTIMIZERS = (

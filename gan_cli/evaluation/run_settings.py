@@ -10,7 +10,7 @@ from gan_cli.training.run_history import Run
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.tables import number
 
-NOT_SETTINGS = ("expect", "evaluate", "modules", "metric", "extractor")  # sections that change no weight
+NOT_SETTINGS = ("expect", "evaluate", "modules", "metric", "extractor", "logger")  # sections that change no weight
 MONITORING = ("trainer.max_time", "trainer.log_every", "trainer.sample_every", "trainer.sample_count",
               "trainer.checkpoint_every", "trainer.keep_checkpoints", "trainer.keep_every", "trainer.evaluate_every",
               "trainer.evaluate_count", "trainer.best_metric")  # fmt: skip

@@ -18,7 +18,7 @@ from gan_cli.training import run_history
 from gan_cli.utils.errors import GanError
 
 RESERVED = ("seed", "experiment", "hydra.run.dir", "hydra.mode")  # overrides that `gan reproduce` makes itself
-NOT_LEARNED = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "dataset.root",
+NOT_LEARNED = ("seed", "modules", "expect", "evaluate", "variants", "metric", "extractor", "logger", "dataset.root",
                "trainer.device", "trainer.deterministic", "trainer.prefetch", "trainer.cpu_fast_paths",
                "trainer.channels_last", "trainer.compile", *MONITORING)  # fmt: skip
 """Keys that change where a run is computed and how it is monitored, and what it learns by rounding errors at most."""

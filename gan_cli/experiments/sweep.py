@@ -139,9 +139,9 @@ def resume(folder: Path, changes: Sequence[str]) -> int:
 
 
 def record(folder: Path, args: argparse.Namespace) -> None:
-    """Write what `resume` needs to sweep.json, without paths, modules and Hydra's own settings.
+    """Write what `resume` needs to sweep.json, without paths, modules, loggers and Hydra's own settings.
 
-    These could make `resume` of an untrusted folder run anything.
+    These could make `resume` of an untrusted folder run anything, or contact a service.
     """
     typed = [re.sub(f"^{re.escape(SWEEPER)}(?=sample|seed|workers)", "sweep.", text) for text in args.overrides]
     overrides = [text for text in typed if _is_recorded(text)]
@@ -151,7 +151,7 @@ def record(folder: Path, args: argparse.Namespace) -> None:
 
 def _is_recorded(override: str) -> bool:
     key, _, package = override.partition("=")[0].strip("+~ '\"").partition("@")
-    return not any(re.match(r"(hydra|modules)\b", name) for name in (key, *package.split(":")))
+    return not any(re.match(r"(hydra|modules|logger)\b", name) for name in (key, *package.split(":")))
 
 
 @dataclass

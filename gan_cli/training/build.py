@@ -23,6 +23,7 @@ from gan_cli.networks.output import StartsFromMean
 from gan_cli.systems.base import System
 from gan_cli.training import cpu_fast_paths, precision, warm_start
 from gan_cli.training.fast_import import without_compiler
+from gan_cli.training.loggers import LogService
 from gan_cli.training.schedules import Schedule
 from gan_cli.training.size_limits import bounded_networks
 from gan_cli.training.trainer import Trainer, backward
@@ -111,6 +112,11 @@ def validator(cfg: DictConfig, system: System, data: Dataset) -> Validator | Non
     built = Validator(metrics, extractor, settings.evaluate_count, settings.best_metric, FeatureCache())
     built.check(system, data)
     return built
+
+
+def loggers(cfg: DictConfig) -> dict[str, LogService]:
+    """Name -> logger, not yet open, of those that the config chooses."""
+    return {str(name): part(node, f"logger.{name}") for name, node in cfg.logger.items()}
 
 
 def match(cfg: DictConfig, system: System, data: Dataset) -> None:

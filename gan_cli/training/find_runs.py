@@ -12,8 +12,8 @@ from pathlib import Path
 from gan_cli.utils.errors import GanError
 
 DEPTH = 3  # outputs/<day>/<run>, outputs/sweeps/<sweep>/<job>
-FOLDERS = ("checkpoints", "samples", "evaluation", ".hydra")
-FILES = r"config\.yaml|(provenance|failure)\.json|(metrics|evaluation)\.jsonl|output\.txt|\.lock|events\.out\..*"
+FOLDERS = ("checkpoints", "samples", "evaluation", ".hydra", "wandb")
+FILES = r"config\.yaml|(provenance|failure|logger)\.json|(metrics|evaluation)\.jsonl|output\.txt|\.lock|events\.out\..*"
 """What a run writes or reads in its directory. The folders of `gan sample` and `gan export` are not among them: these
 verbs check theirs (inference/outputs.py), and write elsewhere if `out=` says so."""
 

@@ -1,63 +1,78 @@
-"""Output of a run while it trains: metrics.jsonl, TensorBoard, sample images, progress on the terminal."""
+"""Output of a run while it trains: metrics.jsonl, sample images, loggers, progress on the terminal."""
 
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from omegaconf import DictConfig
 from torch import Tensor
 
+from gan_cli.training import logger_consent, run_history
+from gan_cli.training.loggers import LogService
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils import images
+from gan_cli.utils.errors import one_line
 from gan_cli.utils.files import append_json
 from gan_cli.utils.progress import Progress
 
 
 class Logger:
-    """Writes into the directory of `run` from `iteration` on; drops what an earlier process logged after it."""
+    """Writes metrics.jsonl and samples/ in the directory of `run`, and whatever `services` (name -> logger) record.
 
-    def __init__(self, run: RunDir, iteration: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes long to import, and only rank 0 logs
+    Begins after `iteration`; drops what an earlier process logged after it. A service that fails is not used any more,
+    and `say` prints a note; an error of a local one is raised.
+    """
 
+    say: Callable[[str], None] = staticmethod(print)
+
+    def __init__(self, run: RunDir, iteration: int, services: Mapping[str, LogService], cfg: DictConfig) -> None:
+        logged = max((line["iteration"] for line in run_history.logged(run.path)), default=-1)
         run.rewind_metrics(iteration)
-        self.run = run
-        self.excepthook, threading.excepthook = threading.excepthook, self._hook
-        try:
-            self.board = SummaryWriter(str(run.path), purge_step=iteration + 1 if iteration else None)
-        except OSError:
-            threading.excepthook = self.excepthook
-            raise
+        # Local ones last: the error of one is raised, and the others are to be closed before it.
+        self.run, self.services = run, dict(sorted(services.items(), key=lambda item: item[1].local))
+        others = [name for name, service in self.services.items() if not service.local]
+        identity, self.sent = logger_consent.begin(run, cfg, others, logged)
+        self._each(lambda service: service.open(run, iteration, cfg, identity))
+        if self.sent > iteration and others:
+            self.say(
+                f"note: {', '.join(others)} cannot be rewound to iteration {iteration} and will have the values that "
+                f"were logged up to iteration {self.sent} before the interruption"
+            )
+        else:
+            self.sent = -1
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
-        """Write one line of metrics.jsonl, and one TensorBoard point per name (`turn/term`)."""
+        """Write one line of metrics.jsonl, and one point per name (`turn/term`)."""
         append_json(self.run.metrics, {"iteration": iteration, **values})
-        for name, value in values.items():
-            self.board.add_scalar(name, value, iteration)
+        self._each(lambda service: service.scalars(iteration, values), iteration)
 
-    def samples(self, iteration: int, named: dict[str, Tensor], value_range: images.Range) -> None:
-        """Write samples/NNNNNN.png, and the same image to TensorBoard."""
-        image = images.stack(named, value_range)
+    def samples(self, iteration: int, name: str, image: Tensor) -> None:
+        """Write samples/NNNNNN.png, and the same image, uint8 (3, H, W), to the services as `name`."""
         images.save(self.run.samples / f"{iteration:06d}.png", image)
-        self.board.add_image("samples/" + ",".join(named), image, iteration)
+        self._each(lambda service: service.samples(iteration, f"samples/{name}", image), iteration)
 
     def histograms(self, iteration: int, named: Mapping[str, Tensor]) -> None:
-        """Write the histogram of each tensor's finite values to TensorBoard."""
-        for name, values in named.items():
-            finite = values[values.isfinite()].float()
-            if len(finite):
-                self.board.add_histogram(name, finite, iteration)
+        """Record the histogram of each tensor's finite values."""
+        finite = {name: values[values.isfinite()].float() for name, values in named.items()}
+        finite = {name: values for name, values in finite.items() if len(values)}
+        self._each(lambda service: service.histograms(iteration, finite), iteration)
 
     def close(self) -> None:
-        """Write what TensorBoard has buffered. OSError if the disk is full."""
-        try:
-            self.board.close()
-        finally:
-            threading.excepthook = self.excepthook
+        """Let the services write what they have buffered. OSError if the disk is full."""
+        self._each(lambda service: service.close())
 
-    def _hook(self, failure: threading.ExceptHookArgs) -> None:
-        """Stay silent about an OSError of TensorBoard's thread, which raises it again in the next call here."""
-        if not isinstance(failure.exc_value, OSError):
-            self.excepthook(failure)
+    def _each(self, call: Callable[[LogService], None], iteration: int | None = None) -> None:
+        """Call every service; for an `iteration` that others than local ones have already, only these."""
+        for name, service in list(self.services.items()):
+            if not service.local and iteration is not None and iteration <= self.sent:
+                continue
+            try:
+                call(service)
+            except Exception as error:  # of every kind: a service that cannot be reached must not end a training
+                if service.local:
+                    raise
+                del self.services[name]
+                self.say(f"note: {name} has failed and gets nothing more of this run: {one_line(error)[:200]}")
 
 
 class TrainingProgress(Progress):

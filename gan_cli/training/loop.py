@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from gan_cli.config.schema import TrainerSettings
 from gan_cli.data.base import Dataset
 from gan_cli.systems.base import test_mode
-from gan_cli.training import checkpoint
+from gan_cli.training import checkpoint, run_facts
 from gan_cli.training.logger import Logger, TrainingProgress
+from gan_cli.training.loggers import LogService
 from gan_cli.training.monitor import Monitor
 from gan_cli.training.run_dir import RunDir
+from gan_cli.training.sample_images import sample_image
 from gan_cli.training.trainer import Trainer, to_device
 from gan_cli.utils import distributed
 from gan_cli.utils.commands import command
@@ -35,19 +38,23 @@ class Loop:
     """Trains with `trainer` to the end of the run that `cfg` describes. Rank 0 writes into `run`.
 
     validator: evaluates the system every `trainer.evaluate_every` iterations. reported: whether the trainer's iteration
-    has been logged and evaluated.
+    has been logged and evaluated. loggers: by name, beside metrics.jsonl and samples/.
     """
 
     def __init__(
         self, run: RunDir, cfg: DictConfig, data: Dataset, trainer: Trainer, validator: Validator | None = None,
-        reported: bool = True,
+        reported: bool = True, loggers: Mapping[str, LogService] | None = None,
     ) -> None:  # fmt: skip
         self.run, self.trainer, self.data, self.validator = run, trainer, data, validator
         settings: Any = OmegaConf.to_container(cfg.trainer, resolve=True)
         self.settings, self.seed = TrainerSettings(**settings), cfg.seed
-        self.logger = Logger(run, trainer.iteration) if distributed.rank() == 0 else None
+        self.logger = Logger(run, trainer.iteration, loggers or {}, cfg) if distributed.rank() == 0 else None
+        facts = run_facts.read(run.path) if self.logger else {}
+        self.model = run_facts.model_name(facts, type(trainer.system).__name__)
         self.monitor = Monitor(trainer.system)
         self.progress = TrainingProgress(trainer.iteration, self.settings.iterations, self.settings.batch_size)
+        if self.logger:
+            self.logger.say = self.progress.say
         self.limit = TimeLimit(self.settings.max_time)
         self.reported = reported
 
@@ -190,7 +197,8 @@ class Loop:
             named = system.sample(batch)
             diversity = self.monitor.diversity(batch, named) if done else {}
             histograms = system.histograms(batch)
-        self.logger.samples(done, named, self.data.value_range)
+        title = f"{self.model}, iteration {done}"
+        self.logger.samples(done, ",".join(named), sample_image(system, self.data, batch, named, title))
         self.logger.histograms(done, histograms)
         self.warn(self.monitor.alike(done, diversity))
         self.warn(self.monitor.hinge(done, histograms, system.scalars()))

@@ -16,7 +16,8 @@ from gan_cli.config import resume_overrides, schema
 from gan_cli.data.base import Dataset
 from gan_cli.metrics.validation import Validator
 from gan_cli.systems.base import System
-from gan_cli.training import build, checkpoint, data_paths, precision, warm_start
+from gan_cli.training import build, checkpoint, data_paths, logger_consent, precision, warm_start
+from gan_cli.training.loggers import LogService
 from gan_cli.training.loop import Loop
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.run_errors import explained_errors, explained_memory, explained_mismatch
@@ -36,6 +37,7 @@ class Prepared:
     system: System
     device: torch.device
     validator: Validator | None
+    loggers: dict[str, LogService]
 
 
 def prepare(
@@ -55,13 +57,16 @@ def prepare(
     build.schedules(cfg)
     here = cfg if located is None else located
     schema.complete(here)
+    loggers = build.loggers(here)
+    for logger in loggers.values() if located is None else ():
+        logger.check()
     with explained_memory(cfg.trainer):
         system = build.system(here)
         data = build.dataset(here)
         build.match(cfg, system, data)
         build.start_from_data(system, data)
         build.dry_run(cfg, system, data)
-        return Prepared(cfg, data, system, device, build.validator(here, system, data))
+        return Prepared(cfg, data, system, device, build.validator(here, system, data), loggers)
 
 
 def train(
@@ -84,7 +89,8 @@ def train(
             places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}
             paths = {"paths": data_paths.describe(prepared.cfg, prepared.cfg)}
             run.create(prepared.cfg, {"overrides": list(changes), "choices": chosen, **places, **paths, **facts})
-        _run(run, prepared, state=None, source=source)
+        loggers = logger_consent.permitted(run, prepared.cfg, prepared.loggers, _keys(changes))
+        _run(run, prepared, state=None, loggers=loggers, source=source)
 
 
 def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = ()) -> None:
@@ -100,7 +106,7 @@ def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> 
     cfg, facts = run.open(), run.facts()
     length = cfg.trainer.iterations
     resume_overrides.override_run(cfg, changes)
-    typed = [change.lstrip("+").partition("=")[0] for change in changes]
+    typed = _keys(changes)
     located, moved = data_paths.located(cfg, run.path, facts, typed)
     prepared = prepare(cfg, allowed_modules, located)
     data_paths.check_data(prepared.data, facts, moved, typed)
@@ -120,18 +126,25 @@ def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> 
             f"{run.path} has finished its {state['iteration']} iterations; "
             f"`gan resume {shlex.quote(str(run.path))} trainer.iterations=N` with a larger N lengthens it"
         )
+    loggers = logger_consent.permitted(run, prepared.cfg, prepared.loggers, typed)
     with distributed.group(prepared.device):
         if distributed.rank() == 0:
             _record_resume(run, prepared, changes, state["iteration"] if state else 0, located)
         point = f"after iteration {state['iteration']}" if state else "from the start: it has no checkpoint yet"
         print_once(f"resuming {run.path} {point}")
-        _run(run, prepared, state, length)
+        _run(run, prepared, state, loggers, length)
+
+
+def _keys(changes: Sequence[str]) -> list[str]:
+    """The keys that overrides set."""
+    return [change.lstrip("+").partition("=")[0] for change in changes]
 
 
 def _run(
     run: RunDir,
     prepared: Prepared,
     state: dict[str, Any] | None,
+    loggers: Mapping[str, LogService],
     length: int | None = None,
     source: warm_start.Source | None = None,
 ) -> None:
@@ -162,7 +175,7 @@ def _run(
 
     reported = state is None or state.get("reported") is not False
     with explained_errors(run, settings), signals() as received:
-        Loop(run, prepared.cfg, prepared.data, trainer, prepared.validator, reported).train(received)
+        Loop(run, prepared.cfg, prepared.data, trainer, prepared.validator, reported, loggers).train(received)
 
 
 def _warn(prepared: Prepared) -> None:
