@@ -134,6 +134,12 @@ def compare(words: list[str]) -> int:
     return _call("compare", [Path(folder) for folder in folders], **options)
 
 
+def report(words: list[str]) -> int:
+    if not words or (re.match(r"out=", words[0]) and not os.path.exists(words[0])):
+        raise GanError("gan report needs a run directory, or a folder of runs such as a sweep")
+    return _call("report", Path(words[0]), **parse("report", words[1:]))
+
+
 def _divided(verb: str, words: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The verb's own options, parsed, and the other words, which are overrides of `gan train`."""
     names, begin = VERBS[verb].options, VERBS[verb].open
@@ -218,7 +224,8 @@ def complete(words: list[str]) -> int:
 
 RUN: dict[str, Callable[[list[str]], int]] = {
     **{verb: functools.partial(use_run, verb) for verb in ("sample", "translate", "export", "web")},
-    "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "reproduce": reproduce,
-    "search": search, "bench": bench, "demo": demo, "import": import_, "list": list_, "completion": completion,
+    "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "report": report,
+    "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "import": import_, "list": list_,
+    "completion": completion,
 }  # fmt: skip
 """Verb -> its function: words -> exit status."""

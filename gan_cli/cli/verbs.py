@@ -160,6 +160,14 @@ VERBS = {
             **DATA,
         },
     ),
+    "report": Verb(
+        "RUN_DIR|FOLDER [out=FILE.html]",
+        "write a run, or a sweep or other folder of runs, as one HTML page that can be sent to others",
+        "The page holds samples, curves, scores, settings and the command that repeats the run. It needs no network\n"
+        "and no other file.",
+        "tools.html_report.report",
+        {"out": "the file to write; report.html in RUN_DIR or FOLDER if omitted"},
+    ),
     "reproduce": Verb(
         "EXPERIMENT [seeds=0,1,2] [key=value] ...",
         "train an experiment with several seeds and compare its results with the paper's",

@@ -1,5 +1,6 @@
 """Checkpoints: written completely or not at all, and read without executing code from the file."""
 
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from gan_cli.training.checkpoint_file import Declared
 from gan_cli.utils.errors import GanError, one_line, out_of_memory
 from gan_cli.utils.files import replacing
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "weight_u", "weight_v", ".0._u", ".0._v")
+"""How the names of buffers of normalizations end, whatever network has them."""
 FORMAT = migrations.VERSION  # a checkpoint is brought up to date by its own format, whatever its run's is
 
 
@@ -68,6 +71,17 @@ def load(path: Path) -> dict[str, Any]:
 def iteration(path: Path) -> int:
     """The iteration of a checkpoint, read without its tensors; 0 if there is no such file. GanError as for `load`."""
     return int(_declared(path)["iteration"]) if path.exists() else 0
+
+
+def weight_counts(path: Path) -> dict[str, int]:
+    """Trained network -> number of its weights, without statistics of normalization. GanError as for `load`."""
+    state = _declared(path)
+    counts: dict[str, int] = {}
+    for name, tensor in state["system"].items():
+        network, _, weight = name.partition(".")
+        if weight and not weight.endswith(STATISTICS) and network in (state["optimizers"] or [network]):
+            counts[network] = counts.get(network, 0) + math.prod(tensor.shape)
+    return counts
 
 
 def _declared(path: Path) -> dict[str, Any]:
