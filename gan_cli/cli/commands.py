@@ -99,10 +99,10 @@ def use_run(verb: str, words: list[str]) -> int:
 
 
 def evaluate(words: list[str]) -> int:
-    if not words or words[0].startswith(("real=", "fake=")):
+    if not words or words[0].startswith(("real=", "fake=", "stats=")):
         return _evaluate_sources(words)
     folder, options = _run_dir("evaluate", words), _options("evaluate", words[1:])
-    for key in ("real", "fake", "image_size", "window", "out"):
+    for key in ("fake", "stats", "image_size", "window", "out"):
         if key in options:
             raise GanError(f"{key}={options[key]}: allowed only without a run directory")
     return _call("evaluate", folder, **options)
@@ -111,7 +111,7 @@ def evaluate(words: list[str]) -> int:
 def _evaluate_sources(words: list[str]) -> int:
     """`gan evaluate real=... fake=...`."""
     options = _options("evaluate", words)
-    for key in ("real", "fake"):
+    for key in ("real",) if "stats" in options else ("real", "fake"):
         if key not in options:
             raise GanError(f"gan evaluate needs a run directory, or real=SOURCE and fake=SOURCE ({key}= is missing)")
     for key in ("checkpoint", "weights", "direction"):

@@ -114,12 +114,13 @@ VERBS = {
         },
     ),
     "evaluate": Verb(
-        "RUN_DIR [metric=NAME,NAME] [key=value] ...\n       gan evaluate real=SOURCE fake=SOURCE [key=value] ...",
+        "RUN_DIR [metric=NAME,NAME] [key=value] ...\n       gan evaluate real=SOURCE fake=SOURCE [key=value] ...\n"
+        "       gan evaluate real=SOURCE stats=FILE.npz [key=value] ...",
         "compute metrics of a run, or of one set of images against another",
         "`gan list metric` and `gan list extractor` show the choices. A SOURCE is a folder of images, DATASET:train,\n"
-        "DATASET:test or, for fake= only, noise. Settings of metrics and extractors: metric.NAME.FIELD=VALUE,\n"
-        "extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE. dataset.root=FOLDER is also\n"
-        "where the data of a run are, if they have moved.",
+        "DATASET:test, a file of statistics (.npz) or, for fake= only, noise. Settings of metrics and extractors:\n"
+        "metric.NAME.FIELD=VALUE, extractor.FIELD=VALUE; of a data set used as a source: dataset.FIELD=VALUE.\n"
+        "dataset.root=FOLDER is also where the data of a run are, if they have moved.",
         "evaluation.evaluate.evaluate",
         {
             "metric": "names, separated by commas; if omitted, those of the run's experiment",
@@ -127,8 +128,9 @@ VERBS = {
             "seed": "random seed of the latent noise",
             "extractor": "the network that computes image features; if omitted, that of the run's experiment, or auto",
             "direction": "AtoB or BtoA, for a translation model",
-            "real": "without a run: the real images",
+            "real": "without a run: the real images; with a run: a file of statistics in place of its real images",
             "fake": "without a run: the images to score",
+            "stats": "file into which mean and covariance of the features of real= are written, in place of scores",
             "image_size": "without a run: crop and resize the images of folders to this size",
             "window": "without a run: [LOW,HIGH], black and white of folders' images of more than 8 bits",
             "out": "without a run: file to which the records are appended",

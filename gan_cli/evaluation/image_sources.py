@@ -1,4 +1,6 @@
-"""What `gan evaluate real=... fake=...` may name: a folder of images, the split of a data set, or noise."""
+"""What `gan evaluate real=... fake=...` may name: a folder of images, the split of a data set, noise, or a file of the
+statistics of features.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from gan_cli.data import checksums, image_files
 from gan_cli.data.base import Dataset, Images
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.samples import BATCH, noise, real
+from gan_cli.metrics.statistics import is_statistics, statistics_samples
 from gan_cli.training import build
 from gan_cli.training.find_runs import FOLDERS, contains_run
 from gan_cli.utils.commands import command
@@ -43,23 +46,23 @@ def from_sources(
 ) -> EvaluationData:
     """Two sources, of which `fake_source` is scored: folders of images, `DATASET:train` or `DATASET:test`.
 
-    The fake source may also be `noise`, uniform and of the real images' shape. n: number of images per source, at
-    most; all files of a folder and 10,000 images of a data set if omitted. image_size: crop and resize files to this
-    size; without it they must have one size. window: see image_files.Window, for files of more than 8 bits. settings:
-    `KEY=VALUE` for the data sets, such as root=DIR. Raises GanError.
+    The fake source may also be `noise`, uniform and of the real images' shape; either may be a file of statistics.
+    n: number of images per source, at most; all files of a folder and 10,000 images of a data set if omitted.
+    image_size: crop and resize files to this size; without it they must have one size. window: see
+    image_files.Window, for files of more than 8 bits. settings: `KEY=VALUE` for the data sets, such as root=DIR.
+    Raises GanError.
     """
-    folders = [name for name in (real_source, fake_source) if Path(name).is_dir()]
-    if window and not folders:
-        raise GanError("window= is for folders; that of a data set is dataset.window=")
-    if settings and {real_source, fake_source} <= {*folders, "noise"}:
-        raise GanError(f"dataset.{settings[0]} is for a data set as a source, and there is none; omit it")
-    reference, data = _source(real_source, "real", n, settings, None, image_size, window, device)
-    if fake_source == "noise":
-        scored = noise(data, reference.size, seed) if data else _noise_like(reference, seed)
+    check_settings([real_source, fake_source], settings, window)
+    reference, data = source(real_source, "real", n, settings, None, image_size, window, device)
+    if fake_source != "noise":
+        scored, other = source(fake_source, "fake", n, settings, data, image_size, window, device)
+        data = data or (other if reference.statistics else None)
+    elif reference.statistics:
+        raise GanError(f"fake=noise has the shape of the real images, and real={real_source} holds none")
     else:
-        scored, _ = _source(fake_source, "fake", n, settings, data, image_size, window, device)
-    shapes = [_shape(samples) for samples in (reference, scored)]
-    if shapes[0] != shapes[1]:
+        scored = noise(data, reference.size, seed) if data else _noise_like(reference, seed)
+    shapes = [_shape(samples) for samples in (reference, scored) if not samples.statistics]
+    if len(shapes) == 2 and shapes[0] != shapes[1]:
         raise GanError(
             f"the images of real={real_source} have shape {shapes[0]}, those of fake={fake_source} {shapes[1]}; "
             "image_size=N brings folders to one size"
@@ -70,7 +73,16 @@ def from_sources(
     )  # fmt: skip
 
 
-def _source(
+def check_settings(names: Sequence[str], settings: Sequence[str], window: image_files.Window) -> None:
+    """GanError for settings of folders, or of data sets, if none of the sources is one."""
+    folders = [name for name in names if Path(name).is_dir()]
+    if window and not folders:
+        raise GanError("window= is for folders; that of a data set is dataset.window=")
+    if settings and all(name in (*folders, "noise") or is_statistics(name) for name in names):
+        raise GanError(f"dataset.{settings[0]} is for a data set as a source, and there is none; omit it")
+
+
+def source(
     name: str,
     key: str,
     n: int | None,
@@ -83,6 +95,8 @@ def _source(
     """The samples that `key=name` names, and their data set if it is one. like: files get as many channels."""
     if name == "noise":
         raise GanError("real=noise: noise can be fake= only; real= is a folder of images or DATASET:train")
+    if is_statistics(name):
+        return read_source(name, key), None
     if Path(name).is_dir():
         _refuse_sheets(Path(name), f"{key}={name}")
         return folder_samples(Path(name), n, like.channels if like else 3, image_size, window), None
@@ -97,6 +111,16 @@ def _source(
     samples = real(data, split, min(n or MOST, data.test_size if split == "test" else data.size))
     samples.split = f"{dataset}:{split}"  # so that the protocol tells two data sets of one split apart
     return samples, data
+
+
+def read_source(name: str, key: str) -> Samples:
+    """The file of statistics that `key=name` names, as a source without images. GanError if it is none."""
+    try:
+        return statistics_samples(name)
+    except OSError as error:
+        raise GanError(f"{key}={name}: {error.strerror}") from error
+    except ValueError as error:
+        raise GanError(f"{key}={error}") from error
 
 
 def _check_name(what: str, name: str, dataset: str, split: str) -> None:

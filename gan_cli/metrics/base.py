@@ -16,10 +16,25 @@ from gan_cli.systems.base import System
 from gan_cli.utils.progress import Progress
 
 __all__ = ["Better", "Dataset", "EvaluationData", "Extractor", "FeatureStore", "Features", "Metric",
-           "Samples", "System", "finite"]  # fmt: skip
+           "Samples", "Statistics", "System", "finite", "labeled_by"]  # fmt: skip
 
 Better: TypeAlias = Mapping[str, Literal["higher", "lower"] | None]
 """Name of a value (without `[extractor]`) -> the better direction, None for a value that has none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """The Gaussian of features that a file holds in place of images: mean (d,) and covariance (d, d), float64.
+
+    extractor: `name:hash` of the network, None if the file does not say it. size: number of samples, None if unknown.
+    hash: hexadecimal, of the two tensors.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    extractor: str | None
+    size: int | None
+    hash: str
 
 
 @dataclass(eq=False)
@@ -29,7 +44,8 @@ class Samples:
     split: `generated`, `train`, `test` or another source; part of every printed protocol. key: identifies real samples
     in the feature cache; None: their features are not cached. Images are float32 in [-1, 1], (N, C, H, W), on the
     device; points are (N, d, 1, 1) with their own coordinates. `used`: the largest number of samples that a metric has
-    read.
+    read. statistics: if there are no images, only what a file knows of their features; `batches` and `take` then raise
+    a ValueError.
     """
 
     split: str
@@ -37,6 +53,7 @@ class Samples:
     batches: Callable[[], Iterator[Images]]
     key: str | None = None
     used: int = 0
+    statistics: Statistics | None = None
 
     def __len__(self) -> int:
         return self.size
@@ -171,8 +188,12 @@ class EvaluationData:
 
     def named(self, name: str) -> str:
         """`FID` for the Inception network, `FID[classifier:mnist:ab12]` for any other extractor."""
-        extractor = self.extractor
-        return name if extractor.name == "inception" else f"{name}[{extractor.name}:{extractor.hash[:4]}]"
+        return name if self.extractor.name == "inception" else labeled_by(self.extractor, name)
+
+
+def labeled_by(extractor: Extractor, name: str) -> str:
+    """The name of a value with that of the extractor: `FID[random:8369]`."""
+    return f"{name}[{extractor.name}:{extractor.hash[:4]}]"
 
 
 def _extract(extractor: Extractor, samples: Samples, progress: Progress | None) -> Features:
@@ -200,10 +221,12 @@ class Metric(ABC):
     """A score of generated samples. Subclasses are dataclasses whose fields are the settings of the protocol.
 
     Metrics are called without gradients, with the system in evaluation mode and random numbers from the evaluation's
-    seed. better: the metric's values, the main one first.
+    seed. better: the metric's values, the main one first. uses_statistics: whether mean and covariance of features can
+    stand for samples.
     """
 
     better: ClassVar[Better]
+    uses_statistics: ClassVar[bool] = False
 
     def check(self, system: System | None, data: Dataset | None) -> None:
         """Cheap check before any work: ValueError, which names the remedy, if these cannot be scored.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,11 +15,13 @@ from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate
 
 from gan_cli.metrics.base import Dataset, Extractor, Features
 from gan_cli.metrics.classifier import Classifier, labeled_view
+from gan_cli.metrics.efficientnet import EfficientNetLite0
 from gan_cli.metrics.feature_cache import digest
+from gan_cli.metrics.pixels import rgb
 from gan_cli.utils.errors import one_line
 from gan_cli.utils.weights import read_weights
 
-__all__ = ["Auto", "Classifier", "Inception", "Pixels", "RandomFeatures", "Torchvision"]
+__all__ = ["Auto", "Classifier", "EfficientNetLite0", "Inception", "Pixels", "RandomFeatures", "Torchvision"]
 
 CHUNK = 50  # images per forward pass: about 1 GB at 299 pixels
 
@@ -67,7 +69,7 @@ class Inception(Extractor):
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
         # The network expects the 256 levels of an image file.
-        levels = ((_rgb(images).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        levels = ((rgb(images).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         parts = [self._network(part.to(self._device)) for part in levels.split(CHUNK)]
         values, logits = (torch.cat(part).cpu() for part in zip(*parts))
         return Features(values, logits)
@@ -142,7 +144,7 @@ class Torchvision(Extractor):
 
     @staticmethod
     def _preprocess(images: Tensor) -> Tensor:
-        pixels = (_rgb(images).clamp(-1, 1) + 1) / 2
+        pixels = (rgb(images).clamp(-1, 1) + 1) / 2
         pixels = interpolate(pixels, size=(224, 224), mode="bilinear", antialias=True)
         mean, std = (torch.tensor(v, device=images.device)[:, None, None] for v in (MEAN, STD))
         return (pixels - mean) / std
@@ -184,7 +186,7 @@ class RandomFeatures(Extractor):
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
         *kernels, projection = self._weights
-        x = _rgb(images).to(projection.device)
+        x = rgb(images).to(projection.device)
         for kernel in kernels:
             x = conv2d(x, kernel, stride=2, padding=1).relu()
         return Features((adaptive_avg_pool2d(x, 4).flatten(1) @ projection.T).cpu())
@@ -206,11 +208,17 @@ class Pixels(Extractor):
 class Auto(Extractor):
     """The best extractor that needs no download.
 
-    For points, Pixels; for a data set with labels, Classifier; otherwise Inception if its weights are on this machine,
-    or else RandomFeatures, with a printed note. name, hash and record are those of the chosen extractor.
+    For points, Pixels; for a data set with labels, Classifier; otherwise the first of `pretrained` whose weights are on
+    this machine, or else RandomFeatures. A printed note says why it is not a better one. pretrained: `inception` and
+    `efficientnet_lite0`, in any order. name, hash and record are those of the chosen extractor.
     """
 
-    def __init__(self) -> None:
+    # Runs that were made before efficientnet_lite0 have no list in their config, and keep their scores comparable.
+    def __init__(self, pretrained: Sequence[str] = ("inception",)) -> None:
+        unknown = [name for name in pretrained if name not in PRETRAINED]
+        if unknown:
+            raise ValueError(f"extractor.pretrained has names of {', '.join(PRETRAINED)}, not {unknown[0]!r}")
+        self.pretrained = pretrained
         self.name, self.hash = "auto", ""
         self.record: dict[str, Any] = {}
 
@@ -229,22 +237,25 @@ class Auto(Extractor):
         view = labeled_view(data)
         if view is not None and (view.num_classes or 0) > 1:
             return Classifier()
-        reason = Inception.ready()
-        if reason is None:
-            return Inception()
-        print(
-            f"note: extractor=random, which shows only large differences: for a classifier there are no labels"
-            f"{'' if view is None else ' that differ'}, and for extractor=inception {reason}",
-            flush=True,
-        )
+        reasons = [f"for a classifier there are no labels{'' if view is None else ' that differ'}"]
+        for name in self.pretrained:
+            reason = PRETRAINED[name].ready()
+            if reason is None:
+                if name != "inception":
+                    _note(f"{name}, which gives no published FID", reasons)
+                return PRETRAINED[name]()
+            reasons.append(f"for extractor={name} {reason}")
+        _note("random, which shows only large differences", reasons)
         return RandomFeatures()
 
 
-def _rgb(images: Tensor) -> Tensor:
-    """(N, 1 or 3, H, W) -> (N, 3, H, W). ValueError for points."""
-    if images.shape[1] not in (1, 3):
-        raise ValueError(f"this extractor needs images, not points of {images.shape[1]} numbers; use extractor=pixels")
-    return images.expand(-1, 3, -1, -1)
+PRETRAINED: dict[str, type[Inception] | type[EfficientNetLite0]] = {
+    "inception": Inception, "efficientnet_lite0": EfficientNetLite0
+}  # fmt: skip
+
+
+def _note(choice: str, reasons: Sequence[str]) -> None:
+    print(f"note: extractor={choice}: {'; '.join(reasons)}", flush=True)
 
 
 def _state(path: Path, network: str) -> Mapping[str, Any]:

@@ -1,13 +1,20 @@
 """FID: the Fréchet distance of two Gaussians fitted to features (Heusel et al. 2017, arXiv 1706.08500, eq. 6)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Better, EvaluationData, Metric
-from gan_cli.metrics.feature_checks import check_table, check_tables, known_reference, real_and_generated
+from gan_cli.metrics.base import Better, EvaluationData, Metric, Samples, labeled_by
+from gan_cli.metrics.feature_checks import (
+    check_table,
+    check_tables,
+    known_reference,
+    real_and_generated,
+    reference_samples,
+)
 
 CHUNK = 1000  # rows that are in memory in float64 at a time
 
@@ -71,35 +78,76 @@ def frechet(mu_r: Tensor, S_r: Tensor, mu_g: Tensor, S_g: Tensor) -> float:
     return max(0.0, float((mu_r - mu_g).square().sum()) + trace)
 
 
-def fid(real: Tensor, fake: Tensor, allow_singular: bool = False) -> float:
-    """FID of features (N, d), (M, d).
+def gaussian(features: Tensor, what: str, allow_singular: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and covariance (d, d) of `what` features (N, d).
 
-    ValueError if N or M <= d, which gives a covariance of deficient rank, unless `allow_singular`.
+    ValueError if N <= d, which gives a covariance of deficient rank, unless `allow_singular`.
     """
+    check_table(features, f"{what} features", least=2)
+    _check_rank(len(features), features.shape[1], what, allow_singular)
+    fitted = moments(features)
+    return fitted.mean, fitted.covariance
+
+
+def fid(real: Tensor, fake: Tensor, allow_singular: bool = False) -> float:
+    """FID of features (N, d), (M, d). ValueError as for `gaussian`."""
     check_tables(real, fake, least=2)
-    d = real.shape[1]
-    for what, features in (("real", real), ("generated", fake)):
-        if len(features) <= d and not allow_singular:
-            raise ValueError(
-                f"{len(features)} {what} samples give no covariance of full rank in {d} features: take more than {d} "
-                "(n=), an extractor with fewer, or metric.fid.allow_singular=true"
-            )
-    r, g = moments(real), moments(fake)
-    return frechet(r.mean, r.covariance, g.mean, g.covariance)
+    return frechet(*gaussian(real, "real", allow_singular), *gaussian(fake, "generated", allow_singular))
+
+
+def _check_rank(count: int, d: int, what: str, allow_singular: bool) -> None:
+    if count <= d and not allow_singular:
+        raise ValueError(
+            f"{count} {what} samples give no covariance of full rank in {d} features: take more than {d} "
+            "(n=), an extractor with fewer, or metric.fid.allow_singular=true"
+        )
 
 
 @dataclass
 class FrechetInceptionDistance(Metric):
-    """FID between generated and `reference` samples. It falls with n: compare values of equal counts only."""
+    """FID between generated and `reference` samples. It falls with n: compare values of equal counts only.
+
+    Both may be statistics that a file holds. If the file does not say which network made them, the value's name
+    includes their hash, for the user alone answers for the network.
+    """
 
     reference: str = "train"
     allow_singular: bool = False
 
     better: ClassVar[Better] = {"FID": "lower"}
+    uses_statistics: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         known_reference(self.reference)
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
-        real, fake = real_and_generated(evaluation, self.reference)
-        return {evaluation.named("FID"): fid(real, fake, self.allow_singular)}
+        both = (reference_samples(evaluation, self.reference), evaluation.generated)
+        if not any(samples.statistics for samples in both):
+            real, fake = real_and_generated(evaluation, self.reference)
+            return {evaluation.named("FID"): fid(real, fake, self.allow_singular)}
+        (mu_r, S_r), (mu_g, S_g) = (self._gaussian(evaluation, *side) for side in zip(both, ("real", "generated")))
+        if len(mu_r) != len(mu_g):
+            files = " and ".join(samples.split for samples in both if samples.statistics)
+            raise ValueError(
+                f"real samples have {len(mu_r)} features and generated ones {len(mu_g)}: {files} must be of "
+                f"extractor={evaluation.extractor.name}"
+            )
+        return {self._name(evaluation, both): frechet(mu_r, S_r, mu_g, S_g)}
+
+    def _gaussian(self, evaluation: EvaluationData, samples: Samples, what: str) -> tuple[Tensor, Tensor]:
+        statistics = samples.statistics
+        if statistics is None:
+            return gaussian(evaluation.features(samples).values, what, self.allow_singular)
+        extractor = f"{evaluation.extractor.name}:{evaluation.extractor.hash}"
+        if statistics.extractor not in (None, extractor):
+            raise ValueError(f"{samples.split} was made with {statistics.extractor}, and the extractor is {extractor}")
+        if statistics.size is not None:
+            _check_rank(statistics.size, len(statistics.mean), what, self.allow_singular)
+        return statistics.mean, statistics.covariance
+
+    @staticmethod
+    def _name(evaluation: EvaluationData, both: Sequence[Samples]) -> str:
+        stated = [s.statistics.hash[:4] for s in both if s.statistics and s.statistics.extractor is None]
+        if not stated:
+            return evaluation.named("FID")
+        return labeled_by(evaluation.extractor, "FID").replace("]", f":statistics:{':'.join(stated)}]")

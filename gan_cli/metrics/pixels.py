@@ -27,6 +27,13 @@ def unit(images: Tensor) -> Tensor:
     return (images + 1) / 2
 
 
+def rgb(images: Tensor) -> Tensor:
+    """(N, 1 or 3, H, W) -> (N, 3, H, W). ValueError for another number of channels, and so for points."""
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"this extractor needs gray or RGB images, not {images.shape[1]} channels: extractor=pixels")
+    return images.expand(-1, 3, -1, -1)
+
+
 def l1_each(a: Tensor, b: Tensor) -> Tensor:
     """Mean absolute difference of each pair, (N, ...) twice -> (N,), in units of their range."""
     return (a.double() - b.double()).abs().flatten(1).mean(1)
