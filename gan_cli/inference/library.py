@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from gan_cli.inference.film import Walk
 from gan_cli.inference.tiling import SizeAdapter
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import Translator
@@ -16,18 +18,33 @@ from gan_cli.utils.errors import GanError
 class Run(TrainedRun):
     """A trained run that generates and translates images; see `TrainedRun` for its attributes."""
 
-    def sample(self, n: int = 1, *, seed: int = 0, label: int | None = None) -> Tensor:
+    def sample(
+        self, n: int = 1, *, seed: int = 0, label: int | None = None, truncation: float | None = None
+    ) -> Tensor:
         """Generate n images, float32 (n, C, H, W) in [0, 1] on the CPU; of a run on points, (n, d, 1, 1) unscaled.
 
         The same seed gives the same images. label: class of all images, 0 to num_classes - 1, for a model that is
-        conditional on labels. Raises GanError if the model does not generate from noise, or takes no such label.
+        conditional on labels. truncation: components of Gaussian noise beyond it are sampled again, which makes images
+        more typical and less diverse (see utils.random.TruncatedNormal). Raises GanError if the model does not generate
+        from noise, or takes no such label or truncation.
         """
         if n < 1:
             raise GanError(f"n={n}: ask for at least one sample")
         self.check_label(label)
-        with self.test_mode(seed):
+        with self.test_mode(seed), self.truncated(truncation):
             raw = self.generate(n, label)
         return self._unit(raw)
+
+    def interpolate(
+        self, n: int = 4, frames: int = 24, *, seed: int = 0, label: int | None = None, truncation: float | None = None
+    ) -> Tensor:
+        """Images (n frames, C, H, W), as those of `sample`, on a closed path through n noises with `frames` images from
+        each to the next: on arcs for Gaussian noise, otherwise on straight lines. Codes and classes are constant.
+        """
+        self.check_label(label)
+        labels = None if label is None else torch.tensor([label])
+        walk = Walk(self, n, frames, seed=seed, labels=labels, truncation=truncation)
+        return self._unit(torch.cat([walk[index] for index in range(len(walk))]))
 
     def traverse(self, rows: int = 10, *, seed: int = 0) -> dict[str, Traversal]:
         """What `gan sample` draws beside its grid: tables in which one thing varies along each row, by name.

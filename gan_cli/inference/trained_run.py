@@ -16,16 +16,18 @@ from torch import Tensor
 from gan_cli.config import schema
 from gan_cli.config.resume_overrides import override_run
 from gan_cli.config.targets import target
-from gan_cli.data.base import Dataset
-from gan_cli.systems.base import Generates, System, Traversal, Traverses, test_mode
+from gan_cli.data.base import Dataset, Images
+from gan_cli.systems.base import DrawsNoise, Generates, System, Traversal, Traverses, noise_from, test_mode
 from gan_cli.training import build, data_paths, run_facts
 from gan_cli.training import checkpoint as checkpoints
 from gan_cli.training.run_dir import RunDir
+from gan_cli.utils import random
 from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.images import Range
 
 BATCH = 500  # samples per forward pass of the generator
+LEAST_THRESHOLD = 0.01  # of truncation: with less, sampling again until all are within takes too long
 
 
 class TrainedRun:
@@ -105,26 +107,60 @@ class TrainedRun:
 
     def generate(self, n: int, label: int | None = None) -> Tensor:
         """n samples (n, C, H, W) on the CPU, in the value range of the training data; to be called in `test_mode`."""
-        return torch.cat(list(self.batches(n, label)))
+        return torch.cat([batch.image for batch in self.batches(n, label)])
 
-    def batches(self, n: int, label: int | None = None) -> Iterator[Tensor]:
-        """The samples of `generate`, in batches of at most BATCH."""
+    def batches(self, n: int, label: int | None = None) -> Iterator[Images]:
+        """The samples of `generate`, in batches of at most BATCH, with the labels of a conditional model: `label`, or
+        uniformly sampled ones.
+        """
         if not isinstance(self.system, Generates):
             raise GanError(f"{self.path} holds a {self.name}, which does not generate from noise")
         for start in range(0, n, BATCH):
             size = min(BATCH, n - start)
             labels = None if label is None else torch.full((size,), label, device=self.device)
-            yield self.system.generate(size, labels).cpu()
+            if label is None and self.system.needs_labels:
+                labels = random.randint(size, self.num_classes or 1, device=self.device)
+            yield Images(self.system.generate(size, labels).cpu(), None if labels is None else labels.cpu())
+
+    @contextmanager
+    def truncated(self, threshold: float | None) -> Iterator[None]:
+        """Context in which noise is sampled from TruncatedNormal(threshold); unchanged for None. GanError if the model
+        has no Gaussian noise.
+        """
+        if threshold is None:
+            yield
+            return
+        if not isinstance(self.system, DrawsNoise) or not random.is_normal(self.system.noise):
+            raise GanError(f"truncation={threshold:g}: the noise of this {self.name} is not Gaussian; omit truncation=")
+        if threshold < LEAST_THRESHOLD:
+            raise GanError(f"truncation={threshold:g}: choose at least {LEAST_THRESHOLD:g}")
+        with noise_from(self.system, random.TruncatedNormal(threshold)):
+            yield
 
     def traversals(self, rows: int) -> dict[str, Traversal]:
         """The model's traversals, none if it has none, with the names of classes if the data set has such; to be called
         in `test_mode`.
         """
         tables = self.system.traverse(rows) if isinstance(self.system, Traverses) else {}
-        names = getattr(target(self.cfg.dataset._target_, self._allowed_modules), "class_names", ())
-        if "class" in tables and len(names) == self.num_classes:
-            tables["class"] = tables["class"]._replace(headings=names)
+        if "class" in tables and self._own_names:
+            tables["class"] = tables["class"]._replace(headings=self._own_names)
         return tables
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, or their numbers if they have none."""
+        return self._own_names or tuple(map(str, range(self.num_classes or 0)))
+
+    @cached_property
+    def _own_names(self) -> tuple[str, ...]:
+        """The names of the classes, if they have any."""
+        names = getattr(target(self.cfg.dataset._target_, self._allowed_modules), "class_names", ())
+        return tuple(names) if len(names) == self.num_classes else ()
+
+    @property
+    def title(self) -> str:
+        """The model's name in the configuration, or that of its class, and the iteration."""
+        return f"{run_facts.model_name(self._facts, self.name)}, iteration {self.iteration}"
 
     @property
     def name(self) -> str:

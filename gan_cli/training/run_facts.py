@@ -30,6 +30,11 @@ def read(folder: Path) -> dict[str, Any]:
     return migrations.provenance(_provenance(folder), folder)
 
 
+def model_name(facts: dict[str, Any], otherwise: str) -> str:
+    """The name by which the configuration chose the model, for titles; `otherwise` if `facts` do not have it."""
+    return str((facts.get("choices") or {}).get("model") or otherwise)[:80]
+
+
 def _provenance(folder: Path) -> dict[str, Any]:
     """The content of provenance.json as it is, checked; empty if there is none.
 

@@ -1,8 +1,7 @@
-"""Batches as images: grids, histograms and scatter plots of points, PNG files."""
+"""Batches as images: histograms and scatter plots of points, PNG files."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,25 +49,6 @@ def displayable(image: Tensor) -> Tensor:
     return part if part.dtype == torch.uint8 else (part.float() / 257).round().to(torch.uint8)
 
 
-def grid(images: Tensor, value_range: Range, columns: int | None = None) -> Tensor:
-    """Arrange images (N, C, H, W) row by row in one uint8 image (C', H', W') with C' = 1 or 3.
-
-    columns: images per row; as many as rows if omitted. value_range: None for points (N, d, 1, 1), which become a
-    histogram or a scatter plot.
-    """
-    if value_range is None:
-        return plot_points(images)
-    tiles = visible(images, value_range)
-    n, channels, height, width = tiles.shape
-    columns = columns or math.ceil(math.sqrt(n))
-    rows = math.ceil(n / columns)
-    gap = 2
-    sheet = torch.full((rows * columns, channels, height + gap, width + gap), 255, dtype=torch.uint8)
-    sheet[:n, :, :height, :width] = tiles
-    sheet = sheet.view(rows, columns, channels, height + gap, width + gap)
-    return sheet.permute(2, 0, 3, 1, 4).reshape(channels, rows * (height + gap), columns * (width + gap))
-
-
 def plot_points(*batches: Tensor, size: int = 384, extent: float | None = None) -> Tensor:
     """Plots of points side by side, uint8 (1, size, n (size + 2) - 2): histograms of points with one dimension,
     otherwise scatter plots of the first two.
@@ -111,24 +91,6 @@ def histograms(batches: Sequence[Tensor], extent: float, size: int, bars: int = 
     first = bar != bar.roll(1)  # a white column before each bar
     filled = (size - 1 - torch.arange(size))[:, None] < heights[:, None, bar]
     return torch.where(filled & ~first, 64, 255).to(torch.uint8)
-
-
-def stack(named: dict[str, Tensor], value_range: Range) -> Tensor:
-    """Arrange batches in one image: a column per batch and a row per sample; a single batch becomes a square grid.
-
-    Grayscale batches are repeated over the channels if others have color. Many rows are broken into several blocks.
-    Batches of points (value_range None) become histograms or scatter plots side by side.
-    """
-    if value_range is None:
-        return plot_points(*named.values())
-    shown = [shown_channels(batch) for batch in named.values()]
-    channels = max(batch.shape[1] for batch in shown)
-    batches = [b.expand(-1, channels, *b.shape[2:]) for b in shown]
-    if len(batches) == 1:
-        return grid(batches[0], value_range)
-    rows = torch.stack(batches, 1).flatten(0, 1)
-    blocks = max(1, round(math.sqrt(len(rows) / len(batches) / len(batches))))
-    return grid(rows, value_range, columns=len(batches) * blocks)
 
 
 def to_pil(image: Tensor) -> PILImage:
