@@ -149,6 +149,8 @@ def _write_images(
     for image, classes in run.batches(n, label):
         if not progress.done:
             names = [run.class_names[i] for i in classes[:GRID].tolist()] if classes is not None else []
+            if label is not None and names:
+                title, names = f"{title}, class {names[0]}", []
             grid = labels.sample_grid({"generated": image[:GRID]}, run.value_range, title, classes=names)
             images.save(sheets / "grid.png", grid)
         for pixels in pixel_format.quantize(image, run.value_range):

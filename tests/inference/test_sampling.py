@@ -18,7 +18,7 @@ from gan_cli.evaluation.image_sources import folder_samples
 from gan_cli.inference import trained_run
 from gan_cli.inference.outputs import sheets_folder
 from gan_cli.inference.trained_run import TrainedRun
-from gan_cli.utils import images, labels
+from gan_cli.utils import images, labels, random
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,12 @@ def test_batches_are_those_of_one_call_and_a_grid_has_a_hundred_images(
     for index in (0, 109, 110, 229):
         image = images.to_uint8(expected[index : index + 1], trained.value_range)[0]
         assert np.array_equal(pixels(tmp_path / f"images/{index:06d}.png"), image.permute(1, 2, 0).numpy())
-    grid = images.grid(expected[:100], trained.value_range).permute(1, 2, 0)
-    assert np.array_equal(pixels(tmp_path / "images_sheets/grid.png"), grid.numpy()) and grid.shape == (180, 180, 3)
+    grid = pixels(tmp_path / "images_sheets/grid.png")
+    assert grid.shape == (16 + 10 * 52 - 4, 10 * 52 - 4, 3)  # a title, and 16 pixels are enlarged to 48
+    for row, column in ((0, 0), (4, 7), (9, 9)):
+        cell = images.to_uint8(expected[10 * row + column][None], trained.value_range)[0]
+        shown = grid[16 + 52 * row :, 52 * column :][1:48:3, 1:48:3]
+        assert np.array_equal(shown, cell.permute(1, 2, 0).numpy())
     sheet = pixels(tmp_path / "images_sheets/traverse_interpolation.png")
     cell = images.to_uint8(table.images[9, 9:], trained.value_range)[0].repeat_interleave(6, 1).repeat_interleave(6, 2)
     assert np.array_equal(sheet[-96:, -96:], cell.permute(1, 2, 0).numpy())  # 16 pixels are enlarged to 96
@@ -169,6 +173,16 @@ def test_classes_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raw = system.traverse(3)["class"]  # type: ignore[operator]
     assert torch.equal(table.images, ((raw.images + 1) / 2).clamp(0, 1)) and raw.headings[5] == "class 5"
     drawn = []
-    monkeypatch.setattr(labels, "labeled_grid", lambda cells, columns, **options: drawn.append(columns) or cells[0][0])
-    assert main.main(["sample", f"{tmp_path}/run", "n=2"]) == 0
-    assert drawn == [KINDS]
+
+    def draw(cells: list, columns: tuple, **options: object) -> torch.Tensor:
+        drawn.append((options.get("captions") or columns, options["title"]))
+        return cells[0][0]
+
+    monkeypatch.setattr(labels, "labeled_grid", draw)
+    assert main.main(["sample", f"{tmp_path}/run", "n=30", "seed=2"]) == 0
+    assert main.main(["sample", f"{tmp_path}/run", "n=2", "label=4"]) == 0
+    with trained.test_mode(2):
+        classes = [KINDS[i] for i in random.randint(30, 6).tolist()]  # what the model itself would sample
+    rows, title = drawn[0]
+    assert [name for row in rows for name in row] == classes and title == "cgan, iteration 2, ema weights, seed 2"
+    assert drawn[1][0] == drawn[3][0] == KINDS and drawn[2] == ((), "cgan, iteration 2, ema weights, seed 0, class cross")

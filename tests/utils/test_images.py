@@ -15,22 +15,21 @@ def darkest(plot: torch.Tensor) -> list[tuple[int, int]]:
 
 def test_batches_of_points_are_plotted_side_by_side_on_the_same_axes() -> None:
     near, far = torch.tensor([[0.0, 1.0], [float("nan"), 0.0]]), torch.tensor([[3.0, 0.0]]).view(1, 2, 1, 1)
-    plot = images.stack({"near": near[..., None, None], "far": far}, None)
+    plot = images.plot_points(near, far)
     assert plot.shape == (1, 384, 2 * 384 + 2)
     extent = 1.1 * 3
     left, right = plot[0, :, :384], plot[0, :, 386:]
     row = 383 - round((1 / extent + 1) / 2 * 383)
     assert darkest(left) == [(row, 192)]
     assert darkest(right) == [(191, round((3 / extent + 1) / 2 * 383))]
-    assert torch.equal(images.plot_points(near), images.grid(near, None))
 
 
 def test_points_of_one_dimension_are_histograms_of_the_same_scale() -> None:
     """64 bars of width .1 from -3.2 to 3.2: shares of 3/4 and 1/4 in one batch, 3/8 and five of 1/8 in the other."""
     left = torch.tensor([0.05, 0.05, 0.05, -1.05, math.inf])[:, None]
     right = torch.tensor([-3.2 / 1.1, 0.05, 0.05, 0.05, 1.05, 1.15, 1.25, 2.85])[:, None]
-    plot = images.stack({"left": left[..., None, None], "right": right[..., None, None]}, None)
-    assert plot.shape == (1, 384, 2 * 384 + 2) and torch.equal(images.plot_points(left, right), plot)
+    plot = images.plot_points(left, right)
+    assert plot.shape == (1, 384, 2 * 384 + 2)
 
     def heights(half: torch.Tensor) -> dict[int, int]:
         dark = half[:, 3::6] < 255  # the middle of each bar
