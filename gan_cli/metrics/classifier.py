@@ -24,6 +24,7 @@ from gan_cli.metrics.feature_cache import cache_dir, digest, discard, load_whole
 from gan_cli.metrics.pixels import in_batches
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import write_text
+from gan_cli.utils.image_size import ImageSize, sides
 from gan_cli.utils.progress import Progress
 
 VERSION = 1  # of the network, its training recipe and the format of the file
@@ -44,25 +45,25 @@ CHUNK = 500  # images per forward pass
 
 
 class ConvNet(nn.Module):
-    """(N, channels, image_size, image_size) in [-1, 1] -> (features (N, WIDTH) >= 0, logits (N, classes)).
+    """(N, channels, height, width) in [-1, 1] -> (features (N, WIDTH) >= 0, logits (N, classes)).
 
-    Blocks of 3 x 3 convolution, max pooling, batch normalization and ReLU halve the image to at most 4 pixels. The
-    channels double from block to block, up to 64, so that each block costs about the same.
+    Blocks of 3 x 3 convolution, max pooling, batch normalization and ReLU halve the image to at most 4 pixels on its
+    shorter side. The channels double from block to block, up to 64, so that each block costs about the same.
     """
 
-    def __init__(self, image_size: int, channels: int, classes: int) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, classes: int) -> None:
         super().__init__()
-        side, blocks = image_size, 0
-        while side > 4:
-            side, blocks = side // 2, blocks + 1
+        (rows, columns), blocks = sides(image_size), 0
+        while min(rows, columns) > 4:
+            rows, columns, blocks = rows // 2, columns // 2, blocks + 1
         layers: list[nn.Module] = []
         for block in reversed(range(blocks)):
             width = max(8, 64 >> block)
             layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.MaxPool2d(2)]
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             channels = width
-        flat = [nn.Flatten(), nn.Linear(channels * side**2, WIDTH, bias=False), nn.BatchNorm1d(WIDTH), nn.ReLU()]
-        self.features = nn.Sequential(*layers, *flat)
+        flat = [nn.Flatten(), nn.Linear(channels * rows * columns, WIDTH, bias=False)]
+        self.features = nn.Sequential(*layers, *flat, nn.BatchNorm1d(WIDTH), nn.ReLU())
         self.last = nn.Linear(WIDTH, classes)
         self.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
@@ -158,7 +159,7 @@ class Classifier(Extractor):
             raise ValueError(f"extractor=classifier: all labels are the same, there is nothing to learn; {OTHERS}")
         kind = type(view).__name__.lower()
         self.name, self._device, self._stacked = f"classifier:{kind}", device, isinstance(data, HasDigits)
-        self._shape = (view.channels, view.image_size, view.image_size)
+        self._shape = (view.channels, *sides(view.image_size))
         facts = (VERSION, view.fingerprint(), view.size, view.test_size, self._shape, view.num_classes, self.seed)
         folder = cache_dir("extractors") / f"{kind}-{digest((), *facts, sorted(RECIPE.items()))}"
         record = self._load(folder, view)

@@ -10,11 +10,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System, finite
+from gan_cli.metrics.base import Better, Dataset, EvaluationData, Metric, Samples, System, finite, labeled_by
+from gan_cli.metrics.efficientnet import EfficientNetLite0
 from gan_cli.metrics.lpips import LPIPS
 from gan_cli.metrics.pixels import class_samples, l1_each, need_images, need_labels, pairs, pick, symmetric
 from gan_cli.metrics.similarity import WEIGHTS, ms_ssim, scales
 from gan_cli.systems.base import GeneratesFromNoise
+from gan_cli.utils.image_size import sides
 
 BATCH = 50
 
@@ -44,6 +46,14 @@ def _pairs(samples: Samples, count: int, seed: int) -> Tensor:
     return pick(samples, at.flatten()).unflatten(0, at.shape)
 
 
+def _generated_and_real(
+    evaluation: EvaluationData, count: int, measure: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[float, float]:
+    """Mean of `measure` over `count` random pairs of generated samples, and of real training samples."""
+    generated, real = (_pairs(samples, count, evaluation.seed) for samples in (evaluation.generated, evaluation.train))
+    return mean_over(generated, measure), mean_over(real, measure)
+
+
 @dataclass
 class MultiScaleSimilarity(Metric):
     """Mean MS-SSIM of random pairs of generated samples (Odena et al. 2017, arXiv 1610.09585, section 4.2), 0 .. 1.
@@ -61,7 +71,7 @@ class MultiScaleSimilarity(Metric):
     def check(self, system: System | None, data: Dataset | None) -> None:
         need_images("ms_ssim", data)
         if data is not None:
-            scales(data.image_size)
+            scales(min(sides(data.image_size)))
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
         if evaluation.system is not None and evaluation.system.needs_labels:
@@ -101,8 +111,7 @@ class PerceptualDiversity(Metric):
 
     def check(self, system: System | None, data: Dataset | None) -> None:
         need_images("lpips", data)
-        if data is not None and data.image_size < LPIPS.least:
-            raise ValueError(f"LPIPS needs images of {LPIPS.least} pixels, not {data.image_size}: metric=diversity")
+        LPIPS.check_size(data, "metric=diversity or layer_distance")
         LPIPS.files(self.alexnet)
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
@@ -111,11 +120,33 @@ class PerceptualDiversity(Metric):
         def measure(a: Tensor, b: Tensor) -> Tensor:
             return network(a.to(evaluation.device), b.to(evaluation.device)).cpu()
 
-        generated, real = (
-            mean_over(_pairs(samples, self.pairs, evaluation.seed), measure)
-            for samples in (evaluation.generated, evaluation.train)
-        )
+        generated, real = _generated_and_real(evaluation, self.pairs, measure)
         return {"LPIPS": generated, "LPIPS_real": real}
+
+
+@dataclass
+class LayerDiversity(Metric):
+    """Mean distance of the layers of EfficientNet-Lite0 for random pairs of generated samples; it is not LPIPS.
+
+    Like LPIPS it compares activations of unit length at each place of the image, but they are of another network, and
+    its layers have no learned weights: values of the two cannot be compared. Its weights need no download (extra
+    `features`), and images of any size are resized to 224 pixels. layer_distance_real: that of real training samples,
+    the ceiling.
+    """
+
+    pairs: int = 500
+
+    better: ClassVar[Better] = {"layer_distance": "higher", "layer_distance_real": None}
+
+    def check(self, system: System | None, data: Dataset | None) -> None:
+        need_images("layer_distance", data)
+        EfficientNetLite0.need()
+
+    def __call__(self, evaluation: EvaluationData) -> dict[str, float]:
+        network = EfficientNetLite0()
+        network.prepare(None, evaluation.device)
+        generated, real = _generated_and_real(evaluation, self.pairs, network.distance)
+        return {labeled_by(network, "layer_distance"): generated, labeled_by(network, "layer_distance_real"): real}
 
 
 def angular(a: Tensor, b: Tensor) -> Tensor:

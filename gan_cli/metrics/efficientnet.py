@@ -45,10 +45,15 @@ class EfficientNetLite0(Extractor):
         missing = [name for name in (LIBRARY, WEIGHTS) if find_spec(name) is None]
         return f"{missing[0].replace('_', '-')} is not installed ({INSTALL})" if missing else None
 
-    def prepare(self, data: Dataset | None, device: torch.device) -> None:
-        reason = self.ready()
+    @classmethod
+    def need(cls) -> None:
+        """ValueError, which names the command that installs them, if a package is missing."""
+        reason = cls.ready()
         if reason:
-            raise ValueError(f"extractor=efficientnet_lite0: {reason}; or choose another extractor")
+            raise ValueError(f"efficientnet_lite0: {reason}")
+
+    def prepare(self, data: Dataset | None, device: torch.device) -> None:
+        self.need()
         content = _verified()
         with torch.device("meta"):  # no initial values: the file has them
             network: nn.Module = import_module(LIBRARY).EfficientNet.from_name("efficientnet-lite0")

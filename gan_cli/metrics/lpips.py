@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from gan_cli.data.base import Dataset
+from gan_cli.utils.image_size import sides, words
 from gan_cli.utils.weights import read_weights
 
 RELU = (1, 4, 7, 9, 11)  # layers of torchvision's AlexNet whose outputs are compared
@@ -61,6 +63,12 @@ class LPIPS(nn.Module):
             if not file.is_file():
                 raise ValueError(f"LPIPS needs {file}, which is not there; metric=diversity needs no weights")
         return files
+
+    @classmethod
+    def check_size(cls, data: Dataset | None, remedy: str) -> None:
+        """ValueError, which ends with the remedy, if the images of `data` are too small."""
+        if data is not None and min(sides(data.image_size)) < cls.least:
+            raise ValueError(f"LPIPS needs images of {cls.least} pixels, not {words(data.image_size)}: {remedy}")
 
     def activations(self, images: Tensor) -> list[Tensor]:
         """The normalized activations after each ReLU, (N, c, h, w)."""

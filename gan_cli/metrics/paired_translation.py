@@ -12,6 +12,7 @@ from gan_cli.metrics.base import Better, EvaluationData, Metric, finite
 from gan_cli.metrics.pixels import held_out, symmetric
 from gan_cli.metrics.similarity import WINDOW, psnr, ssim
 from gan_cli.systems.base import System, TransfersStyle, Translates
+from gan_cli.utils.image_size import sides
 
 BATCH = 50
 
@@ -61,7 +62,7 @@ class PairedTranslation(Metric):
             )
         if self.style and not isinstance(system, TransfersStyle):
             raise ValueError("metric.paired.style=true needs a model that takes the style of an image: model=drit")
-        if data.image_size < WINDOW:
+        if min(sides(data.image_size)) < WINDOW:
             raise ValueError(f"the paired metric's SSIM needs images of at least {WINDOW} pixels: dataset.image_size")
 
     def __call__(self, evaluation: EvaluationData) -> dict[str, float]:

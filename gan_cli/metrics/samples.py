@@ -14,6 +14,7 @@ from gan_cli.data.base import Batch, Dataset, Domains, Images, Pairs, mix
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.pixels import symmetric
 from gan_cli.systems.base import Generates, System, Translates, test_mode
+from gan_cli.utils.image_size import sides
 
 BATCH = 250  # samples per batch
 TRANSLATED = 25  # translations per batch
@@ -84,7 +85,7 @@ def noise(like: Dataset, n: int, seed: int = 0) -> Samples:
     def batches() -> Iterator[Images]:
         for start in range(0, n, BATCH):
             generator = torch.Generator().manual_seed(_batch_seed(seed, start))
-            shape = (min(BATCH, n - start), like.channels, like.image_size, like.image_size)
+            shape = (min(BATCH, n - start), like.channels, *sides(like.image_size))
             yield Images(2 * torch.rand(shape, generator=generator) - 1)
 
     return Samples("noise", n, batches)
