@@ -83,6 +83,8 @@ class Dataset(ABC):
     validation_size: number of samples that are neither, for choices such as a bandwidth; most data sets have none.
     class_names: of the classes 0, 1, ..., if they have names that do not depend on files.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
+    depth: bits per channel to which files are read. source_channels: those of the source of a translation, or of x;
+    None if they are those of all images.
     files: those of which the fingerprint depends on names and sizes only, if it does.
     """
 
@@ -97,6 +99,8 @@ class Dataset(ABC):
     validation_size: int = 0
     holds_out: bool = True  # False if the data have no samples for tests, and the training samples are used
     window: tuple[float, float] | None = None
+    depth: int = 8
+    source_channels: int | None = None
     files: "Sequence[Files]" = ()
 
     @abstractmethod

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gan_cli.data.bands import band_files
+
 if TYPE_CHECKING:
     from gan_cli.data.image_files import Files
 
@@ -60,7 +62,8 @@ def content(folders: Sequence["Files"]) -> str | None:
     try:
         for files in folders:
             for row in np.linspace(0, len(files.names) - 1, min(FILES, len(files.names)), dtype=int):
-                with open(files.root / files.names[row], "rb") as file:
+                path = files.root / files.names[row]
+                with open(next(iter(band_files(path, 1)), path), "rb") as file:
                     found = True
                     for start in np.linspace(0, max(file.seek(0, 2) - BLOCK, 0), PARTS, dtype=int).tolist():
                         file.seek(start)

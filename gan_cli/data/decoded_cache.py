@@ -43,7 +43,7 @@ Fit = Callable[[Image.Image, ImageSize], Image.Image]
 class DecodeJob(NamedTuple):
     """Images to decode to (channels, H, W): `files`, resized to `size` by the function `fit`.
 
-    window: see image_files.Window.
+    window: see image_files.Window. depth: bits per channel, 8 or 16.
     """
 
     files: Files
@@ -51,6 +51,12 @@ class DecodeJob(NamedTuple):
     size: ImageSize
     fit: Fit
     window: Window = None
+    depth: int = 8
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """Type of the result."""
+        return np.uint8 if self.depth == 8 else np.uint16
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -60,7 +66,7 @@ class DecodeJob(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Size of the result."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) * self.depth // 8
 
     @property
     def name(self) -> str:
@@ -68,11 +74,11 @@ class DecodeJob(NamedTuple):
         # The root is included because names, sizes and times need not tell two folders apart: the files of an archive
         # may all have one time, and uncompressed images all have one size.
         facts = (VERSION, self.shape, self.fit.__name__, self.window, str(self.files.root.resolve()), *self.files[1:])
-        return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest() + ".u8"
+        return hashlib.blake2b(repr(facts).encode(), digest_size=16).hexdigest() + f".u{self.depth}"
 
 
 def load(*jobs: DecodeJob) -> list[Tensor]:
-    """Return uint8 (N, C, H, W) for each job, from the cache if possible.
+    """Return uint8 or uint16 (N, C, H, W) for each job, from the cache if possible.
 
     What is not in the cache is decoded and added to it. If the cache cannot be written, the images are decoded into
     memory only. Raises ValueError, which names the broken files of all jobs; nothing is added to the cache then.
@@ -91,7 +97,7 @@ def load(*jobs: DecodeJob) -> list[Tensor]:
         stores = [store for store in found if store is not None]
     except OSError as error:
         print_once(f"note: {folder}: {error.strerror or error}; decoded images stay in memory only")
-        stores = [torch.empty(job.shape, dtype=torch.uint8) for job in jobs]
+        stores = [torch.from_numpy(np.empty(job.shape, job.dtype)) for job in jobs]
         for number, row, image in _decode(jobs):
             stores[number][row] = torch.from_numpy(image)
     for job, store in zip(jobs, stores):
@@ -154,7 +160,7 @@ def _read(folder: Path, job: DecodeJob, report: bool = False) -> Tensor | None:
         return None
     # A set that is larger than memory stays mapped: the system loads the pages that a batch needs and drops them again,
     # and several processes share them.
-    store = torch.from_numpy(content.reshape(job.shape))
+    store = torch.from_numpy(content.view(job.dtype).reshape(job.shape))
     return store.clone() if job.nbytes <= IN_MEMORY else store
 
 
@@ -176,7 +182,7 @@ def _write(folder: Path, jobs: Sequence[DecodeJob]) -> None:
 
 
 def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Yield (number of the job, index in the job, uint8 (C, H, W)) for every image in order, decoded by threads.
+    """Yield (number of the job, index in the job, pixels (C, H, W)) for every image in order, decoded by threads.
 
     Raises ValueError at the end, which names the broken images.
     """
@@ -201,9 +207,9 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def pixels(job: DecodeJob, row: int) -> Tensor:
-    """The pixels of image number `row`, uint8 (C, H, W). ValueError, which names the file, if it is broken."""
+    """The pixels of image number `row`, uint8 or uint16 (C, H, W). ValueError, which names the file, if broken."""
     file = job.files.root / job.files.names[row]
-    image = image_files.read(file, job.channels, window=job.window)
+    image = image_files.read(file, job.channels, window=job.window, depth=job.depth)
     try:
         return image_files.to_tensor(job.fit(image, job.size))
     except ValueError as error:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from gan_cli.data import image_files
+from gan_cli.data.band_files import scan_images
 from gan_cli.data.base import Dataset, Domains, Images, as_range, held_out, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.image_files import Files
 from gan_cli.data.partners import composed
+from gan_cli.data.pixel_kinds import PixelKind, mark, pixel_kind, two_kinds
 from gan_cli.data.preprocess import AUGMENT_STREAM, Geometry, Mode, Part, Store, to_device
 from gan_cli.utils.image_size import ImageSize, sides, simplified
 
@@ -23,13 +25,14 @@ SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in ever
 class ImageFolder(Dataset):
     """The images of `root` and its subfolders, cropped to the central part of image_size's proportions and resized.
 
-    channels: 3, or 1 for gray. num_classes: number of subfolders, which are then the classes in the order of their
-    names; None: no labels. flip: mirror half of the training images. The held-out images are those of `test_root` if
-    given, or else a random part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the
-    training images are used. window: see image_files.Window. stretch: resize whole images, without cropping.
-    preprocess: other modes than this resizing, resize_and_crop, see Geometry; there is no load_size. Raises
-    FileNotFoundError if a folder does not exist, and ValueError for settings that do not fit the data and for broken
-    images.
+    channels: 3, 1 for gray, 4 with transparency, or those of files of more channels (see image_files.read and
+    band_files.one_per_image). depth: bits per channel to which files are read, 8 or 16. num_classes: number of
+    subfolders, which are then the classes in the order of their names; None: no labels. flip: mirror half of the
+    training images. The held-out images are those of `test_root` if given, or else a random part `test_fraction` of
+    `root`, which is the same in every run; with a fraction of 0 the training images are used. window: see
+    image_files.Window. stretch: resize whole images, without cropping. preprocess: other modes than this resizing,
+    resize_and_crop, see Geometry; there is no load_size. Raises FileNotFoundError if a folder does not exist, and
+    ValueError for settings that do not fit the data and for broken images.
     """
 
     value_range: tuple[float, float]
@@ -47,16 +50,18 @@ class ImageFolder(Dataset):
         window: Sequence[float] | None = None,
         stretch: bool = False,
         preprocess: Mode = "resize_and_crop",
+        depth: int = 8,
     ) -> None:
-        check_shape(image_size, channels)
+        check_size(image_size)
+        kind = pixel_kind(channels, window, depth)
         if not 0 <= test_fraction < 1:
             raise ValueError(f"test_fraction {test_fraction}: it must lie in [0, 1)")
         if stretch and preprocess != "resize_and_crop":
             raise ValueError(f"stretch=true resizes whole images, and so does not go with preprocess={preprocess}")
         self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
-        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
+        self.value_range, self.flip, self.window, self.depth = as_range(value_range), flip, kind.window, depth
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
-        self.files = [image_files.scan(folder) for folder in folders]
+        self.files = [scan_images(folder, channels) for folder in folders]
         self._labels = _labels(self.files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
@@ -64,7 +69,7 @@ class ImageFolder(Dataset):
         default = preprocess == "resize_and_crop"
         fit = image_files.resize_crop if default and not stretch else image_files.stretch
         # Without a margin, held-out images and training images are decoded alike, so that one folder serves both.
-        jobs = [DecodeJob(files, channels, image_size, fit, self.window) for files in self.files]
+        jobs = [DecodeJob(files, channels, image_size, fit, *kind[1:]) for files in self.files]
         self._stores = self._geometry.load(*map(Part, jobs))
 
     def _split(self, fraction: float) -> tuple[Tensor, Tensor]:
@@ -95,7 +100,8 @@ class ImageFolder(Dataset):
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self.files, window=self.window) + self._geometry.fingerprint()
+        files = image_files.fingerprint(*self.files, window=self.window)
+        return files + self._geometry.fingerprint() + mark(PixelKind(self.channels, self.window, self.depth))
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -112,7 +118,9 @@ class UnpairedFolder(Dataset):
     resizing and cropping, or other modes of that code, see Geometry.
 
     root: the folder of these folders, or a folder whose only subfolder is such a folder. url: an archive to download if
-    `root` does not exist. window: see image_files.Window. Raises FileNotFoundError and ValueError like ImageFolder.
+    `root` does not exist. channels, depth: see ImageFolder. window: see image_files.Window. source_channels,
+    source_window: those of x, trainA and testA, if they differ from those of y. Raises FileNotFoundError and ValueError
+    like ImageFolder.
     """
 
     batch_type: ClassVar[type] = Domains
@@ -130,15 +138,24 @@ class UnpairedFolder(Dataset):
         url: str | None = None,
         window: Sequence[float] | None = None,
         preprocess: Mode = "resize_and_crop",
+        source_channels: int | None = None,
+        source_window: Sequence[float] | None = None,
+        depth: int = 8,
     ) -> None:
-        check_shape(image_size, channels)
+        check_size(image_size)
+        self._kinds = two_kinds(channels, window, source_channels, source_window, depth)
         self._geometry = Geometry(preprocess, image_size, load_size)
         self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
-        self.value_range, self.flip, self.window = as_range(value_range), flip, image_files.as_window(window)
+        self.value_range, self.flip, self.window, self.depth = as_range(value_range), flip, self._kinds[1].window, depth
+        self.source_channels = self._kinds[0].channels
         folder = _domains(find_folder(root, "root", url))
         names = [name if (folder / name).is_dir() else f"train{name[-1]}" for name in ("testA", "testB")]
-        self.files = [image_files.scan(folder / name) for name in ("trainA", "trainB", *names)]
-        jobs = [DecodeJob(files, channels, image_size, image_files.stretch, self.window) for files in self.files]
+        sources = [(folder / name, kind) for name, kind in zip(("trainA", "trainB", *names), self._kinds * 2)]
+        self.files = [scan_images(path, kind.channels) for path, kind in sources]
+        jobs = [
+            DecodeJob(files, kind.channels, image_size, image_files.stretch, kind.window, kind.depth)
+            for files, (_, kind) in zip(self.files, sources)
+        ]
         self._stores = self._geometry.load(*map(Part, jobs, (False, False, True, True)))
         self.size = max(len(store) for store in self._stores[:2])
         self.test_size = max(len(store) for store in self._stores[2:])
@@ -159,7 +176,8 @@ class UnpairedFolder(Dataset):
         return Domains(*(scale(pixels, self.value_range) for pixels in images))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self.files, window=self.window) + self._geometry.fingerprint()
+        files = image_files.fingerprint(*self.files, window=self.window)
+        return files + self._geometry.fingerprint() + mark(*self._kinds)
 
     def describe(self) -> str:
         x, y, *tests = (f"{len(files.names):,} in {files.root.name}" for files in self.files)
@@ -172,10 +190,15 @@ class UnpairedFolder(Dataset):
 
 def check_shape(image_size: ImageSize, channels: int) -> None:
     """ValueError unless images can have this size and number of channels."""
-    if min(sides(image_size)) < 1:
-        raise ValueError(f"image_size {image_size}: it must be at least 1")
+    check_size(image_size)
     if channels not in (1, 3):
         raise ValueError(f"channels {channels}: images have 1 (gray) or 3 (color)")
+
+
+def check_size(image_size: ImageSize) -> None:
+    """ValueError unless images can have this size."""
+    if min(sides(image_size)) < 1:
+        raise ValueError(f"image_size {image_size}: it must be at least 1")
 
 
 def find_folder(path: str, key: str, url: str | None = None) -> Path:

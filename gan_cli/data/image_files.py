@@ -232,12 +232,19 @@ def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
 
     ValueError if it is broken.
     """
-    with opened(file) as image:
-        # The base class's method, because that of PNG would decode the image to find a tag behind the pixels.
-        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
-        if image.format == "TIFF":  # whether its size is the upright one depends on the version of Pillow
-            return ImageOps.exif_transpose(image).size, orientation != 1
-        return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
+    file = next(iter(bands.band_files(file, 1)), file)
+    try:
+        with opened(file) as image:
+            # The base class's method, because that of PNG would decode the image to find a tag behind the pixels.
+            orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+            if image.format == "TIFF":  # whether its size is the upright one depends on the version of Pillow
+                return ImageOps.exif_transpose(image).size, orientation != 1
+            return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
+    except ValueError as error:
+        if not (isinstance(error.__cause__, Image.UnidentifiedImageError) and bands.is_tiff(file, None)):
+            raise
+    height, width = bands.tiff_planes(file).shape[1:]
+    return (width, height), False
 
 
 def is_deep(file: Path) -> bool:

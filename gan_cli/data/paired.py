@@ -10,12 +10,14 @@ from PIL import Image
 from torch import Tensor
 
 from gan_cli.data import image_files
+from gan_cli.data.band_files import scan_images
 from gan_cli.data.base import Dataset, Pairs, as_range, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
-from gan_cli.data.folders import check_shape, find_folder
+from gan_cli.data.folders import check_size, find_folder
 from gan_cli.data.image_files import Files
 from gan_cli.data.notes import say_once
 from gan_cli.data.partners import matched
+from gan_cli.data.pixel_kinds import mark, two_kinds
 from gan_cli.data.preprocess import Geometry, Mode, Part, Store, margins, to_device
 from gan_cli.utils.image_size import ImageSize, simplified
 
@@ -38,9 +40,10 @@ class PairedFolder(Dataset):
     preprocess: this resizing and cropping, or other modes of the code, see Geometry.
 
     root: the folder of the splits, or a folder whose only subfolder is such a folder. url: a zip or tar archive to
-    download if `root` does not exist. window: see image_files.Window. Raises FileNotFoundError if there are no such
-    folders, and ValueError for settings that do not fit the data, broken images, an odd width of A|B, and images
-    without a partner.
+    download if `root` does not exist. channels, depth: see ImageFolder. window: see image_files.Window.
+    source_channels, source_window: those of the source, if they differ from those of the target. Raises
+    FileNotFoundError if there are no such folders, and ValueError for settings that do not fit the data, broken images,
+    an odd width of A|B, and images without a partner.
     """
 
     batch_type: ClassVar[type] = Pairs
@@ -59,24 +62,29 @@ class PairedFolder(Dataset):
         url: str | None = None,
         window: Sequence[float] | None = None,
         preprocess: Mode = "resize_and_crop",
+        source_channels: int | None = None,
+        source_window: Sequence[float] | None = None,
+        depth: int = 8,
     ) -> None:
-        check_shape(image_size, channels)
+        check_size(image_size)
+        self._kinds = two_kinds(channels, window, source_channels, source_window, depth)
         self._geometry = Geometry(preprocess, image_size, load_size)
         if direction not in ("AtoB", "BtoA"):
             raise ValueError(f"direction {direction}: choose AtoB or BtoA")
         self.image_size, self.channels, self.num_classes = simplified(image_size), channels, num_classes
         self.value_range, self.flip, self.direction = as_range(value_range), flip, direction
-        self.window = image_files.as_window(window)
+        self.window, self.depth, self.source_channels = self._kinds[1].window, depth, self._kinds[0].channels
+        kinds = self._kinds if direction == "AtoB" else self._kinds[::-1]  # of A and of B
         folder = _root_of_splits(find_folder(root, "root", url))
         held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
         self.holds_out = held_out != "train"
         self.files, parts = [], []
         for split, is_held_out in (("train", False), (held_out, True)):
-            files = _scan(_sides(folder, split))
+            files = _scan(_sides(folder, split), [kind.channels for kind in kinds])
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self.files += files
-            for one, fit in zip((files[0], files[-1]), fits):
-                job = DecodeJob(one, channels, image_size, fit, self.window)
+            for one, fit, kind in zip((files[0], files[-1]), fits, kinds):
+                job = DecodeJob(one, kind.channels, image_size, fit, *kind[1:])
                 parts.append(Part(job, is_held_out, columns=2 // len(files)))
         self._stores = self._geometry.load(*parts)
         for number in (0, 2):
@@ -98,7 +106,7 @@ class PairedFolder(Dataset):
 
     def fingerprint(self) -> str:
         files = image_files.fingerprint(*self.files, window=self.window)
-        return f"{files}-{self.direction}{self._geometry.fingerprint()}"
+        return f"{files}-{self.direction}{self._geometry.fingerprint()}{mark(*self._kinds)}"
 
     def to(self, device: torch.device) -> "PairedFolder":
         self._stores = to_device(self._stores, device)
@@ -154,9 +162,12 @@ def _root_of_splits(root: Path) -> Path:
     return inside[0]
 
 
-def _scan(folders: list[Path]) -> list[Files]:
-    """List the images of a split; those of two folders in the order of their names without suffix."""
-    first, *others = (image_files.scan(folder) for folder in folders)
+def _scan(folders: list[Path], channels: Sequence[int]) -> list[Files]:
+    """List the images of a split; those of two folders in the order of their names without suffix.
+
+    channels: those of A and of B, which may be files of their own in two folders.
+    """
+    first, *others = (scan_images(folder, n if len(folders) == 2 else 1) for folder, n in zip(folders, channels))
     if not others:
         return [first]
     # a.png sorts after a-b.png, but before it without the suffix.

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from gan_cli.data.image_files import Files
 from gan_cli.data.notes import say_once
 
-CITYSCAPES = re.compile(r"_(leftImg8bit|gt(Fine|Coarse)_[A-Za-z]+)$")  # endings of its names
+CITYSCAPES = re.compile(r"_(leftImg8bit|gt(Fine|Coarse)_[A-Za-z]+)$|_b\*$")  # endings of its names, and of band files
 SEPARATORS = "_. -"
 MOST_NAMED = 3
 

@@ -20,7 +20,7 @@ def test_second_time_nothing_is_decoded(classes: Path, monkeypatch: pytest.Monke
     first = ImageFolder(str(classes), image_size=8)
     calls: list[Path] = []
     read = image_files.read
-    monkeypatch.setattr(image_files, "read", lambda file, channels, window: calls.append(file) or read(file, channels))
+    monkeypatch.setattr(image_files, "read", lambda file, channels, **_: calls.append(file) or read(file, channels))
     again = ImageFolder(str(classes), image_size=8)
     assert not calls and torch.equal(first.test_batch(0, 2).image, again.test_batch(0, 2).image)
     for change in ({"image_size": 9}, {"image_size": 8, "channels": 1}):
@@ -53,7 +53,7 @@ def test_large_sets_are_mapped(classes: Path, monkeypatch: pytest.MonkeyPatch, c
     assert large._stores[0].unique().tolist() == [7] and len(small._stores[0].unique()) > 7
 
 
-def slow(file: Path, channels: int, window: None) -> Image.Image:
+def slow(file: Path, channels: int, window: None, depth: int) -> Image.Image:
     time.sleep(0.02)
     return READ(file, channels)
 
@@ -76,7 +76,7 @@ def test_two_processes_build_once(classes: Path, monkeypatch: pytest.MonkeyPatch
     assert len(set(mine.train_batch(0, 0, 18).image[:, 0, 0, 0].tolist())) == 18
 
 
-def die(file: Path, channels: int, window: None) -> Image.Image:
+def die(file: Path, channels: int, window: None, depth: int) -> Image.Image:
     if file.name == "5.png":
         os.kill(os.getpid(), signal.SIGKILL)
     return READ(file, channels)

@@ -56,7 +56,7 @@ def test_broken_files_are_named_together(domains: Path, cache_folder: Path) -> N
     "options, message",
     [
         ({"image_size": 0}, "image_size 0"),
-        ({"channels": 2}, "channels 2"),
+        ({"channels": 0}, "channels 0"),
         ({"test_fraction": 1.0}, "test_fraction 1.0"),
         ({"value_range": (1, -1)}, "value_range"),
     ],

@@ -189,7 +189,7 @@ def test_invalid_folders(damage: Callable[[Path], None], message: str, tmp_path:
     [
         ({"direction": "AB"}, "direction AB: choose AtoB or BtoA"),
         ({"load_size": 15}, "load_size 15: it must be at least image_size, which is 16"),
-        ({"channels": 2}, "channels 2"),
+        ({"source_channels": -1}, "channels -1"),
         ({"image_size": 0}, "image_size 0"),
         ({"value_range": (0, 255)}, "value_range"),
     ],
