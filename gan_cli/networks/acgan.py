@@ -6,6 +6,7 @@ from gan_cli.networks import dcgan
 from gan_cli.networks.init import normal_
 from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize
 
 
 class Discriminator(nn.Module):
@@ -15,7 +16,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
+        self, image_size: ImageSize, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
     ) -> None:
         super().__init__()
         start, _ = doublings(image_size)

@@ -3,17 +3,27 @@
 Pairs of 3x3 convolutions with ELU, a linear code, and a generator of the same structure as the decoder.
 """
 
+import math
+
 from torch import Tensor, nn
 
 from gan_cli.networks.ebgan import AutoEncoder
+from gan_cli.networks.sizes import divided
+from gan_cli.utils.image_size import ImageSize, sides
 
 
-def levels(image_size: int) -> int:
-    """Return the number of resolutions: 4 for 64 = 8 * 2^3 pixels. ValueError unless image_size is 8 * 2^k, k >= 1."""
-    for k in range(1, 8):
-        if image_size == 8 * 2**k:
-            return k + 1
-    raise ValueError(f"image_size {image_size}: this network works at 8*2^k pixels: 16, 32, 64, 128, 256, ...")
+def levels(image_size: ImageSize) -> tuple[tuple[int, int], int]:
+    """Return the smallest of the resolutions, and their number: (8, 8), 4 for 64 = 8 * 2^3 pixels.
+
+    ValueError unless a square has 8 * 2^k pixels, k >= 1, and another size a smaller side of 8 to 15 times 2^k.
+    """
+    height, width = sides(image_size)
+    k = max((min(height, width) // 8).bit_length() - 1, 1)
+    if height != width:
+        return divided(image_size, of=2**k, least=8 * 2**k), k + 1
+    if height != 8 * 2**k or k > 7:
+        raise ValueError(f"image_size {height}: this network works at 8*2^k pixels: 16, 32, 64, 128, 256, ...")
+    return (8, 8), k + 1
 
 
 def _pair(inputs: int, outputs: int) -> list[nn.Module]:
@@ -28,10 +38,11 @@ class Generator(nn.Module):
     maps are doubled by nearest neighbors.
     """
 
-    def __init__(self, image_size: int, channels: int, latent_dim: int = 64, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, latent_dim: int = 64, width: int = 64) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Linear(latent_dim, width * 8 * 8), nn.Unflatten(1, (width, 8, 8))]
-        for level in range(levels(image_size)):
+        start, count = levels(image_size)
+        layers: list[nn.Module] = [nn.Linear(latent_dim, width * math.prod(start)), nn.Unflatten(1, (width, *start))]
+        for level in range(count):
             layers += [nn.UpsamplingNearest2d(scale_factor=2)] if level else []
             layers += _pair(width, width)
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, 1, 1))
@@ -48,15 +59,15 @@ class BEGANAutoEncoder(AutoEncoder):
     layers of `Generator`.
     """
 
-    def __init__(self, image_size: int, channels: int, code_dim: int = 64, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, code_dim: int = 64, width: int = 64) -> None:
         super().__init__()
-        count = levels(image_size)
+        last, count = levels(image_size)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1), nn.ELU()]
         for level in range(count):
             wide = (level + 1) * width
             layers += [nn.Conv2d(level * width, level * width, 3, 2, 1), nn.ELU()] if level else []
             layers += _pair(max(level, 1) * width, wide)
-        self.encode = nn.Sequential(*layers, nn.Flatten(), nn.Linear(count * width * 8 * 8, code_dim))
+        self.encode = nn.Sequential(*layers, nn.Flatten(), nn.Linear(count * width * math.prod(last), code_dim))
         self.decode = Generator(image_size, channels, code_dim, width)
 
     def distance(self, reconstruction: Tensor, x: Tensor) -> Tensor:

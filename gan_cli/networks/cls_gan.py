@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize
 
 
 class Discriminator(nn.Module):
@@ -13,7 +14,7 @@ class Discriminator(nn.Module):
     Batch normalization after all but the first, leaky ReLU, no biases, weights N(0, .02).
     """
 
-    def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, num_classes: int, width: int = 64) -> None:
         super().__init__()
         start, k = doublings(image_size)
         layers: list[nn.Module] = []

@@ -12,6 +12,7 @@ from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class Generator(nn.Module):
@@ -19,7 +20,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
@@ -43,7 +44,7 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int,
         width: int = 64,
@@ -69,7 +70,9 @@ class JointDiscriminator(nn.Module):
     features that they are added to.
     """
 
-    def __init__(self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, image_size: ImageSize, channels: int, num_classes: int, width: int = 64, norm: str = "batch"
+    ) -> None:
         super().__init__()
         self.num_classes = num_classes
         # Split DCGAN's layers before the last activation, where the label is added.
@@ -96,7 +99,7 @@ class MLPGenerator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
@@ -123,10 +126,10 @@ class MLPDiscriminator(nn.Module):
     hidden units; weights U(-.005, .005) as in the 2014 code.
     """
 
-    def __init__(self, image_size: int, channels: int, num_classes: int) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.from_x, self.from_y = Maxout(channels * image_size**2, 240, 5), Maxout(num_classes, 50, 5)
+        self.from_x, self.from_y = Maxout(channels * area(image_size), 240, 5), Maxout(num_classes, 50, 5)
         self.joint = nn.Sequential(
             nn.Dropout(0.5), Maxout(240 + 50, 240, 4), nn.Dropout(0.5), nn.Linear(240, 1)
         )

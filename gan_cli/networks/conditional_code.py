@@ -5,6 +5,7 @@ normalization neither gain nor bias. Weights are N(0, .02). They work at multipl
 drawn with running statistics of batch normalization, and with those of their batch of 128 in the code.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -13,7 +14,8 @@ from torch.nn.functional import one_hot
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.output import bounded
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import divided
+from gan_cli.utils.image_size import ImageSize
 
 EPS = 1e-8  # lib/ops.py
 
@@ -43,18 +45,18 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, value_range: Sequence[float] | None = (0.0, 1.0),
+        self, image_size: ImageSize, channels: int, num_classes: int, value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 100, width: int = 64, hidden: int = 1024,
     ) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
-        features, n = 2 * width * quarter**2, num_classes
+        quarter = divided(image_size, of=4, least=4)
+        features, n = 2 * width * math.prod(quarter), num_classes
         self.num_classes = num_classes
         self.layers = nn.ModuleList([
             nn.Sequential(nn.Linear(latent_dim + n, hidden, bias=False), _flat_norm(hidden), nn.ReLU()),
             nn.Sequential(
                 nn.Linear(hidden + n, features, bias=False), _flat_norm(features), nn.ReLU(),
-                nn.Unflatten(1, (2 * width, quarter, quarter)),
+                nn.Unflatten(1, (2 * width, *quarter)),
             ),
             nn.Sequential(
                 nn.ConvTranspose2d(2 * width + n, width, 5, 2, 2, 1, bias=False), _norm(width), nn.ReLU()
@@ -75,11 +77,11 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int = 64, hidden: int = 1024
+        self, image_size: ImageSize, channels: int, num_classes: int, width: int = 64, hidden: int = 1024
     ) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
-        features, n = 2 * width * quarter**2, num_classes
+        quarter = divided(image_size, of=4, least=4)
+        features, n = 2 * width * math.prod(quarter), num_classes
         self.num_classes = num_classes
         self.layers = nn.ModuleList([
             nn.Sequential(nn.Conv2d(channels + n, width, 5, 2, 2, bias=False), nn.LeakyReLU(0.2)),

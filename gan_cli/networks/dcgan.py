@@ -13,10 +13,11 @@ from gan_cli.networks.init import normal_, normal_convolutions_
 from gan_cli.networks.norm import LAYERLESS, norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize
 
 
 class Generator(nn.Module):
-    """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size) in `value_range`.
+    """Generator: z (N, latent_dim) -> image (N, channels, H, W) in `value_range`.
 
     width: channels of the last hidden layer (ngf); each layer before it has twice as many. norm: see norm_layer.
     torch_defaults: biases in all convolutions, which start as torch has them, as does batch normalization (MSGAN).
@@ -25,7 +26,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 100,
@@ -52,13 +53,13 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Discriminator: image (N, channels, image_size, image_size) -> scores (N,).
+    """Discriminator: image (N, channels, H, W) -> scores (N,).
 
     width: channels of the first layer (ndf); each later layer has twice as many. norm, torch_defaults: see Generator.
     """
 
     def __init__(
-        self, image_size: int, channels: int, width: int = 64, norm: str = "batch", torch_defaults: bool = False
+        self, image_size: ImageSize, channels: int, width: int = 64, norm: str = "batch", torch_defaults: bool = False
     ) -> None:
         super().__init__()
         start, k = doublings(image_size)

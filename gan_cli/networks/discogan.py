@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize, words
 
 BOTTLENECK = 100  # channels of the 1 x 1 map between the extra layers
 
@@ -29,25 +30,28 @@ def _channels(width: int, depth: int) -> list[int]:
 
 
 class DiscoGANGenerator(nn.Module):
-    """Translator: image (N, channels, S, S) -> image of the same shape in `value_range`; S = 4 * 2^k or 7 * 2^k.
+    """Translator: image (N, channels, H, W) -> image of the same shape in `value_range`, at 4 * 2^k or 7 * 2^k pixels.
 
     k convolutions 4x4 of stride 2 and k transposed ones without biases; batch normalization in all layers except the
     first and the last. The paper's value range is [0, 1]. extra_layers: layers in the middle, to a map of 1 x 1 with
-    100 channels and back, as in angle_pairing of the code. Raises ValueError for another size.
+    100 channels and back, as in angle_pairing of the code. in_channels: those of the input, `channels` if None. Raises
+    ValueError for another size.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         width: int = 64,
         extra_layers: bool = False,
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
         start, depth = doublings(image_size)
         wide = _channels(width, depth)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        first = nn.Conv2d(in_channels or channels, width, 4, 2, 1, bias=False)
+        layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
         for a, b in itertools.pairwise(wide):
             layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
         if extra_layers:
@@ -72,13 +76,14 @@ class Discriminator(nn.Module):
     leave no hidden layer to match, and for a number that no hidden layer has.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, matched_from: int = 2) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, matched_from: int = 2) -> None:
         super().__init__()
         start, depth = doublings(image_size)
         if depth < 2:
-            raise ValueError(f"image_size {image_size}: DiscoGAN's discriminator needs 16 pixels or more")
+            raise ValueError(f"image_size {words(image_size)}: DiscoGAN's discriminator needs 16 pixels or more")
         if not 1 <= matched_from <= depth:
-            raise ValueError(f"matched_from {matched_from}: at {image_size} pixels the hidden layers are 1 to {depth}")
+            size = words(image_size)
+            raise ValueError(f"matched_from {matched_from}: at {size} pixels the hidden layers are 1 to {depth}")
         wide = _channels(width, depth)
         first = nn.Sequential(nn.Conv2d(channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
         others = [

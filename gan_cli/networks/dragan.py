@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 def init_(network: nn.Module) -> None:
@@ -21,7 +22,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 100,
@@ -40,9 +41,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Discriminator: image -> scores (N,)."""
 
-    def __init__(self, image_size: int, channels: int, width: int = 128) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 128) -> None:
         super().__init__()
-        pixels = channels * image_size**2
+        pixels = channels * area(image_size)
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, 1))
         init_(self)
 

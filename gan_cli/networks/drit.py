@@ -16,8 +16,9 @@ from gan_cli.networks.multiscale import MultiScale
 from gan_cli.networks.norm import norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.resnet import ResidualBlock
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import at_least, divided, multiple
 from gan_cli.networks.unet_noise import as_planes
+from gan_cli.utils.image_size import ImageSize
 
 
 def conv(before: int, after: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
@@ -39,7 +40,7 @@ class ContentEncoder(nn.Module):
     one per domain. H and W are multiples of 4 from 8 on; ValueError otherwise.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, share: bool = True) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, share: bool = True) -> None:
         super().__init__()
         multiple(image_size, of=4, least=8)
         self.private = nn.ModuleDict({
@@ -84,9 +85,9 @@ class VariationalAttributeEncoder(nn.Module):
     Raises ValueError below 16 pixels.
     """
 
-    def __init__(self, image_size: int, channels: int, latent_dim: int = 8, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, latent_dim: int = 8, width: int = 64) -> None:
         super().__init__()
-        _least(image_size, 16, "the attribute encoder")
+        at_least(image_size, 16, "the attribute encoder needs")
         self.trunk, self.mean, self.log_variance = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
         for domain in "xy":
             self.trunk[domain] = nn.Sequential(
@@ -108,9 +109,9 @@ class DeterministicAttributeEncoder(nn.Module):
     None stands for the variance, which this encoder does not predict. Raises ValueError below 16 pixels.
     """
 
-    def __init__(self, image_size: int, channels: int, latent_dim: int = 8, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, latent_dim: int = 8, width: int = 64) -> None:
         super().__init__()
-        _least(image_size, 16, "the attribute encoder")
+        at_least(image_size, 16, "the attribute encoder needs")
         widths = [width, 2 * width, 4 * width, 4 * width, 4 * width]
         self.private = nn.ModuleDict()
         for domain in "xy":
@@ -225,10 +226,12 @@ class Discriminator(MultiScale):
     """
 
     def __init__(
-        self, image_size: int, channels: int, width: int = 64, scales: int = 3, n_layers: int = 4, kernel: int = 4,
-        norm: str = "none",
+        self, image_size: ImageSize, channels: int, width: int = 64, scales: int = 3, n_layers: int = 4,
+        kernel: int = 4, norm: str = "none",
     ) -> None:  # fmt: skip
-        _least(image_size, 2 ** (n_layers + scales - 1), f"a discriminator of {scales} scales and {n_layers} layers")
+        at_least(
+            image_size, 2 ** (n_layers + scales - 1), f"a discriminator of {scales} scales and {n_layers} layers needs"
+        )
         widths = [channels] + [width * 2**k for k in range(n_layers)]
         super().__init__(
             nn.Sequential(
@@ -252,9 +255,9 @@ class ContentDiscriminator(nn.Module):
     216 pixels the sizes are 54 -> 25 -> 11 -> 4 -> 1, as in the authors' code.
     """
 
-    def __init__(self, image_size: int, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, width: int = 64) -> None:
         super().__init__()
-        size, wide = multiple(image_size, of=4, least=16) // 4, 4 * width
+        size, wide = min(divided(image_size, of=4, least=16)), 4 * width
         layers: list[nn.Module] = []
         # Each 7 x 7 convolution of stride 2 and padding 1 maps size to (size - 5) // 2 + 1.
         while len(layers) < 6 and (size - 5) // 2 + 1 >= 4:
@@ -265,9 +268,3 @@ class ContentDiscriminator(nn.Module):
 
     def forward(self, content: Tensor) -> Tensor:
         return self.layers(content)
-
-
-def _least(image_size: int, least: int, what: str) -> None:
-    """ValueError if the image is smaller than `least` pixels."""
-    if image_size < least:
-        raise ValueError(f"image_size {image_size}: {what} needs {least} pixels or more")

@@ -13,6 +13,7 @@ from gan_cli.networks.init import dcgan_tensorflow_
 from gan_cli.networks.noise import NoiseDropout
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings, halvings, multiple
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class InstanceNorm(nn.Module):
@@ -34,30 +35,32 @@ class InstanceNorm(nn.Module):
 
 
 class Generator(nn.Module):
-    """U-Net generator: image (N, channels, H, W) -> image of the same shape in `value_range`.
+    """U-Net generator: image (N, in_channels, H, W) -> image (N, channels, H, W) in `value_range`.
 
     image_size = 2^k: k convolutions of stride 2 down to one pixel and k transposed ones up, with min(2^i, 8) width
     channels at level i. They are 3x3, the first and the last one 5x5. Instance normalization in all but the first and
-    the last, LeakyReLU .2 before a convolution and ReLU before a transposed one. H and W are multiples of image_size;
-    ValueError names the nearest sizes.
+    the last, LeakyReLU .2 before a convolution and ReLU before a transposed one. H and W are multiples of 2^k, where
+    k is the largest for which both sides of an image_size that is not square are; ValueError names the nearest sizes.
 
     dropout: probability in the first three transposed layers, in training and in evaluation, as the noise z of the
-    paper's section 3; 0, the default of the code, leaves the translation deterministic.
+    paper's section 3; 0, the default of the code, leaves the translation deterministic. in_channels: `channels` if
+    None.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         width: int = 64,
         dropout: float = 0.0,
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
         k = halvings(image_size)
-        self.image_size = image_size
+        self.multiple = 2**k
         wide = [width * min(2**i, 8) for i in range(k)]
-        self.down = nn.ModuleList([nn.Conv2d(channels, width, 5, 2, 2)])
+        self.down = nn.ModuleList([nn.Conv2d(in_channels or channels, width, 5, 2, 2)])
         for a, b in itertools.pairwise(wide):
             self.down.append(nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(a, b, 3, 2, 1), InstanceNorm(b)))
         self.up = nn.ModuleList()
@@ -71,7 +74,7 @@ class Generator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for size in x.shape[2:]:
-            multiple(size, of=self.image_size, least=self.image_size)
+            multiple(size, of=self.multiple, least=self.multiple)
         skips: list[Tensor] = []
         for down in self.down:
             x = down(x)
@@ -89,15 +92,15 @@ class Critic(nn.Module):
     more convolution. Raises ValueError for a size that is not 4 or 7 times a power of two.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, patch: bool = False) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, patch: bool = False) -> None:
         super().__init__()
         _, k = doublings(image_size)
         wide = [width * min(2**i, 8) for i in range(min(k, 5))]
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, 2, 2), nn.LeakyReLU(0.2)]
         for a, b in itertools.pairwise(wide):
             layers += [nn.Conv2d(a, b, 3, 2, 1), InstanceNorm(b), nn.LeakyReLU(0.2)]
-        side = image_size // 2 ** len(wide)
-        whole = [nn.Flatten(), nn.Linear(wide[-1] * side**2, 1), nn.Flatten(0)]
+        pixels = area(image_size) // 4 ** len(wide)
+        whole = [nn.Flatten(), nn.Linear(wide[-1] * pixels, 1), nn.Flatten(0)]
         self.layers = nn.Sequential(*layers, *([nn.Conv2d(wide[-1], 1, 3, 2, 1)] if patch else whole))
         dcgan_tensorflow_(self)
 

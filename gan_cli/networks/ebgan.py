@@ -16,6 +16,7 @@ from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import he_, hidden
 from gan_cli.networks.output import bounded, image_layers
 from gan_cli.networks.sizes import multiple
+from gan_cli.utils.image_size import ImageSize, area, sides, words
 
 
 class AutoEncoder(nn.Module):
@@ -61,7 +62,7 @@ class GridGenerator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 100,
@@ -89,10 +90,10 @@ class GridAutoEncoder(AutoEncoder):
     """
 
     def __init__(
-        self, image_size: int, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
+        self, image_size: ImageSize, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
+        shape = (channels, *sides(image_size))
         widths = [math.prod(shape), *[size] * (depth(layers) - 1)]
         self.encode = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout))
         self.decode = nn.Sequential(nn.Linear(size, math.prod(shape)), nn.Unflatten(1, shape))
@@ -106,10 +107,10 @@ class GridDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
+        self, image_size: ImageSize, channels: int, layers: int = 2, size: int = 1024, dropout: bool = False
     ) -> None:
         super().__init__()
-        widths = [channels * image_size**2, *[size] * (depth(layers) - 1)]
+        widths = [channels * area(image_size), *[size] * (depth(layers) - 1)]
         self.layers = nn.Sequential(nn.Flatten(), *grid_layers(widths, dropout), nn.Linear(size, 1))
         normal_(self, 0.002)
 
@@ -126,7 +127,7 @@ class ConvAutoEncoder(AutoEncoder):
     ReLU in Dec, weights N(0, .02). The last layer is linear.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, halvings: int = 3) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, halvings: int = 3) -> None:
         super().__init__()
         multiple(image_size, of=2**halvings, least=2**halvings)
         widths = [width * 2**i for i in range(halvings)]
@@ -155,7 +156,7 @@ class NoisyGenerator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 31844,
@@ -164,8 +165,9 @@ class NoisyGenerator(nn.Module):
     ) -> None:
         super().__init__()
         doublings = len(planes) - 1
-        if image_size != 4 * 2**doublings:
-            raise ValueError(f"image_size {image_size}: {len(planes)} noise planes lead to {4 * 2**doublings} pixels")
+        side = 4 * 2**doublings
+        if sides(image_size) != (side, side):
+            raise ValueError(f"image_size {words(image_size)}: {len(planes)} noise planes lead to {side} pixels")
         if latent_dim != noise_values(planes):
             raise ValueError(f"latent_dim {latent_dim}: the noise planes {list(planes)} take {noise_values(planes)}")
         self.planes = list(planes)
@@ -206,10 +208,10 @@ class PointAutoEncoder(AutoEncoder):
     """Autoencoder of points: points -> scores (N,); ReLU layers of `widths` on both sides of a linear code."""
 
     def __init__(
-        self, image_size: int, channels: int, code_dim: int = 16, widths: Sequence[int] = (128, 128)
+        self, image_size: ImageSize, channels: int, code_dim: int = 16, widths: Sequence[int] = (128, 128)
     ) -> None:
         super().__init__()
-        shape = (channels, image_size, image_size)
+        shape = (channels, *sides(image_size))
         n = math.prod(shape)
         self.encode = nn.Sequential(nn.Flatten(), *hidden([n, *widths]), nn.Linear(widths[-1], code_dim))
         decoder = [*hidden([code_dim, *widths[::-1]]), nn.Linear(widths[0], n)]

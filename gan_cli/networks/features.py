@@ -8,6 +8,7 @@ from gan_cli.networks import sngan
 from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import he_, hidden
 from gan_cli.networks.norm import normalize_weights_
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class PointFeatures(nn.Module):
@@ -18,7 +19,7 @@ class PointFeatures(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         features: int = 16,
         widths: Sequence[int] = (512, 512, 512),
@@ -26,7 +27,7 @@ class PointFeatures(nn.Module):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
-        layers = hidden([channels * image_size**2, *widths])
+        layers = hidden([channels * area(image_size), *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], features))
         he_(self)
         # Spectral normalization needs the final initial weights: its first steps of power iteration start from them.
@@ -46,7 +47,7 @@ class SpectralFeatures(sngan.Discriminator):
     """
 
     def __init__(
-        self, image_size: int, channels: int, features: int = 16, width: int = 64, gain: float = 1 / 0.55
+        self, image_size: ImageSize, channels: int, features: int = 16, width: int = 64, gain: float = 1 / 0.55
     ) -> None:
         super().__init__(image_size, channels, width, norm="none")
         # The parent builds a layer to a score; only its number of inputs is used.

@@ -5,6 +5,7 @@ weights; they are torch's unless stated otherwise.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import bounded, image_layers
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import divided
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class GaussianGenerator(nn.Module):
@@ -28,11 +30,11 @@ class GaussianGenerator(nn.Module):
 
 
 class TanhDiscriminator(nn.Module):
-    """Discriminator with hidden layers of tanh: x (N, channels, image_size, image_size) -> scores (N,)."""
+    """Discriminator with hidden layers of tanh: x (N, channels, H, W) -> scores (N,)."""
 
-    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (64, 64)) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, widths: Sequence[int] = (64, 64)) -> None:
         super().__init__()
-        self.layers = score_mlp([channels * image_size**2, *widths], nn.Tanh)
+        self.layers = score_mlp([channels * area(image_size), *widths], nn.Tanh)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
@@ -43,7 +45,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 100,
@@ -60,9 +62,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """MNIST discriminator: image -> scores (N,); linear layers with ELU between them."""
 
-    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (240, 240)) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, widths: Sequence[int] = (240, 240)) -> None:
         super().__init__()
-        self.layers = score_mlp([channels * image_size**2, *widths], nn.ELU)
+        self.layers = score_mlp([channels * area(image_size), *widths], nn.ELU)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()
@@ -77,15 +79,15 @@ class ConvGenerator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 100,
         width: int = 64,
     ) -> None:
         super().__init__()
-        start = multiple(image_size, 16, 16) // 16
-        layers: list[nn.Module] = [nn.Linear(latent_dim, 8 * width * start**2), nn.Unflatten(1, (-1, start, start))]
+        start = divided(image_size, of=16, least=16)
+        layers: list[nn.Module] = [nn.Linear(latent_dim, 8 * width * math.prod(start)), nn.Unflatten(1, (-1, *start))]
         for wide, narrow in itertools.pairwise([8 * width, 4 * width, 2 * width, width, channels]):
             layers += [nn.BatchNorm2d(wide), nn.ReLU(), nn.ConvTranspose2d(wide, narrow, 4, 2, 1)]
         self.layers = nn.Sequential(*layers, bounded(value_range))
@@ -102,13 +104,13 @@ class ConvDiscriminator(nn.Module):
     Weights N(0, .02). Raises ValueError unless image_size is a multiple of 16.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64) -> None:
         super().__init__()
-        end = multiple(image_size, 16, 16) // 16
+        end = divided(image_size, of=16, least=16)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
         for narrow, wide in itertools.pairwise([width, 2 * width, 4 * width, 8 * width]):
             layers += [nn.Conv2d(narrow, wide, 4, 2, 1), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * end**2, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * math.prod(end), 1))
         normal_(self)
 
     def forward(self, x: Tensor) -> Tensor:

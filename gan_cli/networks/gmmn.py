@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from gan_cli.networks.init import fan_in_normal_
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class Generator(nn.Module):
-    """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size)."""
+    """Generator: z (N, latent_dim) -> image (N, channels, H, W)."""
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 10,
@@ -51,7 +52,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         code_dim: int = 32,
         width: int = 1024,
@@ -60,7 +61,7 @@ class Encoder(nn.Module):
         super().__init__()
         of_image, of_hidden = dropout
         self.layers = nn.Sequential(
-            nn.Flatten(), nn.Dropout(of_image), nn.Linear(channels * image_size**2, width), nn.Sigmoid(),
+            nn.Flatten(), nn.Dropout(of_image), nn.Linear(channels * area(image_size), width), nn.Sigmoid(),
             nn.Dropout(of_hidden), nn.Linear(width, code_dim), nn.Sigmoid(),
         )  # fmt: skip
         fan_in_normal_(self)
@@ -74,7 +75,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         code_dim: int = 32,

@@ -4,13 +4,15 @@ Initial weights are N(0, .02), truncated at two standard deviations in the trunk
 normalization comes before the activation, as in the authors' code.
 """
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.output import bounded
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import divided
+from gan_cli.utils.image_size import ImageSize
 
 
 class Generator(nn.Module):
@@ -18,7 +20,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         noise_dim: int = 62,
@@ -26,12 +28,12 @@ class Generator(nn.Module):
         continuous: int = 2,
     ) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
+        quarter = divided(image_size, of=4, least=4)
         latent_dim = noise_dim + sum(categorical) + continuous
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 1024, bias=False), nn.BatchNorm1d(1024), nn.ReLU(),
-            nn.Linear(1024, 128 * quarter**2, bias=False), nn.BatchNorm1d(128 * quarter**2), nn.ReLU(),
-            nn.Unflatten(1, (128, quarter, quarter)),
+            nn.Linear(1024, 128 * math.prod(quarter), bias=False), nn.BatchNorm1d(128 * math.prod(quarter)), nn.ReLU(),
+            nn.Unflatten(1, (128, *quarter)),
             nn.ConvTranspose2d(128, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
             nn.ConvTranspose2d(64, channels, 4, 2, 1), bounded(value_range),
         )  # fmt: skip
@@ -44,14 +46,14 @@ class Generator(nn.Module):
 class Trunk(nn.Module):
     """Layers shared by D and Q: image -> features (N, 1024). leak: .1 in the paper, .01 in the released MNIST code."""
 
-    def __init__(self, image_size: int, channels: int, leak: float = 0.1) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, leak: float = 0.1) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
+        quarter = divided(image_size, of=4, least=4)
         self.layers = nn.Sequential(
             nn.Conv2d(channels, 64, 4, 2, 1), nn.LeakyReLU(leak),
             nn.Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(leak),
             nn.Flatten(),
-            nn.Linear(128 * quarter**2, 1024, bias=False), nn.BatchNorm1d(1024), nn.LeakyReLU(leak),
+            nn.Linear(128 * math.prod(quarter), 1024, bias=False), nn.BatchNorm1d(1024), nn.LeakyReLU(leak),
         )  # fmt: skip
         normal_(self, truncated=True)
 

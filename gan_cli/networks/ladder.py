@@ -6,11 +6,13 @@ comes from torch's default generator, like that of dropout.
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
+
+from gan_cli.utils.image_size import ImageSize, area
 
 EPS = 1e-10  # added to the variance
 Moments = tuple[Tensor, Tensor]
@@ -74,11 +76,12 @@ class Ladder(nn.Module):
     epoch afterwards.
     """
 
+    batch_term: ClassVar[str] = "normalizes by the statistics of the batch"
     tracked: Tensor
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int | None,
         widths: Sequence[int] = (1000, 500, 250, 250, 250),
@@ -88,7 +91,7 @@ class Ladder(nn.Module):
         super().__init__()
         if num_classes is None:
             raise ValueError("a ladder network is a classifier, and this data set has no classes")
-        sizes = [channels * image_size**2, *widths, num_classes]
+        sizes = [channels * area(image_size), *widths, num_classes]
         if not 1 <= len(weights) <= len(sizes):
             raise ValueError(f"weights are those of the image and of at most {len(sizes) - 1} layers, not {weights}")
         pairs = list(itertools.pairwise(sizes))

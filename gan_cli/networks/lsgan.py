@@ -5,6 +5,7 @@ ring (ls.py). Differs: symmetric padding of 2 in place of TensorFlow's SAME for 
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,8 @@ from gan_cli.networks import wgan_gp
 from gan_cli.networks.init import dcgan_tensorflow_
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import bounded, image_layers
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import divided
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class Generator(nn.Module):
@@ -27,15 +29,15 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 1024,
         width: int = 64,
     ) -> None:
         super().__init__()
-        start, top = multiple(image_size, of=16, least=16) // 16, 4 * width
-        layers: list[nn.Module] = [nn.Linear(latent_dim, top * start**2), nn.Unflatten(1, (top, start, start))]
+        start, top = divided(image_size, of=16, least=16), 4 * width
+        layers: list[nn.Module] = [nn.Linear(latent_dim, top * math.prod(start)), nn.Unflatten(1, (top, *start))]
         layers += [nn.BatchNorm2d(top), nn.ReLU()]
         widths, strides = [top, top, top, top, top, 2 * width, width], [2, 1, 2, 1, 2, 2]
         for (wide, narrow), stride in zip(itertools.pairwise(widths), strides, strict=True):
@@ -55,13 +57,13 @@ class Discriminator(nn.Module):
     first, and a linear layer.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64) -> None:
         super().__init__()
-        side = multiple(image_size, of=16, least=16) // 16
+        last = divided(image_size, of=16, least=16)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, 2, 2), nn.LeakyReLU(0.2)]
         for narrow, wide in itertools.pairwise([width, 2 * width, 4 * width, 8 * width]):
             layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.BatchNorm2d(wide), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * side**2, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * width * math.prod(last), 1))
         dcgan_tensorflow_(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,7 +75,7 @@ class CharacterGenerator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         num_classes: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
@@ -81,13 +83,13 @@ class CharacterGenerator(nn.Module):
         label_dim: int = 256,
     ) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
-        values = 128 * quarter**2
+        quarter = divided(image_size, of=4, least=4)
+        values = 128 * math.prod(quarter)
         self.num_classes = num_classes
         self.label = nn.Linear(num_classes, label_dim)
         self.layers = nn.Sequential(
             nn.Linear(latent_dim + label_dim, values), nn.BatchNorm1d(values), nn.ReLU(),
-            nn.Unflatten(1, (128, quarter, quarter)),
+            nn.Unflatten(1, (128, *quarter)),
             nn.ConvTranspose2d(128, 128, 5, 2, 2, output_padding=1), nn.BatchNorm2d(128), nn.ReLU(),
             nn.ConvTranspose2d(128, channels, 5, 2, 2, output_padding=1), bounded(value_range),
         )  # fmt: skip
@@ -105,9 +107,9 @@ class CharacterDiscriminator(nn.Module):
     maps after the first convolution, and as a vector after the second and after the 1024 units.
     """
 
-    def __init__(self, image_size: int, channels: int, num_classes: int, label_dim: int = 256) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, num_classes: int, label_dim: int = 256) -> None:
         super().__init__()
-        quarter = multiple(image_size, of=4, least=4) // 4
+        quarter = divided(image_size, of=4, least=4)
         first, second = channels + label_dim, 64 + label_dim
         self.num_classes = num_classes
         self.label = nn.Linear(num_classes, label_dim)
@@ -116,7 +118,7 @@ class CharacterDiscriminator(nn.Module):
             nn.Conv2d(first + label_dim, second, 5, 2, 2), nn.BatchNorm2d(second), nn.LeakyReLU(0.2), nn.Flatten()
         )
         self.third = nn.Sequential(
-            nn.Linear(second * quarter**2 + label_dim, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.2)
+            nn.Linear(second * math.prod(quarter) + label_dim, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.2)
         )
         self.score = nn.Linear(1024 + label_dim, 1)
         dcgan_tensorflow_(self)
@@ -135,7 +137,7 @@ class StabilityGenerator(wgan_gp.Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 1024,
@@ -149,7 +151,7 @@ class StabilityGenerator(wgan_gp.Generator):
 class StabilityDiscriminator(wgan_gp.Discriminator):
     """Discriminator of the stability tests: the layers of WGAN-GP; norm "batch" in BN_G and "none" in BN_GD."""
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__(image_size, channels, width, norm)
         dcgan_tensorflow_(self)
 
@@ -163,9 +165,9 @@ def orthogonal_(network: nn.Module) -> None:
 
 
 class RingGenerator(nn.Module):
-    """Generator of the ring: z (N, latent_dim) -> points (N, channels, image_size, image_size), unbounded."""
+    """Generator of the ring: z (N, latent_dim) -> points (N, channels, H, W), unbounded."""
 
-    def __init__(self, image_size: int, channels: int, latent_dim: int = 256, width: int = 128) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, latent_dim: int = 256, width: int = 128) -> None:
         super().__init__()
         layers = hidden([latent_dim, width, width], nn.Tanh)
         self.layers = nn.Sequential(*layers, *image_layers(width, image_size, channels, value_range=None))
@@ -178,9 +180,9 @@ class RingGenerator(nn.Module):
 class RingDiscriminator(nn.Module):
     """Discriminator of the ring: points -> scores (N,)."""
 
-    def __init__(self, image_size: int, channels: int, width: int = 128) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 128) -> None:
         super().__init__()
-        layers = hidden([channels * image_size**2, width, width], nn.Tanh)
+        layers = hidden([channels * area(image_size), width, width], nn.Tanh)
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, 1))
         orthogonal_(self)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gan_cli.networks.init import uniform_
 from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 def hidden(
@@ -24,11 +25,11 @@ def hidden(
 
 
 class Generator(nn.Module):
-    """Generator with ReLU: z (N, latent_dim) -> image (N, channels, image_size, image_size). Weights U(-.05, .05)."""
+    """Generator with ReLU: z (N, latent_dim) -> image (N, channels, H, W). Weights U(-.05, .05)."""
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 100,
@@ -51,7 +52,7 @@ class MarginalGenerator(Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 100,
@@ -75,7 +76,7 @@ class SigmoidGenerator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, latent_dim: int = 100, widths: tuple[int, int] = (8000, 8000)
+        self, image_size: ImageSize, channels: int, latent_dim: int = 100, widths: tuple[int, int] = (8000, 8000)
     ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
@@ -98,11 +99,11 @@ class Discriminator(nn.Module):
     U(-.005, .005).
     """
 
-    def __init__(self, image_size: int, channels: int, units: int = 240, pieces: int = 5) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, units: int = 240, pieces: int = 5) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),
-            nn.Dropout(0.2), Maxout(channels * image_size**2, units, pieces),
+            nn.Dropout(0.2), Maxout(channels * area(image_size), units, pieces),
             nn.Dropout(0.5), Maxout(units, units, pieces),
             nn.Dropout(0.5), nn.Linear(units, 1),
         )  # fmt: skip
@@ -115,9 +116,9 @@ class Discriminator(nn.Module):
 class ReLUDiscriminator(nn.Module):
     """ReLU discriminator without dropout: image -> scores (N,). Weights U(-.005, .005)."""
 
-    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (1200, 1200)) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, widths: Sequence[int] = (1200, 1200)) -> None:
         super().__init__()
-        layers = hidden([channels * image_size**2, *widths])
+        layers = hidden([channels * area(image_size), *widths])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(widths[-1], 1))
         uniform_(self, 0.005)
 
@@ -130,7 +131,7 @@ class PointGenerator(Generator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = None,
         latent_dim: int = 2,
@@ -143,7 +144,7 @@ class PointGenerator(Generator):
 class PointDiscriminator(ReLUDiscriminator):
     """Critic of points of gan_toy.py (WGAN-GP): three hidden layers of ReLU, He's initial weights."""
 
-    def __init__(self, image_size: int, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, widths: Sequence[int] = (512, 512, 512)) -> None:
         super().__init__(image_size, channels, widths)
         he_(self)
 

@@ -5,6 +5,7 @@ and the networks of Binkowski et al. 2018 (arXiv 1801.01401; gan/core/architectu
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -14,15 +15,18 @@ from gan_cli.networks.init import dcgan_tensorflow_, normal_
 from gan_cli.networks.norm import norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize, sides
 
 
 class Encoder(Discriminator):
-    """Encoder of Li et al.: image (N, channels, S, S) -> code (N, code_dim), at S = 4*2^k or 7*2^k pixels.
+    """Encoder of Li et al.: image (N, channels, H, W) -> code (N, code_dim), at 4*2^k or 7*2^k pixels.
 
     It is DCGAN's discriminator with code_dim channels in the last convolution. width: channels of the first layer.
     """
 
-    def __init__(self, image_size: int, channels: int, code_dim: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(
+        self, image_size: ImageSize, channels: int, code_dim: int, width: int = 64, norm: str = "batch"
+    ) -> None:
         super().__init__(image_size, channels, width, norm)
         # The parent builds a convolution to a score; it is replaced by one to the code.
         score = self.layers[-1]
@@ -45,7 +49,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (0.0, 1.0),
         latent_dim: int = 128,
@@ -53,11 +57,12 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         sizes, widths = halvings(image_size)[::-1], [8 * width, 4 * width, 2 * width, width, channels]
-        start = (widths[0], sizes[0], sizes[0])
-        layers: list[nn.Module] = [nn.Linear(latent_dim, start[0] * start[1] ** 2), nn.Unflatten(1, start)]
+        start = (widths[0], *sizes[0])
+        layers: list[nn.Module] = [nn.Linear(latent_dim, math.prod(start)), nn.Unflatten(1, start)]
         for (small, large), (wide, narrow) in zip(itertools.pairwise(sizes), itertools.pairwise(widths)):
             layers += [norm_layer("batch", wide), nn.ReLU()]
-            layers += [nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=large - (2 * small - 1))]
+            extra = (large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1))
+            layers += [nn.ConvTranspose2d(wide, narrow, 5, 2, 2, output_padding=extra)]
         self.layers = nn.Sequential(*layers, bounded(value_range))
         dcgan_tensorflow_(self, linear=0.01)  # core/ops.py
 
@@ -72,13 +77,13 @@ class Critic(nn.Module):
     per sample that does not depend on the others. width: channels of the first layer.
     """
 
-    def __init__(self, image_size: int, channels: int, features: int = 16, width: int = 64) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, features: int = 16, width: int = 64) -> None:
         super().__init__()
         widths = [channels, width, 2 * width, 4 * width, 8 * width]
         layers: list[nn.Module] = []
         for narrow, wide in itertools.pairwise(widths):
             layers += [nn.Conv2d(narrow, wide, 5, 2, 2), nn.LeakyReLU(0.2)]
-        last = nn.Linear(widths[-1] * halvings(image_size)[-1] ** 2, features)
+        last = nn.Linear(widths[-1] * math.prod(halvings(image_size)[-1]), features)
         self.layers = nn.Sequential(*layers, nn.Flatten(), last)
         dcgan_tensorflow_(self, linear=0.01)  # core/ops.py
 
@@ -86,6 +91,7 @@ class Critic(nn.Module):
         return self.layers(x)
 
 
-def halvings(size: int) -> list[int]:
-    """Return the size and its four halvings, rounded up: 28 -> [28, 14, 7, 4, 2]."""
-    return [-(-size // 2**k) for k in range(5)]
+def halvings(size: ImageSize) -> list[tuple[int, int]]:
+    """Return height and width and their four halvings, rounded up: 28, 14, 7, 4 and 2 of a side of 28."""
+    height, width = sides(size)
+    return [(-(-height // 2**k), -(-width // 2**k)) for k in range(5)]

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from gan_cli.networks import patchgan
 from gan_cli.networks.init import xavier_
+from gan_cli.networks.sizes import at_least
+from gan_cli.utils.image_size import ImageSize, sides
 
 
 class MultiScale(nn.Module):
@@ -33,18 +35,26 @@ class MultiScalePairDiscriminator(MultiScale):
     """PatchGANs of several scales of a source and an image, which are concatenated; each has half the previous width.
 
     These are the discriminators of BicycleGAN and of MSGAN's pix2pix, with Xavier weights of gain .02 and slope .2 as
-    in their code. Raises ValueError if the image is too small for the last scale.
+    in their code. in_channels: those of the source, `channels` if None. Raises ValueError if the image is too small for
+    the last scale.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, n_layers: int = 3, scales: int = 2) -> None:
+    def __init__(
+        self,
+        image_size: ImageSize,
+        channels: int,
+        width: int = 64,
+        n_layers: int = 3,
+        scales: int = 2,
+        in_channels: int | None = None,
+    ) -> None:
         least = 3 * 2 ** (n_layers + scales - 1)
-        if image_size < least:
-            raise ValueError(
-                f"image_size {image_size}: {scales} scales of n_layers={n_layers} need {least} pixels or more"
-            )
+        at_least(image_size, least, f"{scales} scales of n_layers={n_layers} need")
+        height, wide = sides(image_size)
+        both = (in_channels or channels) + channels
         super().__init__(
             # Smaller images need fewer channels: the width halves with the size.
-            patchgan.Discriminator(image_size >> k, 2 * channels, width=max(1, width >> k), n_layers=n_layers)
+            patchgan.Discriminator((height >> k, wide >> k), both, width=max(1, width >> k), n_layers=n_layers)
             for k in range(scales)
         )
         xavier_(self)

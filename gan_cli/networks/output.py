@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from gan_cli.utils.image_size import ImageSize, sides
+
 
 @runtime_checkable
 class StartsFromMean(Protocol):
@@ -30,9 +32,9 @@ def bounded(value_range: Sequence[float] | None) -> nn.Module:
 
 
 def image_layers(
-    features: int, image_size: int, channels: int, value_range: Sequence[float] | None
+    features: int, image_size: ImageSize, channels: int, value_range: Sequence[float] | None
 ) -> list[nn.Module]:
-    """Return layers (N, features) -> image (N, channels, image_size, image_size): linear, and `bounded` if it is."""
-    shape = (channels, image_size, image_size)
+    """Return layers (N, features) -> image (N, channels, H, W): linear, and `bounded` if it is."""
+    shape = (channels, *sides(image_size))
     layers = [nn.Linear(features, math.prod(shape)), nn.Unflatten(1, shape)]
     return layers if value_range is None else [*layers, bounded(value_range)]

@@ -11,16 +11,17 @@ from gan_cli.networks.init import dcgan_tensorflow_
 from gan_cli.networks.maxout import Maxout
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class Generator(nn.Module):
-    """Generator: z (N, latent_dim) -> points (N, channels, image_size, image_size), unbounded.
+    """Generator: z (N, latent_dim) -> points (N, channels, H, W), unbounded.
 
     The hidden layers have no biases, but batch normalization and ReLU.
     """
 
     def __init__(
-        self, image_size: int, channels: int, latent_dim: int = 2, widths: Sequence[int] = (400, 400, 400, 400)
+        self, image_size: ImageSize, channels: int, latent_dim: int = 2, widths: Sequence[int] = (400, 400, 400, 400)
     ) -> None:
         super().__init__()
         layers = hidden([latent_dim, *widths], norm=True, bias=False)
@@ -34,9 +35,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Discriminator: points or packs of points -> scores (N,); three layers of maxout units, without dropout."""
 
-    def __init__(self, image_size: int, channels: int, units: int = 200, pieces: int = 5) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, units: int = 200, pieces: int = 5) -> None:
         super().__init__()
-        first = Maxout(channels * image_size**2, units, pieces)
+        first = Maxout(channels * area(image_size), units, pieces)
         others = [Maxout(units, units, pieces) for _ in range(2)]
         self.layers = nn.Sequential(nn.Flatten(), first, *others, nn.Linear(units, 1))
         dcgan_tensorflow_(self)

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from gan_cli.networks.init import normal_
 from gan_cli.networks.norm import norm_layer, normalize_weights_
+from gan_cli.networks.sizes import at_least
+from gan_cli.utils.image_size import ImageSize
 
 
 class Discriminator(nn.Module):
@@ -18,14 +20,13 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, width: int = 64, n_layers: int = 3, norm: str = "instance"
+        self, image_size: ImageSize, channels: int, width: int = 64, n_layers: int = 3, norm: str = "instance"
     ) -> None:
         super().__init__()
         if n_layers < 0:
             raise ValueError(f"n_layers {n_layers}: 0 is for single pixels, 3 for patches of 70")
         least = 3 * 2**n_layers if n_layers else 1
-        if image_size < least:
-            raise ValueError(f"image_size {image_size}: n_layers={n_layers} needs {least} pixels or more")
+        at_least(image_size, least, f"n_layers={n_layers} needs")
         kernel, padding = (4, 1) if n_layers else (1, 0)
         first = nn.Conv2d(channels, width, kernel, 2 if n_layers else 1, padding)
         layers: list[nn.Module] = [first, nn.LeakyReLU(0.2)]
@@ -51,7 +52,7 @@ class PairDiscriminator(Discriminator):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         in_channels: int | None = None,
         condition: bool = True,

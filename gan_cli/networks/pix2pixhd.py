@@ -13,7 +13,8 @@ from torch.nn.functional import avg_pool2d
 from gan_cli.networks.init import normal_convolutions_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.resnet import ResidualBlock
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import at_least, multiple
+from gan_cli.utils.image_size import ImageSize
 
 
 def half(x: Tensor) -> Tensor:
@@ -69,8 +70,8 @@ class GlobalGenerator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, inputs: Sequence[int], channels: int, value_range: Sequence[float] | None = (-1.0, 1.0),
-        width: int = 64, downs: int = 4, blocks: int = 9,
+        self, image_size: ImageSize, inputs: Sequence[int], channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0), width: int = 64, downs: int = 4, blocks: int = 9,
     ) -> None:
         super().__init__()
         self.width, self.multiple = width, 2**downs
@@ -94,8 +95,8 @@ class LocalEnhancer(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, inputs: Sequence[int], channels: int, value_range: Sequence[float] | None = (-1.0, 1.0),
-        width: int = 32, blocks: int = 3,
+        self, image_size: ImageSize, inputs: Sequence[int], channels: int,
+        value_range: Sequence[float] | None = (-1.0, 1.0), width: int = 32, blocks: int = 3,
     ) -> None:
         super().__init__()
         self.width = width
@@ -145,13 +146,12 @@ class MultiscaleDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, inputs: Sequence[int], width: int = 64, n_layers: int = 3, num_D: int = 3
+        self, image_size: ImageSize, inputs: Sequence[int], width: int = 64, n_layers: int = 3, num_D: int = 3
     ) -> None:
         super().__init__()
         if num_D < 1 or n_layers < 1:
             raise ValueError(f"num_D={num_D}, n_layers={n_layers}: a discriminator needs a scale and a layer")
-        if image_size < 4 * 2 ** (num_D - 1):
-            raise ValueError(f"image_size {image_size}: num_D={num_D} needs {4 * 2 ** (num_D - 1)} pixels or more")
+        at_least(image_size, 4 * 2 ** (num_D - 1), f"num_D={num_D} needs")
         self.scales = nn.ModuleList([PatchFeatures(sum(inputs), width, n_layers) for _ in range(num_D)])
         normal_convolutions_(self)
 
@@ -170,7 +170,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, features: int = 3, width: int = 16, downs: int = 4
+        self, image_size: ImageSize, channels: int, features: int = 3, width: int = 16, downs: int = 4
     ) -> None:
         super().__init__()
         self.multiple = 2**downs

@@ -6,6 +6,7 @@ from torch.nn.functional import one_hot
 from gan_cli.networks import dcgan
 from gan_cli.networks.init import normal_
 from gan_cli.networks.norm import normalize_weights_
+from gan_cli.utils.image_size import ImageSize
 
 
 class Projection(nn.Module):
@@ -32,7 +33,7 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int = 64, norm: str = "spectral"
+        self, image_size: ImageSize, channels: int, num_classes: int, width: int = 64, norm: str = "spectral"
     ) -> None:
         super().__init__()
         # The last layer of DCGAN's discriminator is replaced by the projection of its input.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gan_cli.networks.init import normal_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import multiple
+from gan_cli.utils.image_size import ImageSize
 
 
 class ResidualBlock(nn.Module):
@@ -27,24 +28,26 @@ class ResidualBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Translator: image (N, channels, H, W) -> image of the same shape in `value_range`.
+    """Translator: image (N, in_channels, H, W) -> image (N, channels, H, W) in `value_range`.
 
-    blocks: 6 for 128 pixels, 9 for 256 and more. width: channels of the first layer. The network is convolutional, so
-    that image_size is only checked. H and W are multiples of 4 from 8 on; ValueError names the nearest sizes.
+    in_channels: `channels` if None. blocks: 6 for 128 pixels, 9 for 256 and more. width: channels of the first layer.
+    The network is convolutional, so that image_size is only checked. H and W are multiples of 4 from 8 on; ValueError
+    names the nearest sizes.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         width: int = 64,
         blocks: int = 6,
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
         multiple(image_size, of=4, least=8)
         self.layers = nn.Sequential(
-            nn.ReflectionPad2d(3), nn.Conv2d(channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU(),
+            nn.ReflectionPad2d(3), nn.Conv2d(in_channels or channels, width, 7), nn.InstanceNorm2d(width), nn.ReLU(),
             nn.Conv2d(width, 2 * width, 3, 2, 1), nn.InstanceNorm2d(2 * width), nn.ReLU(),
             nn.Conv2d(2 * width, 4 * width, 3, 2, 1), nn.InstanceNorm2d(4 * width), nn.ReLU(),
             *[ResidualBlock(4 * width) for _ in range(blocks)],

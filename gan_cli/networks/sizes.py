@@ -1,38 +1,72 @@
-"""Image sizes that a network can produce by doublings, and errors that name the nearest ones."""
+"""Image sizes that a network can produce by doublings, and errors that name the nearest ones.
 
+A size is the side of a square, or height and width.
+"""
+
+import math
 from collections.abc import Collection
 
+from gan_cli.utils.image_size import ImageSize, sides, words
 
-def doublings(image_size: int) -> tuple[int, int]:
-    """Return (start, k) with image_size = start * 2^k, start 4 or 7 and k >= 1: 32 -> (4, 3), 28 -> (7, 2).
 
-    Raises ValueError, which names the nearest such sizes.
+def doublings(image_size: ImageSize) -> tuple[ImageSize, int]:
+    """Return (start, k) with image_size = start * 2^k and k >= 1: 32 -> (4, 3), 28 -> (7, 2), 64 x 96 -> ((4, 6), 4).
+
+    start is 4 or 7 for a square; otherwise its smaller side is 4, 5, 6 or 7. Raises ValueError, which names the nearest
+    such sizes.
     """
+    height, width = sides(image_size)
+    if height != width:
+        k = max((min(height, width) // 4).bit_length() - 1, 1)
+        start = divided(image_size, of=2**k, least=4 * 2**k)
+        return start, k
     legal = {start * 2**k: (start, k) for k in range(1, 10) for start in (4, 7)}
-    if image_size not in legal:
-        nearest = _nearest(image_size, legal)
-        raise ValueError(f"image_size {image_size}: this network works at 4*2^k or 7*2^k pixels; {nearest}")
-    return legal[image_size]
+    if height not in legal:
+        nearest = _nearest(height, legal)
+        raise ValueError(f"image_size {height}: this network works at 4*2^k or 7*2^k pixels; {nearest}")
+    return legal[height]
 
 
-def multiple(image_size: int, of: int, least: int) -> int:
-    """Return image_size. ValueError, which names the nearest sizes, unless it is a multiple of `of` and >= `least`."""
-    if image_size % of or image_size < least:
+def multiple(image_size: ImageSize, of: int, least: int) -> None:
+    """ValueError, which names the nearest sizes, unless both sides are multiples of `of` and >= `least`."""
+    lengths = sides(image_size)
+    if any(length % of or length < least for length in lengths):
         # The multiples below and above the size, of which the lower may be too small.
-        legal = {max(least, size) for size in (image_size // of * of, -(-image_size // of) * of)}
-        nearest = _nearest(image_size, legal)
-        raise ValueError(f"image_size {image_size}: this network works at multiples of {of}; {nearest}")
-    return image_size
-
-
-def halvings(image_size: int) -> int:
-    """Return k with image_size = 2^k, 3 <= k <= 10, the number of halvings. ValueError names the nearest such sizes."""
-    legal = {2**k: k for k in range(3, 11)}
-    if image_size not in legal:
+        below, above = ([length // of * of for length in lengths], [-(-length // of) * of for length in lengths])
+        legal = sorted({tuple(max(least, length) for length in found) for found in (below, above)})
+        nearest = " and ".join(words((height, width)) for height, width in legal)
         raise ValueError(
-            f"image_size {image_size}: this network works at powers of two; {_nearest(image_size, legal)}"
+            f"image_size {words(image_size)}: this network works at multiples of {of}; nearest: {nearest}"
         )
-    return legal[image_size]
+
+
+def divided(image_size: ImageSize, of: int, least: int) -> tuple[int, int]:
+    """Return height and width divided by `of`. Raises ValueError as `multiple` does."""
+    multiple(image_size, of, least)
+    height, width = sides(image_size)
+    return height // of, width // of
+
+
+def halvings(image_size: ImageSize) -> int:
+    """Return the number of halvings, 3 to 10: k for image_size = 2^k, or as many as both sides of another shape allow.
+
+    Raises ValueError, which names the nearest sizes.
+    """
+    height, width = sides(image_size)
+    if height != width:
+        multiple(image_size, of=8, least=8)
+        common = math.gcd(height, width, 1024)  # which is a power of two
+        return common.bit_length() - 1
+    legal = {2**k: k for k in range(3, 11)}
+    if height not in legal:
+        raise ValueError(f"image_size {height}: this network works at powers of two; {_nearest(height, legal)}")
+    return legal[height]
+
+
+def at_least(image_size: ImageSize, least: int, what: str) -> None:
+    """ValueError if a side is smaller than `least` pixels. what: needs them, such as `3 scales need`."""
+    if min(sides(image_size)) < least:
+        raise ValueError(f"image_size {words(image_size)}: {what} {least} pixels or more")
 
 
 def _nearest(size: int, legal: Collection[int]) -> str:

@@ -9,6 +9,7 @@ from gan_cli.networks.init import normal_
 from gan_cli.networks.noise import NoiseDropout, UntrackedBatchNorm
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import halvings, multiple
+from gan_cli.utils.image_size import ImageSize
 
 
 class UNet(nn.Module):
@@ -25,13 +26,13 @@ class UNet(nn.Module):
     PyTorch code. There is no normalization in the first layer, at the output, and at the bottleneck, where a batch of
     one image would become zero (the authors' erratum).
 
-    H and W are multiples of image_size: larger images are translated convolutionally (section 4.4). Raises ValueError,
-    which names the nearest sizes.
+    H and W are multiples of 2^k: larger images are translated convolutionally (section 4.4). Of an image_size that is
+    not square, k is the largest for which both sides are. Raises ValueError, which names the nearest sizes.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         in_channels: int | None = None,
         value_range: Sequence[float] | None = (-1.0, 1.0),
@@ -41,7 +42,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         k = halvings(image_size)
-        self.image_size, self.skips = image_size, skips
+        self.multiple, self.skips = 2**k, skips
         wide = [width * min(2**i, 8) for i in range(k)]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for i, (narrow, out) in enumerate(zip([in_channels or channels, *wide], wide)):
@@ -60,7 +61,7 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for size in x.shape[2:]:
-            multiple(size, of=self.image_size, least=self.image_size)
+            multiple(size, of=self.multiple, least=self.multiple)
         encoded: list[Tensor] = []
         for down in self.down:
             x = down(x)

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from gan_cli.networks.init import xavier_
 from gan_cli.networks.output import bounded
-from gan_cli.networks.sizes import multiple
+from gan_cli.networks.sizes import halvings, multiple
+from gan_cli.utils.image_size import ImageSize
 
 
 def as_planes(z: Tensor, like: Tensor) -> Tensor:
@@ -16,37 +17,35 @@ def as_planes(z: Tensor, like: Tensor) -> Tensor:
 
 
 class NoiseUNet(nn.Module):
-    """Generator: image (N, channels, H, W), z (N, latent_dim) -> image of the same shape in `value_range`.
+    """Generator: image (N, in_channels, H, W), z (N, latent_dim) -> image (N, channels, H, W) in `value_range`.
 
     image_size = 2^k, 8 or more: k halvings to one pixel and k doublings by 4 x 4 kernels of stride 2, with width
     channels at first and twice as many at each level up to 8 width; z is concatenated with the input of each halving.
     As in BicycleGAN's code: instance normalization in all but the first, the last and the innermost layer, no dropout,
-    slope .2 in the encoder, Xavier weights of gain .02. H and W are multiples of image_size; ValueError otherwise.
+    slope .2 in the encoder, Xavier weights of gain .02. H and W are multiples of 2^k, where k is the largest for which
+    both sides of an image_size that is not square are; ValueError otherwise.
     """
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 8,
         width: int = 64,
+        in_channels: int | None = None,
     ) -> None:
         super().__init__()
-        if image_size < 8 or image_size & (image_size - 1):
-            near = 2 ** max(3, image_size.bit_length() - 1)
-            raise ValueError(
-                f"image_size {image_size}: this network works at powers of 2 from 8; nearest: {near} and {2 * near}"
-            )
-        depth = image_size.bit_length() - 1
-        widths = [channels] + [width * min(2**k, 8) for k in range(depth)]
-        self.image_size = image_size
+        depth = halvings(image_size)
+        widths = [width * min(2**k, 8) for k in range(depth)]
+        encoder, decoder = [in_channels or channels, *widths], [channels, *widths]
+        self.multiple = 2**depth
         self.down = nn.ModuleList(
-            self._half(widths[k] + latent_dim, widths[k + 1], first=k == 0, norm=0 < k < depth - 1)
+            self._half(encoder[k] + latent_dim, encoder[k + 1], first=k == 0, norm=0 < k < depth - 1)
             for k in range(depth)
         )
         self.up = nn.ModuleList(
-            self._double(widths[k + 1] * (1 if k == depth - 1 else 2), widths[k], norm=k > 0)
+            self._double(decoder[k + 1] * (1 if k == depth - 1 else 2), decoder[k], norm=k > 0)
             for k in reversed(range(depth))
         )
         self.last = bounded(value_range)
@@ -64,7 +63,7 @@ class NoiseUNet(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         for size in x.shape[2:]:
-            multiple(size, of=self.image_size, least=self.image_size)
+            multiple(size, of=self.multiple, least=self.multiple)
         skips = []
         for layer in self.down:
             x = layer(torch.cat([x, as_planes(z, x)], dim=1))

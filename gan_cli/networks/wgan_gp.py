@@ -6,6 +6,7 @@ Differs: symmetric padding of 2 in place of TensorFlow's SAME.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from gan_cli.networks.init import glorot_he_
 from gan_cli.networks.norm import LAYERLESS, norm_layer, normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize, sides
 
 
 class Generator(nn.Module):
@@ -21,7 +23,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 128,
@@ -29,12 +31,13 @@ class Generator(nn.Module):
         norm: str = "batch",
     ) -> None:
         super().__init__()
-        widths = _widths(image_size, width)[::-1]
-        layers: list[nn.Module] = [nn.Linear(latent_dim, widths[0] * 4 * 4)]
-        layers += [nn.Unflatten(1, (widths[0], 4, 4)), norm_layer(norm, widths[0]), nn.ReLU()]
+        start, widths = _maps(image_size, width)
+        widths.reverse()
+        layers: list[nn.Module] = [nn.Linear(latent_dim, widths[0] * math.prod(start))]
+        layers += [nn.Unflatten(1, (widths[0], *start)), norm_layer(norm, widths[0]), nn.ReLU()]
         for wide, narrow in itertools.pairwise(widths):
             layers += [_double(wide, narrow), norm_layer(norm, narrow), nn.ReLU()]
-        if image_size % 7 == 0:
+        if doublings(image_size)[0] == 7:
             layers.insert(7, nn.ZeroPad2d((0, -1, 0, -1)))  # negative padding after the first doubling: 8x8 -> 7x7
         self.layers = nn.Sequential(*layers, _double(width, channels), bounded(value_range))
         glorot_he_(self)
@@ -51,14 +54,14 @@ class Discriminator(nn.Module):
     its other modes; or spectral (Miyato et al. 2018).
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "none") -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, norm: str = "none") -> None:
         super().__init__()
-        widths = _widths(image_size, width)
+        last, widths = _maps(image_size, width)
         layers: list[nn.Module] = []
         for narrow, wide in zip([channels, *widths], widths):
             norms = [] if norm in LAYERLESS or not layers else [norm_layer(norm, wide)]
             layers += [nn.Conv2d(narrow, wide, 5, 2, 2), *norms, nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * 4 * 4, 1))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * math.prod(last), 1))
         glorot_he_(self)
         normalize_weights_(self, norm)
 
@@ -66,10 +69,12 @@ class Discriminator(nn.Module):
         return self.layers(x).flatten()
 
 
-def _widths(image_size: int, width: int) -> list[int]:
-    """Channels of the hidden maps, from the image to the 4x4 map."""
+def _maps(image_size: ImageSize, width: int) -> tuple[tuple[int, int], list[int]]:
+    """Size of the smallest map, 4 x 4 of a square, and channels of the hidden maps, from the image to that map."""
     start, k = doublings(image_size)
-    return [width * 2**i for i in range(k if start == 4 else k + 1)]
+    if start == 7:
+        start, k = 4, k + 1
+    return sides(start), [width * 2**i for i in range(k)]
 
 
 def _double(channels: int, out: int) -> nn.Module:

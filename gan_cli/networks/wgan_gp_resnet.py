@@ -16,6 +16,7 @@ from gan_cli.networks.init import glorot_he_
 from gan_cli.networks.norm import normalize_weights_
 from gan_cli.networks.output import bounded
 from gan_cli.networks.sizes import doublings
+from gan_cli.utils.image_size import ImageSize, area, sides
 
 Norm = Callable[[int], nn.Module]
 """Number of channels -> a normalization layer for (N, channels, H, W)."""
@@ -113,7 +114,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 128,
@@ -127,7 +128,7 @@ class Generator(nn.Module):
             return nn.BatchNorm2d(n) if num_classes is None else ConditionalBatchNorm2d(n, num_classes)
 
         self.project = nn.Sequential(
-            nn.Linear(latent_dim, width * start**2), nn.Unflatten(1, (width, start, start))
+            nn.Linear(latent_dim, width * area(start)), nn.Unflatten(1, (width, *sides(start)))
         )
         self.blocks = nn.ModuleList([UpBlock(width, width, norm) for _ in range(k)])
         last = nn.Conv2d(width, channels, 3, padding=1)
@@ -144,7 +145,7 @@ class Generator(nn.Module):
         return self.image(x)
 
 
-def trunk(image_size: int, channels: int, width: int) -> nn.Sequential:
+def trunk(image_size: ImageSize, channels: int, width: int) -> nn.Sequential:
     """Return the layers of D from the image to features (N, width).
 
     FirstBlock, DownBlocks to a map of 8x8 (14x14 at 7*2^k pixels), two ResidualBlocks, ReLU, mean over pixels.
@@ -160,7 +161,7 @@ def trunk(image_size: int, channels: int, width: int) -> nn.Sequential:
 class Discriminator(nn.Module):
     """Critic f: image -> scores (N,). norm: none as in the code, or spectral (Miyato et al. 2018)."""
 
-    def __init__(self, image_size: int, channels: int, width: int = 128, norm: str = "none") -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 128, norm: str = "none") -> None:
         super().__init__()
         self.trunk, self.score = trunk(image_size, channels, width), nn.Linear(width, 1)
         init_(self)
@@ -174,7 +175,7 @@ class ClassifyingDiscriminator(nn.Module):
     """Critic with an auxiliary classifier, for labeled CIFAR-10: image -> scores (N,), logits (N, num_classes)."""
 
     def __init__(
-        self, image_size: int, channels: int, num_classes: int, width: int = 128, norm: str = "none"
+        self, image_size: ImageSize, channels: int, num_classes: int, width: int = 128, norm: str = "none"
     ) -> None:
         super().__init__()
         self.trunk, self.score = trunk(image_size, channels, width), nn.Linear(width, 1)

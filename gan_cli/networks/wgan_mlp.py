@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import image_layers
+from gan_cli.utils.image_size import ImageSize, area
 
 
 class Generator(nn.Module):
-    """Generator: z (N, latent_dim) -> image (N, channels, image_size, image_size), unbounded."""
+    """Generator: z (N, latent_dim) -> image (N, channels, H, W), unbounded."""
 
-    def __init__(self, image_size: int, channels: int, latent_dim: int = 100, width: int = 512) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, latent_dim: int = 100, width: int = 512) -> None:
         super().__init__()
         layers = hidden([latent_dim, width, width, width])
         self.layers = nn.Sequential(*layers, *image_layers(width, image_size, channels, value_range=None))
@@ -24,9 +25,9 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Critic: image -> scores (N,)."""
 
-    def __init__(self, image_size: int, channels: int, width: int = 512) -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 512) -> None:
         super().__init__()
-        layers = hidden([channels * image_size**2, width, width, width])
+        layers = hidden([channels * area(image_size), width, width, width])
         self.layers = nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:

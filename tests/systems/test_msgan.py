@@ -262,7 +262,7 @@ def test_unet_256_parameters() -> None:
 
 def test_unet_sizes() -> None:
     for size in (24, 4):
-        with pytest.raises(ValueError, match="powers of 2 from 8; nearest"):
+        with pytest.raises(ValueError, match="powers of two; nearest"):
             unet_noise.NoiseUNet(size, 1)
     network = unet_noise.NoiseUNet(8, 1, width=2)
     assert network(torch.zeros(1, 1, 16, 8), torch.zeros(1, 8)).shape == (1, 1, 16, 8)
