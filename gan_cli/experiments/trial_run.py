@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from gan_cli.config.composer import task_overrides
 from gan_cli.config.override_text import quoted
 from gan_cli.config.schema import command_line_modules
+from gan_cli.experiments import hparams
 from gan_cli.experiments.experiment import is_monitoring_key, key_of
 from gan_cli.experiments.trials import iterations
 from gan_cli.training import launch, run
@@ -41,11 +42,12 @@ def train_or_resume(job: TrialJob) -> int:
     """Train a trial to its end. Returns the exit status; errors are recorded in failure.json."""
     try:
         with record_failure(job.folder, job.overrides):
-            if is_resumable(job.folder):
-                resume_or_skip(job.folder, job.overrides)
-            else:
+            if not is_resumable(job.folder):
                 run_dir = f"hydra.run.dir={quoted(str(job.folder))}"
                 launch.train_words([*job.options, *job.overrides, run_dir])
+            elif not resume_or_skip(job.folder, job.overrides):
+                return 0
+            hparams.record(job.folder, job.overrides)
     except (Interrupted, KeyboardInterrupt) as error:
         return error.status if isinstance(error, Interrupted) else 130
     return int(failure(job.folder).get("status", 0))
@@ -57,17 +59,18 @@ def run_trial(cfg: DictConfig) -> None:
     folder, overrides = Path(hydra.runtime.output_dir), task_overrides(hydra)
     try:
         with record_failure(folder, overrides):
-            if is_resumable(folder):
-                resume_or_skip(folder, overrides)
-            else:
+            if not is_resumable(folder):
                 prepared = run.prepare(cfg, command_line_modules(overrides))
                 run.train(prepared, folder, overrides, hydra.runtime.choices)
+            elif not resume_or_skip(folder, overrides):
+                return
+            hparams.record(folder, overrides)
     except Interrupted as error:
         raise SystemExit(error.status) from error  # ends the sweep: Hydra catches every Exception
 
 
-def resume_or_skip(folder: Path, overrides: Sequence[str]) -> None:
-    """Resume a trial if it has iterations left.
+def resume_or_skip(folder: Path, overrides: Sequence[str]) -> bool:
+    """Resume a trial if it has iterations left. Returns whether it had.
 
     Of its overrides, those count that change where it is computed and how it is monitored; the settings that determine
     what it learns are those in its folder.
@@ -75,10 +78,11 @@ def resume_or_skip(folder: Path, overrides: Sequence[str]) -> None:
     _wait_for_lock(folder)
     done, total = iterations(folder)
     if done >= total:
-        return
+        return False
     keys = [(key_of(override), override) for override in overrides]
     monitoring = [override for key, override in keys if is_monitoring_key(key) and key not in ("seed", "modules")]
     run.resume(folder, monitoring, command_line_modules(overrides))
+    return True
 
 
 def _wait_for_lock(folder: Path) -> None:
