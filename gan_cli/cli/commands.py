@@ -188,6 +188,19 @@ def import_(words: list[str]) -> int:
     return _call("import", *files, **parse("import", [word for word in words if word not in files]))
 
 
+def push(words: list[str]) -> int:
+    folder = _run_dir("push", words)
+    if len(words) < 2 or "=" in words[1]:
+        raise GanError(f"gan push needs the repository after the run: gan push {words[0]} USER/NAME")
+    return _call("push", folder, words[1], **parse("push", words[2:]))
+
+
+def pull(words: list[str]) -> int:
+    if not words or "=" in words[0] or words[0].startswith("-"):
+        raise GanError("gan pull needs the repository first: gan pull USER/NAME")
+    return _call("pull", words[0], **parse("pull", words[1:]))
+
+
 def list_(words: list[str]) -> int:
     from gan_cli.config.groups import lines
 
@@ -225,7 +238,7 @@ def complete(words: list[str]) -> int:
 RUN: dict[str, Callable[[list[str]], int]] = {
     **{verb: functools.partial(use_run, verb) for verb in ("sample", "translate", "export", "web")},
     "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "report": report,
-    "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "import": import_, "list": list_,
-    "completion": completion,
+    "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "import": import_,
+    "push": push, "pull": pull, "list": list_, "completion": completion,
 }  # fmt: skip
 """Verb -> its function: words -> exit status."""

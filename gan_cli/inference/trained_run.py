@@ -68,7 +68,7 @@ class TrainedRun:
         self.located, self._moved = data_paths.located(cfg, run.path, self._facts, self._typed)
         self.path, self.cfg, self.device = run.path, cfg, build.device(device)
         self.system = build.system(self.located)
-        state = _read_checkpoint(run, checkpoint)
+        state = read_checkpoint(run, checkpoint)
         self.iteration: int = state["iteration"]
         self.weights = _choose_weights(weights, bool(state["ema"]), run.path)
         self._load_state(state)
@@ -193,7 +193,8 @@ class TrainedRun:
             raise GanError(f"the checkpoint does not fit the networks of {self.path}: {reason}") from error
 
 
-def _read_checkpoint(run: RunDir, name: str) -> dict[str, Any]:
+def read_checkpoint(run: RunDir, name: str) -> dict[str, Any]:
+    """The checkpoint that an option `checkpoint=` names. GanError if there is none."""
     if name == "last" and not run.last.exists():
         raise GanError(f"{run.path} has no checkpoint yet; {command('resume', run.path)} continues the training")
     path = run.checkpoints / (f"{int(name):06d}.pt" if name.isdecimal() else f"{name}.pt")

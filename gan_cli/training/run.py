@@ -104,6 +104,11 @@ def resume(run_dir: Path, changes: list[str], allowed_modules: Sequence[str] = (
 
 def _resume(run: RunDir, changes: list[str], allowed_modules: Sequence[str]) -> None:
     cfg, facts = run.open(), run.facts()
+    if "pulled" in facts:
+        raise GanError(
+            f"{run.path} was pulled: it has weights and no state of the optimizers; `gan train trainer.init_from="
+            f"{shlex.quote(str(run.path))}` starts a new run from them"
+        )
     length = cfg.trainer.iterations
     resume_overrides.override_run(cfg, changes)
     typed = _keys(changes)

@@ -12,8 +12,8 @@ from gan_cli.utils.files import read_json
 
 FACTS = {
     "overrides": list, "command": list, "resumes": list, "versions": dict, "machine": dict, "device": dict,
-    "imported": dict, "initialized": dict, "choices": dict, "paths": dict, "folder": str, "run": str, "time": str,
-    "data": str, "content": str, "git": str,
+    "imported": dict, "initialized": dict, "pulled": dict, "choices": dict, "paths": dict, "folder": str, "run": str,
+    "time": str, "data": str, "content": str, "git": str,
 }  # fmt: skip
 """What provenance.json may hold, with the kind of each value."""
 
