@@ -69,7 +69,7 @@ def point_plots(panels: Sequence[Panel], title: str) -> Tensor:
             pen.line((left + at, top + PLOT, left + at, top + PLOT + GAP), fill="black")
             pen.text((left + at, top + PLOT + GAP + 1), f"{value:g}", fill="black", font=font, anchor="ma")
         for value, at in _ticks(*y_axis):
-            pen.line((left - GAP, top + PLOT - at, left, top + PLOT - at), fill="black")
+            pen.line((left - 1 - GAP, top + PLOT - at, left - 1, top + PLOT - at), fill="black")
             pen.text((left - GAP - 2, top + PLOT - at), f"{value:g}", fill="black", font=font, anchor="rm")
     return from_pil(page)
 
