@@ -3,14 +3,15 @@
 import re
 from pathlib import Path
 
-from gan_cli.data.image_files import Files, is_gray, scan
+from gan_cli.data.image_files import is_gray
+from gan_cli.data.listing import Files, scan
 from gan_cli.data.notes import say_once
 
 BAND = re.compile(r"(.*)_b([1-9]\d*)(\.[^./]*)", re.DOTALL)
 
 
 def scan_images(root: Path, channels: int) -> Files:
-    """List the images below `root` as image_files.scan does, and as `one_per_image` counts them."""
+    """List the images below `root` as listing.scan does, and as `one_per_image` counts them."""
     return one_per_image(scan(root), channels)
 
 

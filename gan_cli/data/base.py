@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_cli.utils.image_size import ImageSize
 
 if TYPE_CHECKING:
-    from gan_cli.data.image_files import Files
+    from gan_cli.data.listing import Files
 
 
 class Images(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from gan_cli.data.bands import band_files
 
 if TYPE_CHECKING:
-    from gan_cli.data.image_files import Files
+    from gan_cli.data.listing import Files
 
 LENGTH = 8  # bytes of the checksum at the end of a file
 WHOLE = 10**9  # bytes up to which all content counts; of larger files, a sample

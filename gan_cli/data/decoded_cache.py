@@ -24,7 +24,8 @@ from torch import Tensor
 
 from gan_cli.data import image_files
 from gan_cli.data.checksums import read_sealed, seal
-from gan_cli.data.image_files import Files, Window
+from gan_cli.data.image_files import Window
+from gan_cli.data.listing import Files
 from gan_cli.data.notes import say_if_dark
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing

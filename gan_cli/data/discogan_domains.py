@@ -13,11 +13,11 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from gan_cli.data import decoded_cache, image_files
+from gan_cli.data import decoded_cache, image_files, listing
 from gan_cli.data.base import Dataset, Domains, as_range, held_out, mix, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import SPLIT_SEED, check_shape, find_folder
-from gan_cli.data.image_files import Files
+from gan_cli.data.listing import Files
 from gan_cli.data.notes import say_once
 from gan_cli.data.paired import half_width, right_half
 from gan_cli.data.preprocess import select, to_device
@@ -55,7 +55,7 @@ class UnpairedImages(Dataset):
         return Domains(*(scale(select(s, r), self.value_range) for s, r in zip(stores, rows)))
 
     def fingerprint(self) -> str:
-        return image_files.fingerprint(*self.files, window=self.window)
+        return listing.fingerprint(*self.files, window=self.window)
 
     def describe(self) -> str:
         x, y, *tests = (f"{len(store):,}" for store in self._stores)
@@ -120,7 +120,7 @@ class AttributeFolder(UnpairedImages):
             listed = ", ".join(names)
             raise ValueError(f"no attribute {', '.join(unknown)} in {folder / ATTRIBUTES}; listed are {listed}")
         wanted_values = (keep or {}).items()
-        photographs = image_files.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
+        photographs = listing.scan(find_folder(str(folder / PHOTOGRAPHS), "root"))
         if odd := len(table.keys() ^ set(photographs.names)):
             say_once(f"note: {folder}: skipped {odd:,} faces of {ATTRIBUTES} or {PHOTOGRAPHS} alone")
         allowed = {file for file, row in table.items() if all(row[names.index(k)] == v for k, v in wanted_values)}
@@ -159,7 +159,7 @@ def _splits(root: Path) -> tuple[Files, Files]:
     if not (folder / "train").is_dir():
         raise FileNotFoundError(f"no folder train in {folder}: dataset.root holds train/ and val/ of images A|B")
     held_out = next(name for name in ("val", "test", "train") if (folder / name).is_dir())
-    return image_files.scan(folder / "train"), image_files.scan(folder / held_out)
+    return listing.scan(folder / "train"), listing.scan(folder / held_out)
 
 
 def _attributes(file: Path) -> tuple[list[str], dict[str, list[int]]]:

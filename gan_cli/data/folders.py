@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data import image_files
+from gan_cli.data import image_files, listing
 from gan_cli.data.band_files import scan_images
 from gan_cli.data.base import Dataset, Domains, Images, as_range, held_out, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
-from gan_cli.data.image_files import Files
+from gan_cli.data.listing import Files
 from gan_cli.data.partners import composed
 from gan_cli.data.pixel_kinds import PixelKind, mark, pixel_kind, two_kinds
 from gan_cli.data.preprocess import AUGMENT_STREAM, Geometry, Mode, Part, Store, to_device
@@ -100,7 +100,7 @@ class ImageFolder(Dataset):
         return Images(scale(pixels, self.value_range), labels)
 
     def fingerprint(self) -> str:
-        files = image_files.fingerprint(*self.files, window=self.window)
+        files = listing.fingerprint(*self.files, window=self.window)
         return files + self._geometry.fingerprint() + mark(PixelKind(self.channels, self.window, self.depth))
 
     def to(self, device: torch.device) -> "ImageFolder":
@@ -176,7 +176,7 @@ class UnpairedFolder(Dataset):
         return Domains(*(scale(pixels, self.value_range) for pixels in images))
 
     def fingerprint(self) -> str:
-        files = image_files.fingerprint(*self.files, window=self.window)
+        files = listing.fingerprint(*self.files, window=self.window)
         return files + self._geometry.fingerprint() + mark(*self._kinds)
 
     def describe(self) -> str:

@@ -10,10 +10,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from gan_cli.data import image_files
+from gan_cli.data import image_files, listing
 from gan_cli.data.base import Dataset, LabelMaps, Pairs, as_range, order, scale, uniform
 from gan_cli.data.folders import check_shape, find_folder
-from gan_cli.data.image_files import Files, upright_size
+from gan_cli.data.image_files import upright_size
+from gan_cli.data.listing import Files
 from gan_cli.data.notes import dark, say_if_dark, say_once
 from gan_cli.data.palettes import Palette, check_palette, check_palettes
 from gan_cli.data.partners import matched
@@ -130,7 +131,7 @@ class AlignedFolders(Dataset):
         if missing:
             raise FileNotFoundError(f"no {' and '.join(missing)} in {folder}: dataset.root holds {self.layout()}")
         names = [part for part in (*self.required, *self.optional) if (folder / f"{split}_{part}").is_dir()]
-        parts = dict(zip(names, matched(*(image_files.scan(folder / f"{split}_{part}") for part in names))))
+        parts = dict(zip(names, matched(*(listing.scan(folder / f"{split}_{part}") for part in names))))
         turned = 0
         for row in zip(*(files.names for files in parts.values())):
             sizes, turns = zip(*(upright_size(files.root / name) for files, name in zip(parts.values(), row)))
@@ -167,7 +168,7 @@ class AlignedFolders(Dataset):
         return [(i % self.test_size, False) for i in range(start, start + count)]
 
     def fingerprint(self) -> str:
-        return f"{image_files.fingerprint(*self.files, window=self.window)}-{self.height}"
+        return f"{listing.fingerprint(*self.files, window=self.window)}-{self.height}"
 
 
 def _mirrored(pixels: Tensor, flip: bool) -> Tensor:

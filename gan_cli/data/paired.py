@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_cli.data import image_files
+from gan_cli.data import image_files, listing
 from gan_cli.data.band_files import scan_images
 from gan_cli.data.base import Dataset, Pairs, as_range, order, scale
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.folders import check_size, find_folder
-from gan_cli.data.image_files import Files
+from gan_cli.data.listing import Files
 from gan_cli.data.notes import say_once
 from gan_cli.data.partners import matched
 from gan_cli.data.pixel_kinds import mark, two_kinds
@@ -105,7 +105,7 @@ class PairedFolder(Dataset):
         return Pairs(scale(source, self.value_range), scale(target, self.value_range))
 
     def fingerprint(self) -> str:
-        files = image_files.fingerprint(*self.files, window=self.window)
+        files = listing.fingerprint(*self.files, window=self.window)
         return f"{files}-{self.direction}{self._geometry.fingerprint()}{mark(*self._kinds)}"
 
     def to(self, device: torch.device) -> "PairedFolder":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import PurePosixPath
 
-from gan_cli.data.image_files import Files
+from gan_cli.data.listing import Files
 from gan_cli.data.notes import say_once
 
 CITYSCAPES = re.compile(r"_(leftImg8bit|gt(Fine|Coarse)_[A-Za-z]+)$|_b\*$")  # endings of its names, and of band files

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_cli.data import image_files
+from gan_cli.data import image_files, listing
 from gan_cli.data.archives import BoundedTarInfo, UnsafeArchive
 from gan_cli.data.checksums import checksum, read_sealed, seal
 from gan_cli.data.decoded_cache import exclusive
@@ -144,7 +144,7 @@ def _rows(handle: int, source: str, label: str | None) -> list[tuple[int, int, i
             if file.read(BLOCK) != bytes(BLOCK):
                 raise tarfile.ReadError(f"it breaks off at byte {tar.offset}")
             if not rows:
-                raise ValueError(f"no images in {source}: files that count end in {', '.join(image_files.SUFFIXES)}")
+                raise ValueError(f"no images in {source}: files that count end in {', '.join(listing.SUFFIXES)}")
             return [(os.fstat(handle).st_size, len(rows), max(row[2] for row in rows)), *rows]
     except (tarfile.TarError, UnsafeArchive, UnicodeError, OverflowError) as error:
         raise ValueError(f"{source}: not a complete, uncompressed tar archive ({error})") from error
@@ -170,7 +170,7 @@ def _sample(
     tar: tarfile.TarFile, name: str, files: dict[str, tarfile.TarInfo], label: str | None
 ) -> tuple[int, int, int] | None:
     """Return (offset, bytes, label) of a sample's image; None if it has no image. files: suffix -> member."""
-    suffixes = [suffix for suffix in files if f".{suffix}" in image_files.SUFFIXES]
+    suffixes = [suffix for suffix in files if f".{suffix}" in listing.SUFFIXES]
     if not suffixes or name.endswith("/"):  # an empty key: macOS stores attributes of FILE as ._FILE
         return None
     if len(suffixes) > 1:

@@ -15,10 +15,10 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from gan_cli.data import image_files
+from gan_cli.data import listing
 from gan_cli.data.base import Images
-from gan_cli.data.image_files import Files
 from gan_cli.data.lazy_images import LazyImages
+from gan_cli.data.listing import Files
 from gan_cli.data.shard_index import cache_folder
 from gan_cli.data.tar_shards import Shards, expand
 from gan_cli.data.url_cache import URLCache
@@ -100,7 +100,7 @@ class WebDataset(LazyImages):
 
     def fingerprint(self) -> str:
         parts = [self._train, *([self._test] if self._test is not self._train else [])]
-        return image_files.fingerprint(*(_files(shards) for shards in parts), window=self.window)
+        return listing.fingerprint(*(_files(shards) for shards in parts), window=self.window)
 
 
 def _files(shards: Shards) -> Files:

@@ -15,7 +15,7 @@ from torch import Tensor
 from gan_cli.config import schema
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.resume_overrides import change
-from gan_cli.data import checksums, image_files
+from gan_cli.data import checksums, image_files, listing
 from gan_cli.data.base import Dataset, Images
 from gan_cli.metrics.base import EvaluationData, Extractor, FeatureStore, Samples
 from gan_cli.metrics.samples import BATCH, noise, real
@@ -169,7 +169,7 @@ def folder_samples(
 ) -> Samples:
     """The images below `folder` in the order of their names, at most n. GanError if there are none."""
     try:
-        files = image_files.scan(folder)
+        files = listing.scan(folder)
     except ValueError as error:
         raise GanError(str(error)) from error
     sheets = [name for name in files.names if SHEET.fullmatch(name.rpartition("/")[2])]
@@ -193,7 +193,7 @@ def folder_samples(
             yield Images(torch.stack(batch).float() / 127.5 - 1)
 
     # The content as well: images of formats without compression have the same sizes when they are made again.
-    name = f"{image_files.fingerprint(files, window=window)}-{checksums.content([files])}"
+    name = f"{listing.fingerprint(files, window=window)}-{checksums.content([files])}"
     key = f"{name}-{channels}-{image_size or 'as-is'}"
     return Samples(str(folder), len(names), batches, key=key)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from gan_cli.data.band_files import one_per_image
-from gan_cli.data.image_files import list_images, typed_window
+from gan_cli.data.image_files import typed_window
+from gan_cli.data.listing import list_images
 from gan_cli.data.partners import composed
 from gan_cli.inference.contact_sheet import ContactSheets, thumbnail
 from gan_cli.inference.outputs import sheets_folder

@@ -15,8 +15,8 @@ from gan_cli.data.base import Dataset
 from gan_cli.data.derived_pairs import Colorization
 from gan_cli.data.discogan_domains import HalvesFolder
 from gan_cli.data.folders import ImageFolder, UnpairedFolder
-from gan_cli.data.image_files import Files, list_images
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs
+from gan_cli.data.listing import Files, list_images
 from gan_cli.data.paired import PairedFolder
 from gan_cli.data.webdataset import WebDataset
 

@@ -9,7 +9,7 @@ import torch
 from helpers import save_plain, unpaired_folder
 from PIL import Image
 
-from gan_cli.data import image_files
+from gan_cli.data import listing
 from gan_cli.data.folders import ImageFolder
 
 
@@ -70,7 +70,7 @@ def test_links_are_followed_once(classes: Path, tmp_path: Path) -> None:
     (tmp_path / "view").mkdir()
     (tmp_path / "view" / "linked").symlink_to(classes / "cat")
     (tmp_path / "view" / "loop").symlink_to(tmp_path / "view")
-    assert len(image_files.scan(tmp_path / "view").names) == 10
+    assert len(listing.scan(tmp_path / "view").names) == 10
 
 
 def archive(folder: Path, inside: str = "pair/") -> str:

@@ -12,7 +12,7 @@ import torch
 from helpers import save_plain
 from PIL import Image
 
-from gan_cli.data import image_files
+from gan_cli.data import image_files, listing
 from gan_cli.data.image_files import Window, decode
 
 
@@ -125,7 +125,7 @@ def test_decode_names_the_file(tmp_path: Path) -> None:
         decode(tmp_path / "b.png", 3)
 
 
-KINDS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", *(["AVIF"] if image_files.AVIF else [])]
+KINDS = ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", *(["AVIF"] if listing.AVIF else [])]
 
 
 @pytest.mark.filterwarnings("ignore::Warning:PIL")

@@ -10,13 +10,14 @@ import pytest
 from helpers import fill_shards, pack, save_plain, unpaired_folder
 from PIL import Image
 
-from gan_cli.data import discogan_domains, image_files, notes
+from gan_cli.data import discogan_domains, listing, notes
 from gan_cli.data.base import Dataset
 from gan_cli.data.derived_pairs import Inpainting
 from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
 from gan_cli.data.folders import ImageFolder
-from gan_cli.data.image_files import decode, list_images, scan
+from gan_cli.data.image_files import decode
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs
+from gan_cli.data.listing import list_images, scan
 from gan_cli.data.paired import PairedFolder
 from gan_cli.data.webdataset import WebDataset
 
@@ -75,7 +76,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
         decode(tmp_path / "a.png", 3)
 
 
-@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".pnm", *image_files.AVIF])
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".gif", ".pnm", *listing.AVIF])
 def test_what_pillow_reads_is_read(suffix: str, tmp_path: Path) -> None:
     kind = {".jfif": "JPEG", ".jpe": "JPEG", ".gif": "GIF", ".pnm": "PPM", ".avif": "AVIF"}[suffix]
     Image.new("RGB", (8, 8), (200, 40, 40)).save(tmp_path / f"a{suffix}", format=kind, quality=100)

@@ -10,8 +10,8 @@ from helpers import in_bytes
 from PIL import Image
 
 from gan_cli.data import notes
-from gan_cli.data.image_files import Files
 from gan_cli.data.label_maps import LabelMapFolder, LargePairs, read_maps
+from gan_cli.data.listing import Files
 from gan_cli.data.paired import PairedFolder
 from gan_cli.data.partners import matched
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gan_cli.data import decoded_cache, image_files
+from gan_cli.data import decoded_cache, image_files, listing
 from gan_cli.data.base import Batch, Dataset, scale
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.webdataset import WebDataset
@@ -33,7 +33,7 @@ def measure(words: Sequence[str], folder: Path, *, repeats: int, root: str | Non
     rows, records = [], []
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(root) if root else _generate_images(Path(scratch, "images"))
-        total = len(image_files.scan(source).names)
+        total = len(listing.scan(source).names)
         for name, epoch in _loaders(source, size, batch, total, Path(scratch, "cache")):
             seconds = [epoch() for _ in range(1 if name.startswith("first") else repeats)]
             spread = report.spread(seconds)
@@ -50,7 +50,7 @@ def _loaders(source: Path, size: int, batch: int, total: int, store: Path) -> It
 
     The order matters: the first epoch fills the cache for the later ones.
     """
-    files = image_files.scan(source)
+    files = listing.scan(source)
 
     def one_by_one() -> float:
         start = time.perf_counter()
