@@ -1,4 +1,4 @@
-"""A local stand-in of the hub: the endpoints of its API that huggingface_hub uses to make, fill and read repositories."""
+"""A local stand-in of the hub: those endpoints that huggingface_hub uses to make, fill and read repositories."""
 
 import base64
 import hashlib
@@ -138,7 +138,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_revision(self, name: str, repository: Repository, rest: list[str], body: bytes) -> None:
         if rest and rest[0] not in ("main", repository.sha):
-            return self.missing("Revision")
+            self.missing("Revision")
+            return
         siblings = []
         for path, content in repository.files.items():
             size = repository.declared.get(path, len(content))
@@ -151,7 +152,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_resolve(self, name: str, repository: Repository, rest: list[str], body: bytes) -> None:
         path = "/".join(rest[1:])
         if path not in repository.files:
-            return self.missing("Entry")
+            self.missing("Entry")
+            return
         content = repository.served.get(path, repository.files[path])
         etag = f'"{hashlib.sha256(repository.files[path]).hexdigest()}"'
         self.reply(200, content, X_Repo_Commit=repository.sha, ETag=etag, X_Linked_Etag=etag,

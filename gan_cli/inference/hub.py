@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,8 @@ def client() -> ModuleType:
         import safetensors.torch  # noqa: F401
     except ImportError as error:
         raise GanError(f"this needs {error.name}: pip install 'gan-cli[hub]'") from None
+    for name in ("httpx", "httpx2"):  # each request would be a line if Hydra has set up logging in this process
+        logging.getLogger(name).setLevel(logging.WARNING)
     return huggingface_hub
 
 

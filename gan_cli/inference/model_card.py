@@ -110,15 +110,10 @@ def _images(run: Published) -> str:
         return ""
     *before, last = run.grids
     shown = f"![samples after {run.iteration} iterations]({last})\n"
-    if before:
-        rows = [[f"![]({grid})" for grid in before]]
-        shown += "\nEarlier in the training:\n\n" + markdown([_iteration(grid) for grid in before], rows)
+    if before:  # HTML, because Markdown has no width
+        images = [f'<img src="{grid}" width="240" alt="{grid}">' for grid in before]
+        shown += "\nEarlier in the training:\n\n" + "\n".join(images) + "\n"
     return shown
-
-
-def _iteration(grid: str) -> str:
-    digits = re.sub(r"\D", "", grid)
-    return f"iteration {int(digits):,}"
 
 
 def _use(run: Published) -> str:
@@ -153,7 +148,7 @@ def _scores(run: Published) -> str:
 
 
 def _training(run: Published) -> str:
-    rows = [[escaped(key), escaped(run.settings[key])] for key in SHOWN if run.settings.get(key) is not None]
+    rows = [[escaped(key.removesuffix("._target_")), escaped(run.settings[key])] for key in SHOWN if run.settings.get(key) is not None]
     shown = "## Training\n\n"
     if "command" in run.facts:
         shown += code([shlex.join(run.facts["command"])], "bash")

@@ -41,6 +41,8 @@ class Public:
         if value == cache or value.startswith(f"{cache}/"):
             return CACHE + value.removeprefix(cache)
         is_path = key.rpartition(".")[2] in PATHS and not re.match(r"(https?|hf|s3|gs)://", value)
+        if key == "protocol.weights":  # of a score: ema or raw
+            is_path = False
         public = "FOLDER" if is_path and value else ABSOLUTE.sub("FOLDER", value)
         if public != value:
             self.replaced[key] = None
