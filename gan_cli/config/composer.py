@@ -49,6 +49,9 @@ setup_globals()  # registers the resolvers `now:` and `hydra:`
 OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
 OmegaConf.register_new_resolver("slug", lambda text: slug(text), replace=True)
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+# Number of channels of the other side: a key that is null unless the sides differ, as the constructors have it.
+OmegaConf.register_new_resolver("either", lambda a, b: b if a is None else a, replace=True)
+OmegaConf.register_new_resolver("given", lambda a, b: None if a is None else b, replace=True)
 
 
 SWEEPER = "hydra.sweeper."

@@ -21,6 +21,7 @@ FIXED = (
     "dataset._target_",
     "dataset.image_size",
     "dataset.channels",
+    "dataset.source_channels",
     "dataset.num_classes",
     "dataset.value_range",
 )

@@ -60,6 +60,8 @@ class System(nn.Module, ABC, Generic[BatchT]):
     multimodal: ClassVar[bool] = False
     """Whether `translate` draws noise, so that each call gives another output for the same image."""
 
+    equal_channels: str = "this model translates between images of equally many channels; omit source_channels"
+    """Why both sides of the data must have equally many channels; empty for a model whose sides may differ."""
     pack_size: int = 1
     """Number of consecutive samples that form one pack: a batch must hold a multiple of them."""
     iteration: int = 0

@@ -58,6 +58,8 @@ class CycleGAN(System[Domains]):
         self.objective = objective
         (self.lambda_x, self.lambda_y), self.lambda_identity = cycles, lambda_identity
         self.lambda_adversarial = lambda_adversarial
+        compared = "the identity term |G(y) - y| compares images of both sides; set model.lambda_identity=0"
+        self.equal_channels = compared if lambda_identity else ""
         self.pool_x, self.pool_y = ImagePool(pool_size), ImagePool(pool_size)
 
     def turns(self) -> list[Turn[Domains]]:

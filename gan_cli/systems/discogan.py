@@ -66,6 +66,7 @@ class OneWayGAN(System[Domains]):
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_AB",)
     discriminators: ClassVar[tuple[str, ...]] = ("D_B",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {
         "A": "x_A", "A_to_B": "x_AB", "A_to_B_to_A": "x_ABA", "B": "x_B", "B_to_A": "x_BA", "B_to_A_to_B": "x_BAB",
     }  # fmt: skip

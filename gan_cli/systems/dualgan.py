@@ -30,6 +30,7 @@ class DualGAN(System[Domains]):
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G_A", "G_B")
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {
         "A": "u", "A_to_B": "G_A(u)", "A_to_B_to_A": "G_B(G_A(u))",
         "B": "v", "B_to_A": "G_B(v)", "B_to_A_to_B": "G_A(G_B(v))",

@@ -30,6 +30,7 @@ class Pix2Pix(System[Pairs]):
 
     batch_type: ClassVar[type] = Pairs
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
     multimodal: ClassVar[bool] = True
 

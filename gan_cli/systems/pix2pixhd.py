@@ -39,6 +39,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
     batch_type: ClassVar[type] = Pairs
     sampling_networks: ClassVar[tuple[str, ...]] = ("G1",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
+    equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
 
     def __init__(

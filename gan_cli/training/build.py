@@ -120,7 +120,7 @@ def loggers(cfg: DictConfig) -> dict[str, LogService]:
 
 
 def match(cfg: DictConfig, system: System, data: Dataset) -> None:
-    """Raise GanError if `system` cannot be trained on the kind of batch that `data` gives."""
+    """Raise GanError if `system` cannot be trained on the kind of batch that `data` gives, or on its channels."""
     wanted: Any = system.batch_type
     given: Any = data.batch_type
     if wanted is not given:
@@ -128,6 +128,10 @@ def match(cfg: DictConfig, system: System, data: Dataset) -> None:
             f"model {cfg.model._target_} is trained on {wanted.__name__} ({', '.join(wanted._fields)}), "
             f"but dataset {cfg.dataset._target_} gives {given.__name__} ({', '.join(given._fields)}); "
             "`gan list dataset` shows the data sets there are"
+        )
+    if system.equal_channels and data.source_channels not in (None, data.channels):
+        raise GanError(
+            f"dataset.source_channels={data.source_channels}, dataset.channels={data.channels}: {system.equal_channels}"
         )
 
 
