@@ -121,6 +121,8 @@ def bind(
     expected = hints(call)
     for key, value in given.items():
         if key in expected and not fits(value, expected[key]):
+            if key == "image_size" and expected[key] is int and isinstance(value, list):
+                raise GanError(f"{dot}{key}={value}: {name} takes square images only; set dataset.image_size=SIDE")
             lost = isinstance(value, dict) and "_target_" not in value
             text = fits("", expected[key]) and isinstance(value, (bool, int, float))
             remedy = f"; {literally(dot + key, str(value))} is text" if text else ""

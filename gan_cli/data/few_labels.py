@@ -9,6 +9,7 @@ from torch import Tensor
 from gan_cli.data.base import Dataset, Images, SemiSupervised, mix, order
 from gan_cli.data.mnist_cifar import MNIST
 from gan_cli.data.shapes import Shapes
+from gan_cli.utils.image_size import ImageSize
 
 LabeledImages = MNIST | Shapes  # data sets whose batches are Images
 
@@ -100,7 +101,7 @@ class FewLabelsShapes(FewLabels):
     """Rendered shapes with `num_labels` labels."""
 
     def __init__(
-        self, image_size: int = 16, channels: int = 1, num_classes: int | None = 6,
+        self, image_size: ImageSize = 16, channels: int = 1, num_classes: int | None = 6,
         value_range: Sequence[float] = (0.0, 1.0), size: int = 50_000, pose: bool = True, num_labels: int = 60,
     ) -> None:
         super().__init__(Shapes(image_size, channels, num_classes, value_range, size, pose), num_labels)

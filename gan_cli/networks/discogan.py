@@ -103,7 +103,10 @@ class Discriminator(nn.Module):
 
 
 class PointGenerator(nn.Module):
-    """Translator of points (N, channels, 1, 1): three linear layers with ReLU between them (section 3.1)."""
+    """Translator of points (N, channels, 1, 1): three linear layers with ReLU between them (section 3.1).
+
+    Raises ValueError for images.
+    """
 
     def __init__(self, channels: int = 2, widths: Sequence[int] = (128, 128)) -> None:
         super().__init__()
@@ -113,6 +116,9 @@ class PointGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != (1, 1):
+            size = words((x.shape[2], x.shape[3]))
+            raise ValueError(f"image_size {size}: this network is for points; network=discogan is for images")
         return self.layers(x)
 
 

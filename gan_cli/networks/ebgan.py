@@ -167,7 +167,10 @@ class NoisyGenerator(nn.Module):
         doublings = len(planes) - 1
         side = 4 * 2**doublings
         if sides(image_size) != (side, side):
-            raise ValueError(f"image_size {words(image_size)}: {len(planes)} noise planes lead to {side} pixels")
+            raise ValueError(
+                f"image_size {words(image_size)}: {len(planes)} noise planes lead to {side} pixels; "
+                "network=ebgan_dcgan is for other sizes"
+            )
         if latent_dim != noise_values(planes):
             raise ValueError(f"latent_dim {latent_dim}: the noise planes {list(planes)} take {noise_values(planes)}")
         self.planes = list(planes)

@@ -15,7 +15,7 @@ from gan_cli.networks.init import normal_
 from gan_cli.networks.mlp import hidden
 from gan_cli.networks.output import bounded, image_layers
 from gan_cli.networks.sizes import divided
-from gan_cli.utils.image_size import ImageSize, area
+from gan_cli.utils.image_size import ImageSize, area, words
 
 
 class GaussianGenerator(nn.Module):
@@ -30,11 +30,19 @@ class GaussianGenerator(nn.Module):
 
 
 class TanhDiscriminator(nn.Module):
-    """Discriminator with hidden layers of tanh: x (N, channels, H, W) -> scores (N,)."""
+    """Discriminator of points with hidden layers of tanh: x (N, channels, 1, 1) -> scores (N,).
+
+    Raises ValueError for another image_size than 1.
+    """
 
     def __init__(self, image_size: ImageSize, channels: int, widths: Sequence[int] = (64, 64)) -> None:
         super().__init__()
-        self.layers = score_mlp([channels * area(image_size), *widths], nn.Tanh)
+        if area(image_size) != 1:
+            raise ValueError(
+                f"image_size {words(image_size)}: this network is for points, such as dataset=mixture_1d; "
+                "network=fgan_mnist is for images"
+            )
+        self.layers = score_mlp([channels, *widths], nn.Tanh)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x).flatten()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gan_cli.networks.init import dcgan_tensorflow_
 from gan_cli.networks.norm import norm_layer
 from gan_cli.networks.output import bounded
+from gan_cli.utils.image_size import ImageSize, sides, words
 
 
 class SmallGenerator(nn.Module):
@@ -22,7 +23,8 @@ class SmallGenerator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, channels: int, value_range: Sequence[float] | None = (-1.0, 1.0), latent_dim: int = 256
+        self, image_size: ImageSize, channels: int, value_range: Sequence[float] | None = (-1.0, 1.0),
+        latent_dim: int = 256,
     ) -> None:
         super().__init__()
         _check_size(image_size)
@@ -41,7 +43,7 @@ class SmallDiscriminator(nn.Module):
     with normalization (see norm_layer) and leaky ReLU .3, and a linear layer.
     """
 
-    def __init__(self, image_size: int, channels: int, fraction: float = 0.25, norm: str = "batch") -> None:
+    def __init__(self, image_size: ImageSize, channels: int, fraction: float = 0.25, norm: str = "batch") -> None:
         super().__init__()
         _check_size(image_size)
         widths = [channels, *(round(filters * fraction) for filters in (8, 16, 32))]
@@ -64,7 +66,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        image_size: int,
+        image_size: ImageSize,
         channels: int,
         value_range: Sequence[float] | None = (-1.0, 1.0),
         latent_dim: int = 100,
@@ -89,7 +91,7 @@ class Discriminator(nn.Module):
     except in the first, normalization (see norm_layer); then a linear layer.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int = 64, norm: str = "batch") -> None:
+    def __init__(self, image_size: ImageSize, channels: int, width: int = 64, norm: str = "batch") -> None:
         super().__init__()
         _check_size(image_size)
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, 2, 2), nn.LeakyReLU(0.2)]
@@ -118,6 +120,7 @@ def _up(widths: Sequence[int], sides: Sequence[int], kernel: int) -> list[nn.Mod
     return layers
 
 
-def _check_size(image_size: int) -> None:
-    if image_size != 28:
-        raise ValueError(f"image_size {image_size}: these networks are for 28 pixels, dataset=stacked_mnist or mnist")
+def _check_size(image_size: ImageSize) -> None:
+    if sides(image_size) != (28, 28):
+        size = words(image_size)
+        raise ValueError(f"image_size {size}: these networks are for 28 pixels, dataset=stacked_mnist or mnist")
