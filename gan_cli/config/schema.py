@@ -24,7 +24,7 @@ REQUIRED = ("model", "loss", "dataset", "optimizer")
 LARGEST_BATCH = 2**20
 POSITIVE = (
     "iterations", "batch_size", "log_every", "sample_every", "checkpoint_every", "sample_count", "evaluate_every",
-    "evaluate_count",
+    "evaluate_count", "accumulate",
 )  # fmt: skip
 INJECTED = {"model": ("objective",), "optimizer": ("params",)}  # arguments that training/build.py adds
 
@@ -58,6 +58,7 @@ class TrainerSettings:
     init_from: str | None = None
     init_networks: list[str] | None = None
     freeze: list[str] | None = None
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         for key in POSITIVE:

@@ -18,6 +18,8 @@ class AdversarialLoss(ABC):
 
     needs_real: ClassVar[bool] = False
     """Whether `g_loss` uses the scores of real samples. If not, they are not computed, and `real` is None."""
+    batch_term: ClassVar[str] = ""
+    """What makes the loss more than a mean over samples, as the end of a sentence: trainer.accumulate needs a mean."""
 
     @abstractmethod
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -130,6 +132,7 @@ class RelativisticAverage(AdversarialLoss):
     """
 
     needs_real = True
+    batch_term = "compares each score with the mean score of the batch"
 
     def d_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         return softplus(-(real - fake.mean())).mean() + softplus(fake - real.mean()).mean()

@@ -40,6 +40,7 @@ class MMD(AdversarialLoss):
     unbiased: bool = False
     root: bool = False
     needs_real = True
+    batch_term = "compares all pairs of samples of the batch"
 
     def __post_init__(self) -> None:
         if self.unbiased and self.root:
@@ -100,6 +101,7 @@ class WitnessPenalty(Penalty):
     kernel: Kernel
     weight: float = 1.0
     target: float = 1.0
+    batch_term = "is the slope of means over the batch"
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         h_real, h_fake = rows(critic(real)), rows(critic(fake))

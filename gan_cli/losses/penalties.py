@@ -7,7 +7,7 @@ both batches are the critic's `activations` (gan_cli.losses.critic).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,12 @@ Critic = Callable[[Tensor], Tensor]
 
 
 class Penalty(Protocol):
-    """A term of a critic's loss; real and fake are batches of the same shape."""
+    """A term of a critic's loss; real and fake are batches of the same shape.
+
+    batch_term: what makes it more than a mean over samples, as the end of a sentence; trainer.accumulate needs a mean.
+    """
+
+    batch_term: ClassVar[str] = ""
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         """The weighted penalty, a scalar."""
@@ -87,6 +92,7 @@ class DRAGAN(Penalty):
     weight: float = 10.0
     target: float = 1.0
     scale: float = 0.5
+    batch_term = "scales its noise by the standard deviation of the batch"
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         noise = self.scale * real.std(correction=0) * uniform(*real.shape, device=real.device)
@@ -115,6 +121,11 @@ class SumPenalty(Penalty):
     def watches(self) -> tuple[type[nn.Module], ...]:
         """Types of the critic's layers that one of the parts uses."""
         return tuple({layer: None for part in self.parts for layer in getattr(part, "watches", ())})
+
+    @property
+    def batch_term(self) -> str:  # type: ignore[override]
+        """That of the first part that has one."""
+        return next(filter(None, (getattr(part, "batch_term", "") for part in self.parts)), "")
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor) -> Tensor:
         return torch.stack([part(critic, real, fake) for part in self.parts]).sum()

@@ -60,6 +60,13 @@ class System(nn.Module, ABC, Generic[BatchT]):
     multimodal: ClassVar[bool] = False
     """Whether `translate` draws noise, so that each call gives another output for the same image."""
 
+    carried: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a turn leaves for a later one of the same iteration, such as generated images."""
+    batch_means: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a loss sets to means over its batch."""
+    batch_term: str = ""
+    """What makes a loss more than a mean over samples, as the end of a sentence: trainer.accumulate needs a mean."""
+
     equal_channels: str = "this model translates between images of equally many channels; omit source_channels"
     """Why both sides of the data must have equally many channels; empty for a model whose sides may differ."""
     pack_size: int = 1

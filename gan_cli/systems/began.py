@@ -23,6 +23,7 @@ class BEGAN(GAN):
     """
 
     headings = EBGAN.headings
+    batch_means = ("L_real", "L_fake")
     discriminator: AutoEncoder
     k: Tensor
     L_real: Tensor

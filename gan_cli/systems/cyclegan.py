@@ -31,6 +31,7 @@ class CycleGAN(System[Domains]):
     batch_type: ClassVar[type] = Domains
     sampling_networks: ClassVar[tuple[str, ...]] = ("G", "F")
     directions: ClassVar[tuple[str, ...]] = ("AtoB", "BtoA")
+    carried = ("history_Gx", "history_Fy")
     headings: ClassVar[Mapping[str, str]] = {
         "A": "x", "A_to_B": "G(x)", "A_to_B_to_A": "F(G(x))", "B": "y", "B_to_A": "F(y)", "B_to_A_to_B": "G(F(y))",
     }  # fmt: skip

@@ -86,6 +86,7 @@ class OneWayGAN(System[Domains]):
         self.G_AB, self.D_B = G_AB, D_B
         self.objective, self.update_interval = objective, update_interval
         self.lambda_adversarial, self.lambda_features = lambda_adversarial, lambda_features
+        self.batch_term = "compares mean features of the batch (model.lambda_features)" if lambda_features else ""
 
     def turns(self) -> list[Turn[Domains]]:
         """The discriminators' and the generators' turn, one of which has 0 steps."""

@@ -70,6 +70,7 @@ class DRIT(System[Domains]):
     }  # fmt: skip
     multimodal: ClassVar[bool] = True
     pack_size = 2
+    batch_term = "uses the two halves of the batch for different terms"
 
     def __init__(
         self,

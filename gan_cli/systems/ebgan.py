@@ -68,6 +68,7 @@ class EBGAN(GAN):
     headings: ClassVar[Mapping[str, str]] = {
         "generated_reconstructed": "reconstructed", "real": "data", "real_reconstructed": "reconstructed"
     }  # fmt: skip
+    batch_means = ("V",)
     discriminator: AutoEncoder
     V: Tensor | None = None
 
@@ -84,6 +85,7 @@ class EBGAN(GAN):
         need_autoencoder(discriminator)
         need_finite_slope(objective.at(0).adversarial)
         self.lambda_pt = lambda_pt
+        self.batch_term = "compares all pairs of codes of the batch (model.lambda_pt)" if lambda_pt else ""
 
     def d_loss(self, batch: Images) -> Terms:
         x = batch.image

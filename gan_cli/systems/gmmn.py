@@ -25,6 +25,8 @@ class GMMN(System[Images]):
     generator: z (N, latent_dim) -> image; z ~ U(-1, 1) of dimension 10 in the authors' code.
     """
 
+    batch_term = "compares all pairs of samples of the batch"
+
     def __init__(
         self,
         generator: nn.Module,

@@ -26,6 +26,8 @@ class MMDGAN(GAN):
     constrained; decoder: d, code -> image.
     """
 
+    batch_term = "ranks mean codes of the batch"
+
     def __init__(
         self,
         generator: nn.Module,

@@ -21,6 +21,8 @@ class MSGAN(ConditionalGAN):
     removes the term but still generates pairs; the baseline with one image per label is model=cgan.
     """
 
+    batch_term = "divides mean distances of pairs over the batch"
+
     def __init__(
         self,
         generator: nn.Module,

@@ -33,6 +33,7 @@ class Pix2Pix(System[Pairs]):
     equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
     multimodal: ClassVar[bool] = True
+    carried = ("shared",)
 
     def __init__(
         self,

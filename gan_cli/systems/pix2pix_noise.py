@@ -33,6 +33,7 @@ class Pix2PixNoise(System[Pairs]):
     equal_channels = ""
     headings: ClassVar[Mapping[str, str]] = {f"translated_{k}": f"G(source, z{k})" for k in (1, 2, 3)}
     multimodal: ClassVar[bool] = True
+    batch_term = "divides mean distances of pairs over the batch"
 
     def __init__(
         self,

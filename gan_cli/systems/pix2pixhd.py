@@ -40,6 +40,7 @@ class Pix2PixHD(System[Pairs | LabelMaps]):
     sampling_networks: ClassVar[tuple[str, ...]] = ("G1",)
     directions: ClassVar[tuple[str, ...]] = ("AtoB",)
     equal_channels = ""
+    carried = ("pooled_fakes",)
     headings: ClassVar[Mapping[str, str]] = {"translated": "G(source)"}
 
     def __init__(

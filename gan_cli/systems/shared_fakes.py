@@ -16,6 +16,8 @@ class SharedFakesGAN(GAN):
     share_fakes: False, or several steps of D, gives Algorithm 1 of the paper, which draws new z for each turn.
     """
 
+    carried = ("shared",)
+
     def __init__(
         self,
         generator: nn.Module,

@@ -38,6 +38,7 @@ class UnrolledGAN(GAN):
         if not 0 <= unroll_steps <= MOST_STEPS:
             raise ValueError(f"unroll_steps lies in [0, {MOST_STEPS}], not {unroll_steps}")
         self.unroll_steps, self.unroll_lr, self.zero_sum = unroll_steps, unroll_lr, zero_sum
+        self.batch_term = "unrolls steps on the whole batch (model.unroll_steps)" if unroll_steps else ""
 
     def g_loss(self, batch: Images) -> Terms:
         if not self.unroll_steps:

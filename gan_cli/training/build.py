@@ -21,7 +21,7 @@ from gan_cli.metrics.validation import Validator
 from gan_cli.networks.init import NORMS
 from gan_cli.networks.output import StartsFromMean
 from gan_cli.systems.base import System
-from gan_cli.training import cpu_fast_paths, precision, warm_start
+from gan_cli.training import accumulation, cpu_fast_paths, precision, warm_start
 from gan_cli.training.fast_import import without_compiler
 from gan_cli.training.loggers import LogService
 from gan_cli.training.schedules import Schedule
@@ -152,6 +152,7 @@ def dry_run(cfg: DictConfig, system: System, data: Dataset) -> None:
     trial = copy.deepcopy(system)
     trial.optimizers = optimizers(cfg, trial)
     refuse_shortcuts(cfg, system)
+    accumulation.refuse(cfg.trainer, system)
     kept = warm_start.frozen(trial, cfg.trainer.freeze)
     share = cfg.trainer.batch_size // distributed.world()
     if share % system.pack_size:
@@ -247,6 +248,7 @@ def trainer(cfg: DictConfig, system: System, data: Dataset) -> Trainer:
         momentum_schedule=momentum_schedule,
         prefetch=system.device.type == "cuda" if settings.prefetch is None else settings.prefetch,
         frozen=warm_start.frozen(system, settings.freeze),
+        backward=backward if settings.accumulate == 1 else accumulation.Accumulation(system, settings.accumulate),
     )
     if settings.precision == "bfloat16":
         # After the averages were copied: a copied network would call the forward of its original.

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from gan_cli.data.base import Batch, Dataset
 from gan_cli.systems.base import System, Terms, Turn
+from gan_cli.training.accumulation import Backward
 from gan_cli.training.ema import EMA
 from gan_cli.training.prefetch import Prefetcher
 from gan_cli.training.schedules import Schedule
@@ -36,7 +37,7 @@ class Trainer:
     optimizers: by the name of the network that each one steps. batch_size: of all processes together. iterations: the
     length of the run, for the schedules. ema_decay: of the averaged networks; 0 keeps none. schedule: a factor on every
     learning rate. momentum_schedule: the momentum of optimizers that have one. prefetch: load the next batch in a
-    thread. frozen: weights that no turn trains.
+    thread. frozen: weights that no turn trains. backward: computes the gradients of a turn.
 
     After construction the default random generators belong to the run; `state_dict` returns everything that the next
     iteration depends on.
@@ -56,6 +57,7 @@ class Trainer:
         momentum_schedule: Schedule | None = None,
         prefetch: bool = False,
         frozen: Set[nn.Parameter] = frozenset(),
+        backward: Backward = backward,
     ) -> None:
         self.system, self.dataset, self.optimizers = system, dataset, optimizers
         self.batch_size, self.iterations, self.seed = batch_size, iterations, seed
@@ -69,7 +71,7 @@ class Trainer:
         self.ema = EMA(system, system.sampling_networks, ema_decay) if ema_decay else None
         # Listed once: walking the modules at every step would cost small networks more time than their arithmetic.
         self._parameters = {name: list(network.parameters()) for name, network in system.named_children()}
-        self._frozen = frozen
+        self._frozen, self._backward = frozen, backward
         self._unfrozen: tuple[str, ...] | None = None
         self._unchecked: list[tuple[int, str, Tensor]] = []
         self._batches = Prefetcher(self._batch, batch_size, self.device.type == "cuda") if prefetch else None
@@ -114,7 +116,7 @@ class Trainer:
     def _step(self, turn: Turn, batch: Batch) -> dict[str, Tensor]:
         # Frozen networks build no graph of their own: D(G(z)) in D's turn stops at G.
         self._unfreeze(turn.trains)
-        terms = backward(turn, batch, self.optimizers)
+        terms = self._backward(turn, batch, self.optimizers)
         values = {f"{turn.name}/{name}": term.detach() for name, term in terms.items()}
 
         # The logged norm is that of the averaged gradient before clipping: it shows explosions that clipping hides.

@@ -138,6 +138,22 @@ def load_state_dict(state: dict[str, Tensor]) -> None:
 
 
 @contextmanager
+def share(index: int, count: int, start: dict[str, Tensor]) -> Iterator[None]:
+    """Context that samples share `index` of `count` of this process's rows, from the states `start` of `state_dict`.
+
+    A process that goes through all shares thus samples what `count` processes would.
+    """
+    global _rank, _world
+    before = (_rank, _world)
+    load_state_dict(start)
+    _rank, _world = _rank * count + index, _world * count
+    try:
+        yield
+    finally:
+        _rank, _world = before
+
+
+@contextmanager
 def fork(value: int) -> Iterator[None]:
     """Context in which every stream starts from `value` and this process samples whole batches; restored on exit."""
     global _seed, _rank, _world
