@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,9 @@ def directions(runs: Iterable[Run]) -> dict[str, tuple[str, Direction]]:
 
 def directions_of_file(path: Path) -> dict[str, Direction]:
     """Value -> the better direction, of a file of conf/metric; empty if there is no such file."""
-    return _directions_of_class(str(OmegaConf.select(OmegaConf.load(path), "_target_"))) if path.is_file() else {}
+    if not re.fullmatch(r"\w{1,64}", path.stem) or path.parent != conf_dir() / "metric" or not path.is_file():
+        return {}  # the name of a metric in a stranger's records leads to no other file
+    return _directions_of_class(str(OmegaConf.select(OmegaConf.load(path), "_target_")))
 
 
 def _directions_of_class(path: str) -> dict[str, Direction]:

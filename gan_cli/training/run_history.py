@@ -212,7 +212,7 @@ def _texts(values: Any) -> list[str]:
 def by_number(name: str) -> tuple[float, str]:
     """Sort key for the runs of a sweep, which are called 0-..., 1-..., 10-..."""
     head = name.partition("-")[0]
-    return (int(head) if head.isdigit() else math.inf, name)
+    return (int(head) if head.isdecimal() else math.inf, name)
 
 
 def _first_line(error: Exception) -> str:

@@ -127,15 +127,15 @@ def _grid_lines(x: Axis, y: Axis) -> list[Markup]:
         at = y(value)
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
         parts.append(tag("text", label, x=LEFT - 5, y=at + 4, class_="y"))
-    for value, label in _ticks(x, most=5):
+    for value, label in _ticks(x, smallest=1.0):
         at = x(value)
         parts.append(tag("line", x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_="grid"))
         parts.append(tag("text", label, x=at, y=HEIGHT - 8, class_="x"))
     return parts
 
 
-def _ticks(axis: Axis, most: int = 5) -> list[tuple[float, str]]:
-    """Round values on an axis, with their texts."""
+def _ticks(axis: Axis, most: int = 5, smallest: float = 0.0) -> list[tuple[float, str]]:
+    """Round values on an axis, `smallest` apart at least, with their texts."""
     if axis.log:
         low, high = math.ceil(axis.low), math.floor(axis.high)
         stride = max(1, math.ceil((high - low + 1) / most))
@@ -143,6 +143,7 @@ def _ticks(axis: Axis, most: int = 5) -> list[tuple[float, str]]:
     span = axis.high - axis.low
     power = 10.0 ** math.floor(math.log10(span / most))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= most)
+    step = max(step, smallest)
     first = math.ceil(axis.low / step)
     values = [index * step for index in range(first, math.floor(axis.high / step) + 1)]
     digits = max(0, -math.floor(math.log10(step))) if step < 1 else 0

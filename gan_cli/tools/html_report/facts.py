@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +21,7 @@ from gan_cli.training import checkpoint, run_facts, run_history
 from gan_cli.training.run_history import Run
 from gan_cli.utils.errors import GanError
 
+LONGEST = 1e10  # seconds that a run can have taken
 DIVERGED = 3  # the exit status of a run whose values were not finite
 PARTS = ("model", "loss", "dataset", "network", "optimizer")
 GROUPS = ("experiment", *PARTS)
@@ -78,7 +81,8 @@ def parameters(run: Run) -> dict[str, int]:
 def seconds(run: Run) -> float | None:
     """The time that the iterations took, as far as it was logged."""
     size = run.settings.get("trainer.batch_size")
-    return run_history.training_seconds(run.path, size) if isinstance(size, int) and size > 0 else None
+    spent = run_history.training_seconds(run.path, size) if isinstance(size, int) and 0 < size < 2**31 else None
+    return spent if spent and math.isfinite(spent) and 0 < spent < LONGEST else None
 
 
 def chosen(run: Run) -> Iterator[tuple[str, str, str]]:
@@ -87,10 +91,14 @@ def chosen(run: Run) -> Iterator[tuple[str, str, str]]:
         choice = run.choices.get(group)
         target = str(run.settings.get(f"{group}._target_", "")).rpartition(".")[2]
         if choice and choice not in ("null", "None"):
-            known = {file.stem: file for file in groups.groups().get(group, [])}
-            yield group, choice, groups.description(known[choice]) if choice in known else ""
+            yield group, choice, _descriptions(group).get(choice, "")
         elif target:
             yield group, target, ""
+
+
+@functools.cache
+def _descriptions(group: str) -> dict[str, str]:
+    return groups.descriptions(group)
 
 
 def subject(run: Run) -> str:
@@ -110,8 +118,7 @@ def changed_settings(run: Run) -> list[tuple[str, Any, Any]] | None:
     if not words or not run.settings:
         return None
     try:
-        composed = without_hydra(Composer(arguments([])).compose(words))
-        typed, defaults = (run_history.flat(OmegaConf.to_container(composed, resolve=one)) for one in (False, True))
+        typed, defaults = _composed(tuple(words))
     except (GanError, OmegaConfBaseException):
         return None
     changed = []
@@ -122,6 +129,13 @@ def changed_settings(run: Run) -> list[tuple[str, Any, Any]] | None:
         if key.partition(".")[0] not in UNSHOWN and value != defaults.get(key) and not follows and not missing:
             changed.append((key, value, defaults.get(key)))
     return changed
+
+
+@functools.cache
+def _composed(words: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The configuration of choices by flat key, with interpolations as typed, and resolved."""
+    cfg = without_hydra(Composer(arguments([])).compose(words))
+    return [run_history.flat(OmegaConf.to_container(cfg, resolve=resolve)) for resolve in (False, True)]
 
 
 def config_text(folder: Path, most: int) -> tuple[str, bool]:

@@ -46,36 +46,55 @@ def spaced(paths: Sequence[Path], most: int) -> list[Path]:
 
 
 def frames(paths: Sequence[Path], budget: int) -> tuple[list[Frame], list[str]]:
-    """The images of `paths` in about `budget` bytes, and those that cannot be read, with the reason."""
-    found, problems = [], []
+    """The images of `paths` in about `budget` bytes, and those that cannot be read, with the reason.
+
+    All have the size and the quality that suffice for the last one, so that a series does not flicker.
+    """
+    found: list[Frame] = []
+    problems: list[str] = []
+    level = -1  # of SIDES; -1: exact
     progress = Progress(len(paths), "sample grids")
-    for path in paths:
+    for path in reversed(paths):
         try:
-            found.append(_frame(path, budget // len(paths)))
+            image, most = _read(path), budget // len(paths)
+            level = _level(image, most) if not found else level
+            found.append(_frame(int(path.stem), image, level))
         except (ValueError, OSError) as error:
             problems.append(f"{path.name}: {str(error).removeprefix(f'{path}: ')}")
         progress.advance()
-    return found, problems
+    return found[::-1], problems
 
 
-def _frame(path: Path, most: int) -> Frame:
+def _read(path: Path) -> Image.Image:
+    """The image as L or RGB. ValueError if it is broken or too large."""
     if path.stat().st_size > LARGEST_FILE:
         raise ValueError(f"larger than {LARGEST_FILE:,} bytes")
     with opened(path) as image:
         if image.width * image.height > LARGEST:
             raise ValueError(f"more than {LARGEST:,} pixels")
-        gray = image.mode in ("1", "L", "I;16", "I")
-        image = image.convert("L" if gray else "RGB")
-    content = _encoded(image, "PNG", optimize=True) if max(image.size) <= SIDES[0][0] else b""
-    if 0 < len(content) <= most:
-        return Frame(int(path.stem), _uri("png", content), *image.size, True)
-    for side, quality in SIDES:
-        small = image.copy()
-        small.thumbnail((side, side), Image.Resampling.LANCZOS)
-        content = _encoded(small, "JPEG", quality=quality, subsampling=0, optimize=True)
-        if len(content) <= most:
-            break
-    return Frame(int(path.stem), _uri("jpeg", content), *small.size, False)
+        return image.convert("L" if image.mode in ("1", "L", "I;16", "I") else "RGB")
+
+
+def _level(image: Image.Image, most: int) -> int:
+    """-1 if the exact pixels take at most `most` bytes, else the first of SIDES that does, or the last."""
+    if max(image.size) <= SIDES[0][0] and len(_encoded(image, "PNG")) <= most:
+        return -1
+    return next((i for i in range(len(SIDES)) if len(_recompressed(image, i)[0]) <= most), len(SIDES) - 1)
+
+
+def _frame(iteration: int, image: Image.Image, level: int) -> Frame:
+    if level < 0:
+        return Frame(iteration, _uri("png", _encoded(image, "PNG")), *image.size, True)
+    content, size = _recompressed(image, level)
+    return Frame(iteration, _uri("jpeg", content), *size, False)
+
+
+def _recompressed(image: Image.Image, level: int) -> tuple[bytes, tuple[int, int]]:
+    """The image as JPEG, and its size, at a level of SIDES."""
+    side, quality = SIDES[level]
+    small = image.copy()
+    small.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return _encoded(small, "JPEG", quality=quality, subsampling=0), small.size
 
 
 def _encoded(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gan_cli import __version__
+from gan_cli.utils.progress import clock
 from gan_cli.utils.tables import number, shortened
 from gan_cli.utils.terminal import printable
 
@@ -94,6 +95,16 @@ def facts(pairs: Iterable[tuple[str, Content]]) -> Markup:
 def command(words: str) -> Markup:
     """A command, which one click selects."""
     return tag("pre", tag("code", text(words, 8 * LONGEST)), class_="command", tabindex=0)
+
+
+def setting(key: str) -> Markup:
+    """The name of a setting, which may be broken at its dots and underscores."""
+    return tag("code", Markup(re.sub(r"([._])", r"\1<wbr>", text(key))))
+
+
+def duration(seconds: float) -> str:
+    """Such as `12 s`, `3:20 min` or `5:03:20 h`."""
+    return f"{seconds:.0f} s" if seconds < 60 else clock(seconds) + (" h" if seconds >= 3600 else " min")
 
 
 def page(title: str, body: Markup) -> str:

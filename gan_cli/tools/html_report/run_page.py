@@ -14,16 +14,18 @@ from gan_cli.tools.html_report.markup import (
     Content,
     Markup,
     command,
+    duration,
     folded,
     joined,
     section,
+    setting,
     table,
     tag,
     text,
 )
 from gan_cli.tools.html_report.markup import facts as fact_list
+from gan_cli.training.find_runs import refuse_links
 from gan_cli.training.run_history import Run, base_name
-from gan_cli.utils.progress import clock
 from gan_cli.utils.tables import number
 
 CONFIG = 100_000  # characters of the configuration, at most
@@ -33,6 +35,7 @@ ARROWS = {"higher": "↑ higher is better", "lower": "↓ lower is better"}
 
 def body(folder: Path) -> tuple[str, Markup]:
     """The title and the content of the page. GanError if the run cannot be read."""
+    refuse_links(folder)
     series.check_size(folder)
     run, known = facts.read(folder)
     title = facts.subject(run)
@@ -63,7 +66,7 @@ def _head(run: Run, known: Mapping[str, Any], title: str) -> Markup:
     pairs: list[tuple[str, Content]] = [
         ("Iterations", f"{done:,}" + (f" of {total:,}" if total and total != done else "") if done or total else None),
         ("Batch size", size if isinstance(size, int) else None),
-        ("Training time", clock(spent) + (" h" if spent >= 3600 else " min") if spent else None),
+        ("Training time", duration(spent) if spent else None),
         ("Device", where and (f"{where}, {device.get('threads')} threads" if where == "cpu" else where)),
         ("Weights", f"{weights:,}" if weights else None),
         ("Started", str(known.get("time", ""))[:10]),
@@ -220,8 +223,9 @@ def trained(run: Run) -> Markup:
 
 def parts(chosen: Iterable[tuple[str, str, str]]) -> Markup:
     """Group, choice and description of the parts of one run or several."""
-    pairs = [(joined([tag("b", group), " ", tag("code", choice)]), about or "–") for group, choice, about in chosen]
-    return tag("dl", *(tag("div", tag("dt", name), tag("dd", about)) for name, about in pairs), class_="parts")
+    pairs = [(joined([tag("b", group), " ", tag("code", choice)]), about) for group, choice, about in chosen]
+    items = (tag("div", tag("dt", name), tag("dd", about) if about else NONE) for name, about in pairs)
+    return tag("dl", *items, class_="parts")
 
 
 def settings(run: Run) -> Markup:
@@ -230,13 +234,13 @@ def settings(run: Run) -> Markup:
     whole, complete = facts.config_text(run.path, CONFIG)
     found: list[Content] = []
     if changed:
-        rows = [[tag("code", key), _value(value), _value(default)] for key, value, default in changed]
+        rows = [[setting(key), _value(value), _value(default)] for key, value, default in changed]
         caption = "Settings that differ from the defaults"
         found.append(table(["setting", "this run", "default"], rows, caption, class_="plain"))
     elif changed is not None:
         found.append(tag("p", "All settings are the defaults of the parts above."))
     elif run.overrides:
-        rows = [[tag("code", key), value] for key, _, value in (word.partition("=") for word in run.overrides)]
+        rows = [[setting(key), value] for key, _, value in (word.partition("=") for word in run.overrides)]
         found.append(table(["setting", "as typed"], rows, "Settings as typed", class_="plain"))
     if whole:
         end = NONE if complete else tag("p", f"The first {CONFIG:,} characters.", class_="note")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from gan_cli.utils.errors import GanError
 
 Points = list[tuple[int, float]]
 LARGEST_FILE = 2**28  # bytes of a file of records
+LARGEST = 1e38  # of a value in a figure: about that of float32
 NAMES = 400  # curves of a run, at most
 POINTS = 20_000  # of a curve while it is read; beyond, every other one is dropped
 SCORES, LOSSES, NORMS, OTHERS = "Scores during training", "Losses", "Gradient norms", "Rates and monitoring"
@@ -57,7 +57,7 @@ def _kind(name: str) -> str:
 
 def finite(points: Points) -> Points:
     """The points whose values a figure can show."""
-    return [(at, value) for at, value in points if math.isfinite(value) and abs(value) < 1e38]
+    return [(at, value) for at, value in points if abs(value) < LARGEST]
 
 
 def smoothed(points: Points, window: float) -> Points:

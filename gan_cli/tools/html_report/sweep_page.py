@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import statistics
@@ -17,11 +16,22 @@ from gan_cli.evaluation.score_table import Column, Row, score_columns
 from gan_cli.experiments.sweep import RECORD
 from gan_cli.experiments.trials import read_record
 from gan_cli.tools.html_report import curves, facts, grids, run_page, series
-from gan_cli.tools.html_report.markup import NONE, Content, Markup, command, folded, joined, section, table, tag, text
+from gan_cli.tools.html_report.markup import (
+    NONE,
+    Content,
+    Markup,
+    command,
+    duration,
+    folded,
+    joined,
+    section,
+    table,
+    tag,
+    text,
+)
 from gan_cli.tools.html_report.markup import facts as fact_list
 from gan_cli.training import run_history
 from gan_cli.utils.errors import GanError
-from gan_cli.utils.progress import clock
 from gan_cli.utils.tables import number
 
 SEED = "seed"
@@ -49,7 +59,7 @@ class Group:
     def values(self, column: Column) -> list[float]:
         """The finite values of a score."""
         values = (row.scores[column.name].value for row in self.rows if column.name in row.scores)
-        return [value for value in values if math.isfinite(value)]
+        return [value for value in values if abs(value) < series.LARGEST]
 
 
 def body(folder: Path) -> tuple[str, Markup]:
@@ -149,7 +159,7 @@ def _head(folder: Path, rows: Sequence[Row], main: Column | None) -> Markup:
         ("Finished", done),
         ("Failed", failed or None),
         ("Seeds", ", ".join([*seeds][:12]) + ("…" if len(seeds) > 12 else "")),
-        ("Training time", clock(spent) + (" h" if spent >= 3600 else " min") if spent else None),
+        ("Training time", duration(spent) if spent else None),
         ("Sorted by", f"the mean of {main.name}, {main.better or 'lower'} is better" if main else "name"),
     ]
     subject = ", ".join(dict.fromkeys(facts.subject(row.run) for row in rows))
@@ -262,7 +272,7 @@ def _all_runs(groups: Sequence[Group], columns: Sequence[Column]) -> Markup:
             scores = [number(row.scores[c.name].value) if c.name in row.scores else "–" for c in columns]
             spent = facts.seconds(row.run)
             seed = number(row.run.settings.get(SEED)) or "–"
-            rows.append([tag("code", row.label), seed, row.outcome(), clock(spent) if spent else "–", *scores])
+            rows.append([tag("code", row.label), seed, row.outcome(), duration(spent) if spent else "–", *scores])
     head = ["run", "seed", "iterations", "time", *map(_better, columns)]
     return folded(f"{len(rows)} runs with their own scores", table(head, rows, "All runs"))
 
