@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -33,6 +34,7 @@ TRAINING_FRAMES = 600  # of a film of the training, at most
 PIXELS = 2**25  # of a frame, at most
 SIDE = 256  # pixels that walks side by side should fill
 PALETTE_FRAMES = 16  # from which the colors of a GIF are chosen
+WHITE = 255  # the number of white in its palette
 HOLD = 2.0  # seconds for which the last grid of a training is shown longer
 
 
@@ -100,7 +102,7 @@ def slerp(start: Tensor, end: Tensor, t: Tensor) -> Tensor:
     close to 0 or to 180 degrees.
     """
     angle = torch.cosine_similarity(start, end, dim=1).clamp(-1, 1).acos()[:, None]
-    arc = (((1 - t) * angle).sin() * start + (t * angle).sin() * end) / angle.sin()
+    arc = ((1 - t) * angle).sin() / angle.sin() * start + (t * angle).sin() / angle.sin() * end
     return torch.where(angle.sin() > 1e-3, arc, torch.lerp(start, end, t))
 
 
@@ -199,13 +201,21 @@ def _write_gif(film: Film, path: Path, fps: int) -> None:
     montage = Image.new("RGB", (width, height * len(numbers)))
     for row, number in enumerate(sorted(numbers)):
         montage.paste(film.frame(number), (0, row * height))
-    colors = montage.quantize(254).getpalette() or []
+    colors = montage.quantize(WHITE).getpalette() or []
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*colors[: 3 * 254], *(255, 255, 255), *(0, 0, 0)])  # white paper stays white
-    frames = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in _frames(film))
+    palette.putpalette([*(colors + [0] * 3 * WHITE)[: 3 * WHITE], 255, 255, 255])
+    frames = (_quantized(image, palette) for image in _frames(film))
     each = round(1000 / fps)
     duration = [each] * (film.count - 1) + [each + round(1000 * film.hold)]
     next(frames).save(path, format="GIF", save_all=True, append_images=frames, duration=duration, loop=0)
+
+
+def _quantized(image: PILImage, palette: PILImage) -> PILImage:
+    """The image in the colors of `palette`; Pillow finds near colors, and white paper has to stay white."""
+    result = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    white = Image.fromarray((np.asarray(image) == 255).all(axis=2))
+    result.paste(WHITE, mask=white)
+    return result
 
 
 def _write_mp4(film: Film, path: Path, fps: int) -> None:
