@@ -195,7 +195,7 @@ def masks(here: Path, stack: contextlib.ExitStack) -> None:
 
 def other_files(here: Path, stack: contextlib.ExitStack) -> None:
     (here / "phone").mkdir()
-    (here / "phone/1.heic").touch()
+    (here / "phone/1.psd").touch()
     os.mkfifo(here / "phone/2.png")
 
 
@@ -398,6 +398,9 @@ CASES = [
     Case("a comma too many", "evaluate run metric=fid,,kid", ("one of the values is empty",)),
     Case("no such device", "sample run device=gpu", ("device must be auto, cpu or cuda, not 'gpu'",)),
     Case("no samples", "sample run n=0", ("n=0", "at least one")),
+    Case("unknown format of samples", "sample run format=avi", ("format=avi", "png, npz, gif, mp4")),
+    Case("rate of what is no film", "sample run fps=5", ("fps=5", "omit fps=")),
+    Case("film of points", "sample run format=gif", ("generates points", "of=training")),
     # -- what does not go together
     Case("model of two domains on digits", "train {cycle} dataset=shapes",
          ("CycleGAN is trained on Domains", "gan list")),
@@ -450,7 +453,7 @@ CASES = [
          "dataset.label_nc=2 dataset.image_size=32 model.G1.width=4 model.G2.width=2 model.D.width=2",
          ("masks/train_label/1.png: class 255", "0 and 1", "dataset.void"), setup=masks),
     Case("no images but other files", "train {images} dataset.root=phone",
-         ("1 non-image file (.heic)", "1 irregular file"), setup=other_files),
+         ("1 non-image file (.psd)", "1 irregular file"), setup=other_files),
     Case("pairs: direction", "train {pairs} dataset.root=photos dataset.direction=A2B", ("dataset.direction", "AtoB")),
     Case("no domains", "train model=cyclegan dataset=unpaired_folder dataset.root=photos", ("trainA and trainB",)),
     Case(
@@ -507,6 +510,9 @@ CASES = [
     Case("one source", "evaluate real=photos", ("fake= is missing",)),
     Case("sheets of a training run", "evaluate real=photos fake=run/samples", ("sheets of many samples", "gan sample")),
     Case("window of one number", "evaluate real=photos fake=photos window=[5]", ("two numbers that increase",)),
+    Case("statistics in an image", "evaluate real=photos stats=photos.png", ("name a file that ends in .npz",)),
+    Case("images for a run", "evaluate run real=photos metric=fid", ("real= is a file of statistics",)),
+    Case("statistics that are not there", "evaluate run real=no.npz", ("real=no.npz: No such file",)),
     Case("settings of no data set", "evaluate real=photos fake=photos dataset.root=photos", ("there is none",)),
     Case("empty source", "evaluate real=photos fake=empty", ("no images in empty",)),
     Case("text among the images of a source", "evaluate real=text fake=photos", ("not an image",), setup=text_as_jpg),

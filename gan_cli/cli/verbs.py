@@ -40,7 +40,7 @@ VERBS = {
         helps={
             "n": "number of images, 64 if omitted; of a film, noises that it interpolates between, 8 if omitted",
             "seed": "random seed of the latent noise",
-            "label": "class to generate, for a conditional model; all classes if omitted",
+            "label": "name or number of the class to generate, for a conditional model; all classes if omitted",
             "truncation": "threshold of Gaussian noise, such as 0.7, beyond which components are sampled again",
             "format": "png; npz: one file, NHWC in arr_0, labels in arr_1; gif or mp4: a film",
             "of": "film: interpolation, the default, or training, the sample grids of the run",
@@ -256,6 +256,15 @@ VERBS = {
         "Without NAME, the available demos are listed.",
         "tools.demos.show",
         {"out": "output folder; outputs/demo/NAME if omitted"},
+    ),
+    "doctor": Verb(
+        "[RUN_DIR] [group=name] [key=value] ...",
+        "show what this machine has, and whether a configuration or a run can be trained on it",
+        "  gan doctor                                     versions, devices, memory, folders, missing extras\n"
+        "  gan doctor model=cyclegan dataset=horse2zebra  data, memory and time of `gan train` with these overrides\n"
+        "  gan doctor RUN_DIR                             what `gan resume RUN_DIR` needs\n"
+        "Nothing is written or downloaded. The exit status is 2 if the configuration cannot be trained here.",
+        "tools.doctor.doctor",
     ),
     "list": Verb("[GROUP]", "list the models, losses, data sets, ... with one line each"),
     "completion": Verb(

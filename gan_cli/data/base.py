@@ -81,7 +81,7 @@ class Dataset(ABC):
     largest pixel value; None for points. num_classes: None if the batches have no labels. size, test_size: number of
     training and of held-out samples.
     validation_size: number of samples that are neither, for choices such as a bandwidth; most data sets have none.
-    class_names: of the classes 0, 1, ..., if they have names that do not depend on files.
+    class_names: of the classes 0, 1, ..., if they have names.
     window: the values that become black and white in image files of more than 8 bits; None: the limits of their type.
     depth: bits per channel to which files are read. source_channels: those of the source of a translation, or of x;
     None if they are those of all images.
@@ -89,7 +89,7 @@ class Dataset(ABC):
     """
 
     batch_type: ClassVar[type] = Images
-    class_names: ClassVar[tuple[str, ...]] = ()
+    class_names: tuple[str, ...] = ()
     image_size: ImageSize
     channels: int
     num_classes: int | None

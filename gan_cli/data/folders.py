@@ -8,13 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gan_cli.data import image_files, listing
+from gan_cli.data import folder_labels, image_files, listing
 from gan_cli.data.band_files import scan_images
 from gan_cli.data.base import Dataset, Domains, Images, as_range, held_out, mix, order, scale, uniform
 from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
-from gan_cli.data.listing import Files
-from gan_cli.data.partners import composed
 from gan_cli.data.pixel_kinds import PixelKind, mark, pixel_kind, two_kinds
 from gan_cli.data.preprocess import AUGMENT_STREAM, Geometry, Mode, Part, Store, to_device
 from gan_cli.utils.image_size import ImageSize, sides, simplified
@@ -27,12 +25,12 @@ class ImageFolder(Dataset):
 
     channels: 3, 1 for gray, 4 with transparency, or those of files of more channels (see image_files.read and
     band_files.one_per_image). depth: bits per channel to which files are read, 8 or 16. num_classes: number of
-    subfolders, which are then the classes in the order of their names; None: no labels. flip: mirror half of the
-    training images. The held-out images are those of `test_root` if given, or else a random part `test_fraction` of
-    `root`, which is the same in every run; with a fraction of 0 the training images are used. window: see
-    image_files.Window. stretch: resize whole images, without cropping. preprocess: other modes than this resizing,
-    resize_and_crop, see Geometry; there is no load_size. Raises FileNotFoundError if a folder does not exist, and
-    ValueError for settings that do not fit the data and for broken images.
+    classes, which are the subfolders in the order of their names, or those of a file dataset.json; None: no labels.
+    flip: mirror half of the training images. The held-out images are those of `test_root` if given, or else a random
+    part `test_fraction` of `root`, which is the same in every run; with a fraction of 0 the training images are used.
+    window: see image_files.Window. stretch: resize whole images, without cropping. preprocess: other modes than this
+    resizing, resize_and_crop, see Geometry; there is no load_size. Raises FileNotFoundError if a folder does not exist,
+    and ValueError for settings that do not fit the data and for broken images.
     """
 
     value_range: tuple[float, float]
@@ -62,7 +60,7 @@ class ImageFolder(Dataset):
         self.value_range, self.flip, self.window, self.depth = as_range(value_range), flip, kind.window, depth
         folders = [find_folder(root, "root"), *([find_folder(test_root, "test_root")] if test_root else [])]
         self.files = [scan_images(folder, channels) for folder in folders]
-        self._labels = _labels(self.files, num_classes)
+        self._labels, self.class_names, self._label_mark = folder_labels.labels(self.files, num_classes)
         self._train, self._test = self._split(test_fraction)
         self.size, self.test_size = len(self._train), len(self._test)
         self._geometry = Geometry(preprocess, image_size, enlarge=1)
@@ -101,7 +99,8 @@ class ImageFolder(Dataset):
 
     def fingerprint(self) -> str:
         files = listing.fingerprint(*self.files, window=self.window)
-        return files + self._geometry.fingerprint() + mark(PixelKind(self.channels, self.window, self.depth))
+        kind = mark(PixelKind(self.channels, self.window, self.depth))
+        return files + self._geometry.fingerprint() + kind + self._label_mark
 
     def to(self, device: torch.device) -> "ImageFolder":
         self._stores = to_device(self._stores, device)
@@ -233,24 +232,3 @@ def _domains(root: Path) -> Path:
             "(testA and testB may be missing)"
         )
     return folder
-
-
-def _labels(folders: list[Files], num_classes: int | None) -> list[Tensor]:
-    """Return the labels of each folder, int64: the number of the subfolder, counted in the first folder by name."""
-    if num_classes is None:
-        return []
-    named = [[name.split("/")[0] if "/" in name else "" for name in files.names] for files in folders]
-    classes = sorted({name for name in named[0] if name})
-    if len(classes) != num_classes:
-        some = ", ".join(classes[:5]) + (", ..." if len(classes) > 5 else "")
-        raise ValueError(
-            f"num_classes {num_classes}, but {folders[0].root} has {len(classes)} subfolders with images "
-            f"({some or 'none'}); set dataset.num_classes={len(classes) or 'null'}"
-        )
-    numbers = {form(name): number for form in (composed, str) for number, name in enumerate(classes)}
-    named = [[name if name in numbers else composed(name) for name in names] for names in named]
-    for files, names in zip(folders, named):
-        for name in set(names) - set(numbers):
-            where = f"subfolder {name}, which is no class of {folders[0].root}" if name else "no subfolder"
-            raise ValueError(f"images of {files.root} lie in {where}; or set dataset.num_classes=null")
-    return [torch.tensor([numbers[name] for name in names]) for names in named]

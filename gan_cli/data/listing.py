@@ -11,12 +11,27 @@ from PIL import features
 
 from gan_cli.data.notes import say_once
 
+
+def _registered() -> bool:
+    """Let Pillow read HEIF files, if pillow-heif is installed, which turns them upright itself."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener(thumbnails=False)
+    return True
+
+
 OPTIONAL = tuple(name for name in ("webp", "avif") if name in features.modules and features.check(name))
 AVIF = (".avif",) if "avif" in OPTIONAL else ()  # not in every Pillow
+PHONES = (".heic", ".heif")  # of photographs of iPhones
+HEIC = _registered()
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
-            ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF)  # fmt: skip
+            ".pbm", ".pnm", ".jpe", ".jfif", ".gif", *AVIF, *(PHONES if HEIC else ()))  # fmt: skip
 # What Pillow may take a file for, whatever its name: for others it starts programs, such as Ghostscript for EPS.
-FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "PPM", "GIF", *map(str.upper, OPTIONAL))
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "PPM", "GIF", *map(str.upper, OPTIONAL), *(["HEIF"] if HEIC else []))
+INSTALL = "pip install 'gan-cli[heic]'"
+KNOWN = ("dataset.json",)  # files that are no images and belong there; see folder_labels
 
 
 class Files(NamedTuple):
@@ -83,7 +98,11 @@ def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
         ]
         paths = [Path(folder, name) for name in names if not name.startswith(".")]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
-        others.update(path.suffix.lower() or "no suffix" for path in paths if path.suffix.lower() not in SUFFIXES)
+        others.update(
+            path.suffix.lower() or "no suffix"
+            for path in paths
+            if path.suffix.lower() not in SUFFIXES and path.name not in KNOWN
+        )
         # Opening a device or a pipe might never return.
         regular = [path for path in images if path.is_file()]
         files += regular
@@ -97,8 +116,10 @@ def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
 def _skipped(others: Counter[str], irregular: int, folders: int) -> str:
     """Such as `12 non-image files (.heic, .txt), 1 subfolder`."""
     kinds = ", ".join(sorted(others, key=lambda kind: (-others[kind], kind))[:3]) + (", ..." if len(others) > 3 else "")
+    phones = sum(others[suffix] for suffix in PHONES)
     parts = {f"non-image file{{}} ({kinds})": others.total(), "irregular file{}": irregular, "subfolder{}": folders}
-    return ", ".join(f"{n:,} {noun.format('s' * (n > 1))}" for noun, n in parts.items() if n)
+    text = ", ".join(f"{n:,} {noun.format('s' * (n > 1))}" for noun, n in parts.items() if n)
+    return text + (f"; {INSTALL} reads the {phones:,} of {' and '.join(PHONES)}" if phones else "")
 
 
 def fingerprint(*folders: Files, window: tuple[float, float] | None = None) -> str:

@@ -19,30 +19,36 @@ class Run(TrainedRun):
     """A trained run that generates and translates images; see `TrainedRun` for its attributes."""
 
     def sample(
-        self, n: int = 1, *, seed: int = 0, label: int | None = None, truncation: float | None = None
+        self, n: int = 1, *, seed: int = 0, label: int | str | None = None, truncation: float | None = None
     ) -> Tensor:
         """Generate n images, float32 (n, C, H, W) in [0, 1] on the CPU; of a run on points, (n, d, 1, 1) unscaled.
 
-        The same seed gives the same images. label: class of all images, 0 to num_classes - 1, for a model that is
-        conditional on labels. truncation: components of Gaussian noise beyond it are sampled again, which makes images
-        more typical and less diverse (see utils.random.TruncatedNormal). Raises GanError if the model does not generate
-        from noise, or takes no such label or truncation.
+        The same seed gives the same images. label: class of all images by its name or number (see class_names), for a
+        model that is conditional on labels. truncation: components of Gaussian noise beyond it are sampled again, which
+        makes images more typical and less diverse (see utils.random.TruncatedNormal). Raises GanError if the model does
+        not generate from noise, or takes no such label or truncation.
         """
         if n < 1:
             raise GanError(f"n={n}: ask for at least one sample")
-        self.check_label(label)
+        number = self.label_number(label)
         with self.test_mode(seed), self.truncated(truncation):
-            raw = self.generate(n, label)
+            raw = self.generate(n, number)
         return self._unit(raw)
 
     def interpolate(
-        self, n: int = 4, frames: int = 24, *, seed: int = 0, label: int | None = None, truncation: float | None = None
+        self,
+        n: int = 4,
+        frames: int = 24,
+        *,
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float | None = None,
     ) -> Tensor:
         """Images (n frames, C, H, W), as those of `sample`, on a closed path through n noises with `frames` images from
         each to the next: on arcs for Gaussian noise, otherwise on straight lines. Codes and classes are constant.
         """
-        self.check_label(label)
-        labels = None if label is None else torch.tensor([label])
+        number = self.label_number(label)
+        labels = None if number is None else torch.tensor([number])
         walk = Walk(self, n, frames, seed=seed, labels=labels, truncation=truncation)
         return self._unit(torch.cat([walk[index] for index in range(len(walk))]))
 

@@ -29,7 +29,7 @@ def sample(
     *,
     n: int | None = None,
     seed: int = 0,
-    label: int | None = None,
+    label: str | None = None,
     truncation: float | None = None,
     format: str = "png",
     of: str | None = None,
@@ -53,8 +53,8 @@ def sample(
     grids of the training.
 
     truncation: threshold of Gaussian noise (see TruncatedNormal). depth: bits of the images, 8, 16 or 32; those of the
-    data of the training if omitted (see PixelFormat). Other options as in `TrainedRun`. Raises GanError for a label, a
-    count or options that do not go together or that the model cannot take.
+    data of the training if omitted (see PixelFormat). label: name or number of a class. Other options as in
+    `TrainedRun`. Raises GanError for a label, a count or options that do not go together or that the model cannot take.
     """
     if n is not None and n < 1:
         raise GanError(f"n={n}: ask for at least one sample")
@@ -68,10 +68,10 @@ def sample(
         run_dir, checkpoint=checkpoint, weights=weights, device=device, allowed_modules=allowed_modules,
         dataset_root=dataset_root,
     )  # fmt: skip
-    run.check_label(label)
+    number = run.label_number(label)
     if format in FILMS:
         points, between = n or POINTS, FRAMES if frames is None else frames
-        film = latent_film(run, points, between, seed=seed, label=label, truncation=truncation)
+        film = latent_film(run, points, between, seed=seed, label=number, truncation=truncation)
         what, written = f"{film.count} frames", _write_film(film, run_dir, out, f"interpolation.{format}", fps)
     else:
         n = n or IMAGES
@@ -81,11 +81,13 @@ def sample(
             raise GanError(f"{given}: {run.name} translates images; a grid shows {GRID} images, {translate} writes all")
         pixel_format = output_format(run, depth)
         with run.truncated(truncation):
-            what, written = f"{n} samples", _write_samples(run, format, n, seed, label, out, pixel_format)
+            what, written = f"{n} samples", _write_samples(run, format, n, seed, number, out, pixel_format)
     print(f"{what} ({run.weights} weights, iteration {run.iteration}, seed {seed}) in {written}")
 
 
-def _check(format: str, of: str | None, film: Mapping[str, int | None], samples: Mapping[str, float | None]) -> None:
+def _check(
+    format: str, of: str | None, film: Mapping[str, int | None], samples: Mapping[str, float | str | None]
+) -> None:
     """Raise GanError for an unknown choice, and for an option that has no effect on it."""
     if format not in FORMATS:
         raise GanError(f"format={format}: choose one of {', '.join(FORMATS)}")

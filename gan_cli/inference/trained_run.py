@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,7 +24,7 @@ from gan_cli.training import checkpoint as checkpoints
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils import random
 from gan_cli.utils.commands import command
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import GanError, suggest
 from gan_cli.utils.images import Range
 
 BATCH = 500  # samples per forward pass of the generator
@@ -153,8 +154,9 @@ class TrainedRun:
 
     @cached_property
     def _own_names(self) -> tuple[str, ...]:
-        """The names of the classes, if they have any."""
-        names = getattr(target(self.cfg.dataset._target_, self._allowed_modules), "class_names", ())
+        """The names of the classes, if they have any: those that the run has recorded, or those of its data set."""
+        kind = target(self.cfg.dataset._target_, self._allowed_modules)
+        names = self._facts.get("class_names") or getattr(kind, "class_names", ())
         return tuple(names) if len(names) == self.num_classes else ()
 
     @property
@@ -167,14 +169,22 @@ class TrainedRun:
         """The name of the model's class."""
         return type(self.system).__name__
 
-    def check_label(self, label: int | None) -> None:
-        """Raise GanError for a label that the model does not take."""
+    def label_number(self, label: int | str | None) -> int | None:
+        """The number of a class by its name, or by its number, also as a text where no class has that name.
+
+        GanError for a label that the model does not take.
+        """
         if label is None:
-            return
+            return None
         if not self.system.needs_labels:
             raise GanError(f"label={label}: {self.name} is not conditional on labels; omit label=")
-        if not 0 <= label < (self.num_classes or 0):
-            raise GanError(f"label={label}: the labels of this run are 0 to {(self.num_classes or 0) - 1}")
+        if label in self.class_names:
+            return self.class_names.index(str(label))
+        count, text = self.num_classes or 0, str(label)
+        if re.fullmatch(r"\d{1,9}", text) and int(text) < count:
+            return int(text)
+        names = suggest(text, self._own_names) if not re.fullmatch(r"-?\d+", text) else ""
+        raise GanError(f"label={label}: the labels of this run are 0 to {count - 1}{names}")
 
     def _load_state(self, state: Mapping[str, Any]) -> None:
         try:

@@ -84,6 +84,7 @@ def train(
             source = warm_start.start(prepared.system, settings.init_from, settings.init_networks)
         if distributed.rank() == 0:
             facts = {**data_paths.identity(prepared.data), "device": _describe(prepared.device)}
+            facts["class_names"] = list(prepared.data.class_names) or None
             facts |= {"initialized": source.facts} if source else {}
             chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
             places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}

@@ -13,7 +13,7 @@ from gan_cli.utils.files import read_json
 FACTS = {
     "overrides": list, "command": list, "resumes": list, "versions": dict, "machine": dict, "device": dict,
     "imported": dict, "initialized": dict, "pulled": dict, "choices": dict, "paths": dict, "folder": str, "run": str,
-    "time": str, "data": str, "content": str, "git": str,
+    "time": str, "data": str, "content": str, "git": str, "class_names": list,
 }  # fmt: skip
 """What provenance.json may hold, with the kind of each value."""
 
@@ -60,7 +60,7 @@ def _check_facts(found: Any) -> None:
         value = found.get(key)
         if value is not None and not isinstance(value, kind):
             raise ValueError(f"its {key} is of another kind")
-    for key in ("overrides", "command"):
+    for key in ("overrides", "command", "class_names"):
         if not all(isinstance(text, str) for text in found.get(key) or ()):
             raise ValueError(f"its {key} is no list of texts")
     imported = found.get("imported")

@@ -10,7 +10,7 @@ import pytest
 from helpers import fill_shards, pack, save_plain, unpaired_folder
 from PIL import Image
 
-from gan_cli.data import discogan_domains, listing, notes
+from gan_cli.data import discogan_domains, image_files, listing, notes
 from gan_cli.data.base import Dataset
 from gan_cli.data.derived_pairs import Inpainting
 from gan_cli.data.discogan_domains import AttributeFolder, HalvesFolder
@@ -30,7 +30,7 @@ def mixed(tmp_path: Path) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         kind = {"a.png": "PNG", "b.JFIF": "JPEG", "c.gif": "GIF", "d.jpe": "JPEG", "e.pbm": "PPM"}.get(name)
         Image.new("1" if name == "e.pbm" else "RGB", (4, 4)).save(root / name, format=kind)
-    for name in ("1.heic", "2.heic", "notes.txt", "README"):
+    for name in ("1.psd", "2.psd", "notes.txt", "README"):
         (root / name).write_text("text")
     for name in (".hidden.png", "._a.png"):
         (root / name).write_text("a file that a system hides")
@@ -49,10 +49,10 @@ def test_images_are_listed_with_what_was_skipped(mixed: Path) -> None:
     """A pipe, which would block for ever when it is opened, a socket and a link to nothing count as irregular."""
     files, skipped = list_images(mixed)
     assert files.names == ("a.png", "b.JFIF", "c.gif", "d.jpe", "e.pbm", "folder.png/g.bmp", "sub/f.png")
-    assert skipped == "4 non-image files (.heic, .txt, no suffix), 3 irregular files"
+    assert skipped == "4 non-image files (.psd, .txt, no suffix), 3 irregular files"
     files, skipped = list_images(mixed, subfolders=False)
     assert files.names == ("a.png", "b.JFIF", "c.gif", "d.jpe", "e.pbm")
-    assert skipped == "4 non-image files (.heic, .txt, no suffix), 3 irregular files, 2 subfolders"
+    assert skipped == "4 non-image files (.psd, .txt, no suffix), 3 irregular files, 2 subfolders"
     assert list_images(mixed / "sub") == (scan(mixed / "sub"), "")
 
 
@@ -60,13 +60,13 @@ def test_what_is_skipped_is_printed_once(mixed: Path, capsys: pytest.CaptureFixt
     for size in (4, 8):
         assert ImageFolder(str(mixed), size).size == 6
     lines = [line for line in capsys.readouterr().out.splitlines() if ": skipped" in line]
-    assert lines == [f"note: {mixed}: skipped 4 non-image files (.heic, .txt, no suffix), 3 irregular files"]
+    assert lines == [f"note: {mixed}: skipped 4 non-image files (.psd, .txt, no suffix), 3 irregular files"]
 
 
 def test_a_folder_without_images_says_what_is_in_it(tmp_path: Path) -> None:
-    (tmp_path / "a.heic").write_text("text")
+    (tmp_path / "a.psd").write_text("text")
     (tmp_path / "b.png").mkdir()
-    with pytest.raises(ValueError, match=r"no images in .*skipped: 1 non-image file \(.heic\), 1 subfolder\)$"):
+    with pytest.raises(ValueError, match=r"no images in .*skipped: 1 non-image file \(.psd\), 1 subfolder\)$"):
         list_images(tmp_path, subfolders=False)
 
 
@@ -254,3 +254,32 @@ def test_a_file_that_breaks_amid_a_run_is_named(
     with pytest.raises(ValueError, match=name) as caught:
         data.train_batch(0, 0, 1)
     assert "\n" not in str(caught.value)
+
+
+def test_photographs_of_phones_are_counted_with_what_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without pillow-heif."""
+    monkeypatch.setattr(listing, "SUFFIXES", (".png",))
+    for name in ("a.png", "b.HEIC", "c.heif", "d.txt"):
+        (tmp_path / name).touch()
+    kinds, _, remedy = list_images(tmp_path).skipped.partition("; ")
+    assert kinds == "3 non-image files (.heic, .heif, .txt)"
+    assert remedy == "pip install 'gan-cli[heic]' reads the 2 of .heic and .heif"
+
+
+def test_photographs_of_phones_are_read_upright(tmp_path: Path) -> None:
+    """What pillow-heif has turned is not turned again."""
+    pytest.importorskip("pillow_heif")
+    stored = Image.new("RGB", (64, 32), "red")
+    stored.paste("blue", (0, 0, 32, 32))
+    exif = stored.getexif()
+    exif[image_files.ORIENTATION] = 6  # to be turned by 90 degrees clockwise
+    stored.save(tmp_path / "a.heic", exif=exif.tobytes(), quality=95)
+    (file,) = (scan(tmp_path).root / name for name in scan(tmp_path).names)
+    pixels = decode(file, 3).float()
+    assert pixels.shape == (3, 64, 32) and image_files.upright_size(file)[0] == (32, 64)
+    assert pixels[2, :28].mean() > 200 and pixels[0, 36:].mean() > 200  # blue above red
+    (tmp_path / "b.heic").write_bytes(file.read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"b\.heic"):
+        decode(tmp_path / "b.heic", 3)

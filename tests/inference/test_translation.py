@@ -346,7 +346,7 @@ def test_what_is_skipped_is_said_and_nothing_but_files_is_opened(
     """A pipe that nobody writes to would be waited for without end."""
     (photos / "more").mkdir()
     (photos / "c.png").mkdir()
-    (photos / "d.heic").touch()
+    (photos / "d.psd").touch()
     Image.new("P", (16, 16)).save(photos / "e.gif")
     os.mkfifo(photos / "f.png")
     with socket.socket(socket.AF_UNIX) as server:
@@ -355,7 +355,7 @@ def test_what_is_skipped_is_said_and_nothing_but_files_is_opened(
     assert {path.name for path in Path("out").iterdir()} == {"a.png", "b.png", "e.png"}
     said = capsys.readouterr().out
     assert "3 of 3 images" in said
-    assert "skipped 1 non-image file (.heic), 2 irregular files, 2 subfolders" in said
+    assert "skipped 1 non-image file (.psd), 2 irregular files, 2 subfolders" in said
     for name in ("input=photos/f.png", "input=photos/g.png"):
         assert main.main(["translate", f"{runs}/cycle", name, "output=out2"]) == 2
         assert "neither a file nor a folder" in capsys.readouterr().err and not Path("out2").exists()
