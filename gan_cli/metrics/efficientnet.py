@@ -29,11 +29,11 @@ LAYERS = (0, 2, 4, 10, 15)  # the last block of each resolution: 112, 56, 28, 14
 class EfficientNetLite0(Extractor):
     """EfficientNet-Lite0, trained on ImageNet (Tan & Le 2019, arXiv 1905.11946; weights under Apache-2.0).
 
-    It needs the two packages of the extra `features`. Images are resized to 224 pixels, bicubic and antialiased; small
+    It needs the two packages of the extra `features`. Images are resized to 224 pixels, bilinear and antialiased; small
     ones are enlarged. Levels 0 .. 255 become (level - 127) / 128, as the authors trained it (tensorflow/tpu,
-    efficientnet/preprocessing.py and lite/efficientnet_lite_builder.py). Features: the 1280 inputs of the last layer,
-    averages over the image. Logits: 1000 classes of ImageNet. Scores are neither FID nor Inception Score, and their
-    names say so: `FID[efficientnet_lite0:...]`.
+    efficientnet/lite/efficientnet_lite_builder.py; their code resizes bicubic, which makes enlarged images of 32 pixels
+    harder to recognize). Features: the 1280 inputs of the last layer, averages over the image. Logits: 1000 classes of
+    ImageNet. Scores are neither FID nor Inception Score, and their names say so: `FID[efficientnet_lite0:...]`.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class EfficientNetLite0(Extractor):
         last = [layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1]
         last.register_forward_pre_hook(self._record_inputs)
         self._network, self._device = network.eval().requires_grad_(False).to(device), device
-        self.hash = digest(state.items(), "efficientnet-lite0, antialiased bicubic 224, (level - 127) / 128")
+        self.hash = digest(state.items(), "efficientnet-lite0, antialiased bilinear 224, (level - 127) / 128")
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Features:
@@ -103,9 +103,7 @@ class EfficientNetLite0(Extractor):
 def preprocessed(images: Tensor) -> Tensor:
     """(N, 1 or 3, H, W) in [-1, 1] -> what the network was trained on, (N, 3, 224, 224)."""
     levels = (rgb(images).float().clamp(-1, 1) + 1) * 127.5
-    # Bicubic interpolation overshoots at edges.
-    levels = interpolate(levels, size=(SIDE, SIDE), mode="bicubic", antialias=True).clamp(0, 255)
-    return (levels - 127) / 128
+    return (interpolate(levels, size=(SIDE, SIDE), mode="bilinear", antialias=True) - 127) / 128
 
 
 def _verified() -> bytes:
