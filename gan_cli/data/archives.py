@@ -48,7 +48,7 @@ def extract(archive: Path, folder: Path) -> None:
     most = min(LIMITS.unpacked, max(LIMITS.small, LIMITS.ratio * archive.stat().st_size))
     folder.mkdir()
     for count, member in enumerate(members, 1):
-        path = folder / _checked(member)
+        path = folder / checked_name(member.name, member.plain)
         total += member.size
         if count > LIMITS.members or total > most:
             size = f"{LIMITS.members:,} files or {most / 1e9:.3g} GB"
@@ -105,10 +105,10 @@ EXTENSIONS = (
 )  # fmt: skip
 
 
-def _checked(member: Member) -> PurePosixPath:
-    """The path of a member below the folder of extraction. ValueError if it is unsafe."""
-    path = PurePosixPath(member.name.replace("\\", "/"))
-    controls = any(unicodedata.category(character) == "Cc" for character in member.name)
-    if not member.plain or path.is_absolute() or ".." in path.parts or controls:
-        raise ValueError(f"the archive holds an unsafe member, {member.name!r}: not extracted")
+def checked_name(name: str, plain: bool) -> PurePosixPath:
+    """The path of a member below the folder of extraction. plain: see Member. ValueError if it is unsafe."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    controls = any(unicodedata.category(character) == "Cc" for character in name)
+    if not plain or path.is_absolute() or ".." in path.parts or controls:
+        raise ValueError(f"the archive holds an unsafe member, {name!r}: not extracted")
     return path

@@ -180,7 +180,7 @@ def tiff_planes(source: Path | IO[bytes]) -> np.ndarray:
 
 def band_files(file: Path | str, channels: int) -> list[Path]:
     """The files NAME_b1, NAME_b2, ... that NAME_b* stands for; none for another name."""
-    path = Path(file)
+    path = file if isinstance(file, Path) else Path(file)
     if not path.stem.endswith("_b*"):
         return []
     return [path.with_name(f"{path.stem[:-1]}{number}{path.suffix}") for number in range(1, channels + 1)]

@@ -63,7 +63,7 @@ def content(folders: Sequence["Files"]) -> str | None:
         for files in folders:
             for row in np.linspace(0, len(files.names) - 1, min(FILES, len(files.names)), dtype=int):
                 path = files.root / files.names[row]
-                with open(next(iter(band_files(path, 1)), path), "rb") as file:
+                with next(iter(band_files(path, 1)), path).open("rb") as file:
                     found = True
                     for start in np.linspace(0, max(file.seek(0, 2) - BLOCK, 0), PARTS, dtype=int).tolist():
                         file.seek(start)

@@ -15,6 +15,7 @@ from gan_cli.data.decoded_cache import DecodeJob
 from gan_cli.data.download import fetch
 from gan_cli.data.pixel_kinds import PixelKind, mark, pixel_kind, two_kinds
 from gan_cli.data.preprocess import AUGMENT_STREAM, Geometry, Mode, Part, Store, to_device
+from gan_cli.data.zip_folders import as_folder
 from gan_cli.utils.image_size import ImageSize, sides, simplified
 
 SPLIT_SEED = 2014  # chooses the held-out images, which must be the same in every run whatever its seed
@@ -211,8 +212,10 @@ def find_folder(path: str, key: str, url: str | None = None) -> Path:
         fetch(url, root, key.replace("root", "url"))
     if root.is_dir():
         return root
+    if archive := as_folder(root):
+        return archive
     if root.exists():
-        raise ValueError(f"{root} is a file; dataset.{key} is a folder of images (unpack an archive first)")
+        raise ValueError(f"{root} is a file; dataset.{key} is a folder of images or a zip archive")
     siblings = [p.name for p in root.parent.iterdir() if p.is_dir()] if root.parent.is_dir() else []
     similar = difflib.get_close_matches(root.name, siblings, n=1)
     guess = f"; did you mean {root.parent / similar[0]}?" if similar else f"; set dataset.{key}=FOLDER"

@@ -20,6 +20,7 @@ from gan_cli.data import bands
 from gan_cli.data.bands import Bands
 from gan_cli.data.listing import FORMATS
 from gan_cli.data.notes import say_once
+from gan_cli.data.zip_folders import ZipPath
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.image_size import ImageSize, sides
 
@@ -84,7 +85,9 @@ def opened(name: Path | str, source: IO[bytes] | None = None) -> Iterator[Image.
     source: the content of the image if it is not a file of its own; `name` is then only its name in messages.
     """
     try:
-        if source is None and not Path(name).is_file() and Path(name).exists():
+        if isinstance(name, ZipPath):
+            source = source or name.open()
+        elif source is None and not Path(name).is_file() and Path(name).exists():
             raise ValueError("not a regular file")  # opening a pipe might never return
         with Image.open(source or name, formats=FORMATS) as image:
             yield image
@@ -108,6 +111,8 @@ def read(
     """
     if content is None and (parts := bands.band_files(file, channels)):
         return bands.joined([read(part, 1, window=window, depth=depth) for part in parts])
+    if content is None and isinstance(file, ZipPath):
+        content = _unzipped(file)
     try:
         with opened(file, None if content is None else io.BytesIO(content)) as image:
             if image.format != "TIFF" or bands.fits_pillow(image, channels, depth):
@@ -129,6 +134,14 @@ def read(
         raise ValueError(f"{file}: {' '.join(str(error).split())}") from error
 
 
+def _unzipped(file: ZipPath) -> bytes:
+    """The content of a file in an archive. ValueError, which names it, if that is damaged."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
 def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
     """Width and height of an image file as it is shown, and whether it is stored otherwise; from its header.
 
@@ -143,9 +156,10 @@ def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
                 return ImageOps.exif_transpose(image).size, orientation != 1
             return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
     except ValueError as error:
-        if not (isinstance(error.__cause__, Image.UnidentifiedImageError) and bands.is_tiff(file, None)):
+        content = _unzipped(file) if isinstance(file, ZipPath) else None
+        if not (isinstance(error.__cause__, Image.UnidentifiedImageError) and bands.is_tiff(file, content)):
             raise
-    height, width = bands.tiff_planes(file).shape[1:]
+    height, width = bands.tiff_planes(io.BytesIO(content) if content else file).shape[1:]
     return (width, height), False
 
 

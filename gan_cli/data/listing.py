@@ -10,6 +10,7 @@ from typing import NamedTuple
 from PIL import features
 
 from gan_cli.data.notes import say_once
+from gan_cli.data.zip_folders import ZipPath
 
 
 def _registered() -> bool:
@@ -89,14 +90,16 @@ def _walk(root: Path, subfolders: bool) -> tuple[list[Path], str]:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
             raise ValueError(f"{error.filename}: {error.strerror}") from error
 
-    for folder, inner, names in os.walk(root, onerror=refuse, followlinks=True):
+    walk = root.walk() if isinstance(root, ZipPath) else os.walk(root, onerror=refuse, followlinks=True)
+    for where, inner, names in walk:
+        folder = where if isinstance(where, ZipPath) else Path(where)
         visited.add(os.path.realpath(folder))
         inner[:] = [
             name
             for name in inner
-            if not name.startswith((".", "__MACOSX")) and os.path.realpath(Path(folder, name)) not in visited
+            if not name.startswith((".", "__MACOSX")) and os.path.realpath(folder / name) not in visited
         ]
-        paths = [Path(folder, name) for name in names if not name.startswith(".")]
+        paths = [folder / name for name in names if not name.startswith(".")]
         images = [path for path in paths if path.suffix.lower() in SUFFIXES]
         others.update(
             path.suffix.lower() or "no suffix"
