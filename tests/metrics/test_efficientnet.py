@@ -17,15 +17,16 @@ from torch.nn.functional import interpolate
 from torchvision.transforms.functional import gaussian_blur
 
 from gan_cli.config.paths import conf_dir
-from gan_cli.data.base import Images
+from gan_cli.data.base import Domains, Images
 from gan_cli.data.shapes import Shapes, ShapesStripes
 from gan_cli.metrics import efficientnet
 from gan_cli.metrics.base import EvaluationData, Samples
 from gan_cli.metrics.diversity import FeatureDiversity, LayerDiversity
 from gan_cli.metrics.efficientnet import EfficientNetLite0, preprocessed
-from gan_cli.metrics.extractors import Auto, Inception
+from gan_cli.metrics.extractors import Auto, Inception, Pixels
 from gan_cli.metrics.fid import FrechetInceptionDistance, fid
 from gan_cli.metrics.inception_score import InceptionScore
+from gan_cli.metrics.multimodal import TranslationDiversity
 
 CPU = torch.device("cpu")
 HASH = "1462f69c56d0d81d"
@@ -243,3 +244,29 @@ def test_layer_diversity(network: EfficientNetLite0, monkeypatch: pytest.MonkeyP
     assert values[f"layer_distance{label}"] == 0 and values[f"layer_distance_real{label}"] > 0.1
     with pytest.raises(ValueError, match="layer_distance metric compares images"):
         LayerDiversity().check(None, SimpleNamespace(value_range=None))
+
+
+def test_layers_of_several_translations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The k-th output adds k to its input: with the squared difference as the distance, 1, 4 and 1 of three pairs."""
+    stub = SimpleNamespace(
+        name="efficientnet_lite0", hash=HASH, prepare=lambda data, device: None, need=lambda: None,
+        distance=lambda a, b: (a - b).square().mean((1, 2, 3)),
+    )  # fmt: skip
+    monkeypatch.setattr("gan_cli.metrics.multimodal.EfficientNetLite0", type("", (), {
+        "__new__": lambda cls: stub, "need": staticmethod(stub.need)
+    }))  # fmt: skip
+    calls = itertools.count()
+    system: Any = SimpleNamespace(
+        multimodal=True, directions=("AtoB",), device=CPU, translate=lambda image, direction: image + next(calls) % 3
+    )
+    inputs = torch.zeros(2, 1, 8, 8)
+    data: Any = SimpleNamespace(
+        batch_type=Domains, value_range=(-1, 1), test_size=2, image_size=8,
+        test_batch=lambda start, count: Domains(inputs[:count], inputs[:count]),
+    )  # fmt: skip
+    test = samples("test", inputs)
+    found = EvaluationData(test, test, test, extractor=Pixels(), system=system, data=data)
+    metric = TranslationDiversity(outputs=3, layers=True)
+    metric.check(system, data)
+    assert metric(found)[f"layers_AtoB[efficientnet_lite0:{HASH[:4]}]"] == pytest.approx(2.0)
+    assert not any(name.startswith("layers") for name in TranslationDiversity(outputs=3)(found))
