@@ -16,6 +16,7 @@ from gan_cli.inference.export_formats import BOUNDS, SUFFIXES, DynamicSizes, is_
 from gan_cli.inference.outputs import output_folder
 from gan_cli.inference.trace import RecordedCall, TensorsOnly, record_call, reference_output, without_noise
 from gan_cli.inference.trained_run import TrainedRun
+from gan_cli.inference.translator import Translator
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.files import replacing, write_text
@@ -83,7 +84,8 @@ def _origin(run: TrainedRun, network: str) -> dict[str, Any]:
 
 def _inputs_and_output(run: TrainedRun, call: RecordedCall, sizes: DynamicSizes) -> dict[str, Any]:
     """Shapes, types, value ranges and meaning of what goes in and comes out."""
-    native_size, channels = run.cfg.dataset.image_size, run.cfg.dataset.get("source_channels") or run.channels
+    native_size = run.cfg.dataset.image_size
+    channels = Translator(run, call.direction).channels if call.direction else run.channels
     image = {"what": "image", "range": run.value_range, "channels": "red, green, blue; one: gray"}
     inputs = []
     for key, value in call.tensors.items():

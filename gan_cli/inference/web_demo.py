@@ -96,6 +96,9 @@ class Page:
         self.run, self.direction = run, first.direction
         self.translators = {name: Translator(run, name) for name in first.directions}
         self.colors = palette(first.classes) if first.classes else None
+        most = max(max(each.channels, each.format.channels) for each in self.translators.values())
+        if most > 4:
+            raise GanError(f"a web page cannot show images of {most} channels: use `gan translate`")
         self.lock = threading.Lock()  # the random state and the model's mode are shared between requests
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:

@@ -1,5 +1,6 @@
 """Runs on images of several channels and of 16 bits: what comes out has the size, depth and values of the data."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from gan_cli.cli import main
 from gan_cli.inference.pixel_format import PixelFormat
 from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import Translator
+from gan_cli.inference.web_demo import Page
 from gan_cli.systems.cyclegan import CycleGAN
 from gan_cli.utils.errors import GanError
 
@@ -81,7 +83,8 @@ def test_one_channel_becomes_three_and_three_become_one(tmp_path: Path) -> None:
     assert loaded.translate(Image.new("RGB", (24, 16))).mode == "RGB"
     assert loaded.translate(Image.new("RGB", (24, 16)), "BtoA").mode == "L"
     assert main.main(["export", str(run), "network=F", "format=safetensors"]) == 0
-    assert '"channels": "red' in (run / "export/F/F.safetensors.json").read_text()
+    (read,) = json.loads((run / "export/F/F.safetensors.json").read_text())["inputs"]
+    assert read["shape"][1] == 3 and read["what"] == "image"
 
 
 def test_pairs_of_one_and_five_channels_in_16_bits(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -93,8 +96,11 @@ def test_pairs_of_one_and_five_channels_in_16_bits(tmp_path: Path, capsys: pytes
     assert pixels.max() > 255  # of the whole range of 16 bits
     assert "sheets of samples show the first 3 of 5 channels" in capsys.readouterr().out
     assert opened(next((run / "samples").iterdir()))[0] == "RGB"
+    loaded = gan_cli.load(run)
     with pytest.raises(GanError, match="no PIL image has 5 channels"):
-        gan_cli.load(run).translate(Image.new("L", (16, 16)))
+        loaded.translate(Image.new("L", (16, 16)))
+    with pytest.raises(GanError, match="a web page cannot show images of 5 channels"):
+        Page(loaded)
 
 
 def test_files_per_channel_become_color_and_back(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
