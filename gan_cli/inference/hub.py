@@ -77,10 +77,11 @@ def api() -> HfApi:
     return client().HfApi(endpoint=endpoint, library_name="gan-cli", library_version=__version__)
 
 
-def check_name(repo_id: str) -> None:
-    """Raise GanError unless `repo_id` is NAME or USER/NAME."""
+def check_name(repo_id: str, owned: bool = False) -> None:
+    """Raise GanError unless `repo_id` is USER/NAME or, unless it must be `owned`, NAME."""
     part = r"\w(?:[\w-]|\.(?!\.))*"
-    if len(repo_id) > 96 or not re.fullmatch(f"{part}(/{part})?", repo_id, re.ASCII) or repo_id.endswith(".git"):
+    form = f"{part}/{part}" if owned else f"({part}/)?{part}"
+    if len(repo_id) > 96 or not re.fullmatch(form, repo_id, re.ASCII) or repo_id.endswith(".git"):
         raise GanError(f"{repo_id!r:.100} is no name of a repository: write USER/NAME")
 
 

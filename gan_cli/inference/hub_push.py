@@ -49,7 +49,7 @@ def push(
     GanError if the repository holds other things than a published run.
     """
     hub.client()
-    hub.check_name(repo_id)
+    hub.check_name(repo_id, owned=True)
     if not LICENSE.fullmatch(license):
         raise GanError(f"license={license}: write it as the hub does, such as mit, apache-2.0, cc-by-4.0 or unknown")
     if not dry_run and not hub.client().get_token():

@@ -122,11 +122,11 @@ def _use(run: Published) -> str:
     verb = "translate" if translates else "sample"
     shell = ["pip install 'gan-cli[hub]'", shlex.join(["gan", "pull", run.repo_id])]
     shell.append(f"gan {verb} {shlex.quote(folder)}" + (" input=DIR output=DIR" if translates else " n=16"))
-    python = ["import gan_cli", "", f"run = gan_cli.load({folder!r})"]
+    load = ["import gan_cli", "", f"run = gan_cli.load({folder!r})"]
     if translates:
-        python += ["from PIL import Image", 'image = run.translate(Image.open("photo.jpg"))']
+        python = ["from PIL import Image", *load, 'image = run.translate(Image.open("photo.jpg"))']
     else:
-        python.append("images = run.sample(16, seed=0)  # (16, C, H, W)")
+        python = [*load, "images = run.sample(16, seed=0)  # (16, C, H, W)"]
     return "## Use\n\n" + code(shell, "bash") + "\nIn Python, after `gan pull`:\n\n" + code(python, "python")
 
 
@@ -148,7 +148,8 @@ def _scores(run: Published) -> str:
 
 
 def _training(run: Published) -> str:
-    rows = [[escaped(key.removesuffix("._target_")), escaped(run.settings[key])] for key in SHOWN if run.settings.get(key) is not None]
+    shown_keys = [key for key in SHOWN if run.settings.get(key) is not None]
+    rows = [[escaped(key.removesuffix("._target_")), escaped(run.settings[key])] for key in shown_keys]
     shown = "## Training\n\n"
     if "command" in run.facts:
         shown += code([shlex.join(run.facts["command"])], "bash")

@@ -297,6 +297,7 @@ def test_errors_are_one_line_without_the_token(
     assert "no such revision" in refused(capsys, *pull, "revision=v9")
     for name in ("../ring", "a/b/c", "a..b", "http://a", "a/b.git"):
         assert "write USER/NAME" in refused(capsys, "pull", name)
+    assert "write USER/NAME" in refused(capsys, "push", str(trained), "ring")
     assert "license=A B" in refused(capsys, *push, "license=A B")
     hub.fails = 500
     assert "the hub answered 500" in refused(capsys, *pull)
