@@ -57,7 +57,8 @@ VERBS = {
         "translate images with a trained image-to-image model",
         "Outputs keep the names and sizes of the inputs. An image whose size the network does not accept is padded by\n"
         "reflection and cropped afterwards; if the network accepts one size only, it is resized and resized back. The\n"
-        "last line reports this. Transparency becomes white; 16-bit, color and grayscale images are converted.\n"
+        "last line reports this. Images are converted to the channels and bits of the training data, and written in\n"
+        "those of the other side.\n"
         "Images that fail are named and do not stop the others; the exit status is then 2.\n"
         "Random output number i uses the same noise for every image.",
         "inference.translation.translate",
