@@ -42,9 +42,11 @@ def train(words: list[str]) -> int:
         raise GanError("--resolve works only with --cfg: gan train --cfg job --resolve")
     if "--hydra-help" in options:
         words = ["--hydra-help"]  # which ignores overrides
-    from gan_cli.config.composer import arguments, is_sweep
+    from gan_cli.config.composer import Composer, arguments, is_sweep
+    from gan_cli.config.folder_dataset import with_dataset
 
     args = arguments(words)
+    args.overrides = with_dataset(args.overrides, Composer(args), quiet=bool(args.cfg))
     if is_sweep(args):
         from gan_cli.experiments import sweep
 
@@ -170,6 +172,12 @@ def bench(words: list[str]) -> int:
     return _call("bench", words[0], overrides, **options)
 
 
+def doctor(words: list[str]) -> int:
+    begins_with_run = bool(words) and not words[0].startswith("-") and ("=" not in words[0] or os.path.exists(words[0]))
+    folder = _run_dir("doctor", words) if begins_with_run else None
+    return _call("doctor", words[1:] if folder else words, folder)
+
+
 def demo(words: list[str]) -> int:
     if not words:
         from gan_cli.tools import demos
@@ -238,7 +246,7 @@ def complete(words: list[str]) -> int:
 RUN: dict[str, Callable[[list[str]], int]] = {
     **{verb: functools.partial(use_run, verb) for verb in ("sample", "translate", "export", "web")},
     "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "report": report,
-    "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "import": import_,
+    "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "doctor": doctor, "import": import_,
     "push": push, "pull": pull, "list": list_, "completion": completion,
 }  # fmt: skip
 """Verb -> its function: words -> exit status."""

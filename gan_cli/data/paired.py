@@ -76,11 +76,11 @@ class PairedFolder(Dataset):
         self.window, self.depth, self.source_channels = self._kinds[1].window, depth, self._kinds[0].channels
         kinds = self._kinds if direction == "AtoB" else self._kinds[::-1]  # of A and of B
         folder = _root_of_splits(find_folder(root, "root", url))
-        held_out = next(split for split in ("test", "val", "train") if _sides(folder, split))
+        held_out = next(split for split in ("test", "val", "train") if sides_of(folder, split))
         self.holds_out = held_out != "train"
         self.files, parts = [], []
         for split, is_held_out in (("train", False), (held_out, True)):
-            files = _scan(_sides(folder, split), [kind.channels for kind in kinds])
+            files = _scan(sides_of(folder, split), [kind.channels for kind in kinds])
             fits = (image_files.stretch, image_files.stretch) if len(files) == 2 else (left_half, right_half)
             self.files += files
             for one, fit, kind in zip((files[0], files[-1]), fits, kinds):
@@ -142,7 +142,7 @@ def _check_sizes(stores: Sequence[Store], parts: Sequence[Part]) -> None:
         )
 
 
-def _sides(root: Path, split: str) -> list[Path]:
+def sides_of(root: Path, split: str) -> list[Path]:
     """Return the folders of a split: one with images A|B, or those of A and of B; none if the split does not exist."""
     for folders in ([root / f"{split}A", root / f"{split}B"], [root / "A" / split, root / "B" / split], [root / split]):
         if all(folder.is_dir() for folder in folders):
@@ -152,9 +152,9 @@ def _sides(root: Path, split: str) -> list[Path]:
 
 def _root_of_splits(root: Path) -> Path:
     """Return the folder with the training pairs: `root`, or its only subfolder that has them."""
-    if _sides(root, "train"):
+    if sides_of(root, "train"):
         return root
-    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and _sides(path, "train")]
+    inside = [path for path in sorted(root.iterdir()) if path.is_dir() and sides_of(path, "train")]
     if len(inside) > 1:
         raise ValueError(f"{root} holds several sets: set dataset.root to {' or '.join(map(str, inside))}")
     if not inside:
