@@ -32,7 +32,8 @@ def run(installed, *words, folder):
 
 
 def test_the_wheel_holds_every_config_and_module(installed):
-    for folder, pattern, inside in ((ROOT / "conf", "*.yaml", "conf"), (ROOT / "gan_cli", "*.py", "")):
+    package = ROOT / "gan_cli"
+    for folder, pattern, inside in ((ROOT / "conf", "*.yaml", "conf"), (package, "*.py", ""), (package, "*.html", "")):
         for file in folder.rglob(pattern):
             assert (installed / "gan_cli" / inside / file.relative_to(folder)).is_file(), file
     assert (installed / "gan_cli/py.typed").is_file() and not (installed / "tests").exists()
