@@ -18,8 +18,8 @@ def scan_images(root: Path, channels: int) -> Files:
 def one_per_image(files: Files, channels: int) -> Files:
     """The images of a listing: NAME_b* stands for NAME_b1 to NAME_b`channels` if all files are such channels.
 
-    Files of three channels are taken so only if they are gray, since color images may have such names as well. The size
-    of NAME_b* is the sum and its time the latest. ValueError for an image of which some channels are missing.
+    For up to four channels only if they are gray, since color images may have such names as well. The size of NAME_b*
+    is the sum and its time the latest. ValueError for an image of which some channels are missing.
     """
     matches = [BAND.fullmatch(name) for name in files.names]
     if channels == 1 or not all(matches):
@@ -29,7 +29,7 @@ def one_per_image(files: Files, channels: int) -> Files:
         assert match is not None
         rows.setdefault(f"{match[1]}_b*{match[3]}", {})[int(match[2])] = row
     complete = [set(numbers) == set(range(1, channels + 1)) for numbers in rows.values()]
-    if channels == 3 and not (all(complete) and is_gray(files.root / files.names[0])):
+    if (channels <= 4 and not is_gray(files.root / files.names[0])) or (channels == 3 and not all(complete)):
         return files
     if not all(complete):
         name, numbers = next(item for item, ok in zip(rows.items(), complete) if not ok)

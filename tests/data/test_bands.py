@@ -2,6 +2,7 @@
 
 import io
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import tifffile
 import torch
 from PIL import Image
 
+from gan_cli.data.band_files import scan_images
 from gan_cli.data.bands import Bands
+from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import read, resize_crop, to_tensor
 from gan_cli.utils.image_encoders import png_16_bits, tiff
 
@@ -135,6 +138,29 @@ def test_what_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(ValueError, match=r"a.tif: a TIFF file that needs tifffile: pip install 'gan-cli\[bands\]'"):
         read(tmp_path / "a.tif", 5)
+
+
+def test_files_per_channel_in_a_folder_and_in_an_archive(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "set").mkdir()
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for name, number in (("a", 1), ("a", 2), ("b", 1), ("b", 2)):
+            file = tmp_path / "set" / f"{name}_b{number}.png"
+            Image.new("L", (8, 8), 10 * number).save(file)
+            archive.write(file, file.name)
+    for root in ("set", "set.zip"):
+        data = ImageFolder(str(tmp_path / root), 8, channels=2, value_range=(0, 1), test_fraction=0)
+        assert data.size == 2 and data.files[0].names == ("a_b*.png", "b_b*.png")
+        assert (255 * data.test_batch(0, 1).image[0, :, 0, 0]).round().tolist() == [10, 20]
+    assert "2 files, such as a_b1.png, are the channels of one image" in capsys.readouterr().out
+
+
+def test_color_images_that_are_named_like_channels_stay_images(tmp_path: Path) -> None:
+    names = tuple(f"a_b{number}.png" for number in (1, 2, 3))
+    for mode, listed in (("RGB", names), ("L", ("a_b*.png",))):
+        for name in names:
+            Image.new(mode, (8, 8)).save(tmp_path / name)
+        assert scan_images(tmp_path, 3).names == listed
+        assert scan_images(tmp_path, 1).names == names
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
