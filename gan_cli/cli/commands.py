@@ -196,6 +196,21 @@ def import_(words: list[str]) -> int:
     return _call("import", *files, **parse("import", [word for word in words if word not in files]))
 
 
+def data(words: list[str]) -> int:
+    if not words or words[0] not in ("check", "prepare"):
+        raise GanError(f"gan data needs what to do first: gan data {VERBS['data'].usage}")
+    name, *rest = words
+    if not rest or (re.match(r"\w+=", rest[0]) and not os.path.exists(rest[0])):
+        raise GanError(f"gan data {name} needs the folder of images: gan data {name} DIR")
+    options = parse("data", rest[1:])
+    for key in ("format", "window"):
+        if name == "check" and key in options:
+            raise GanError(f"{key}=: allowed only for gan data prepare")
+    module = importlib.import_module(f"gan_cli.tools.data.{name}")
+    getattr(module, name)(rest[0], **options)
+    return 0
+
+
 def push(words: list[str]) -> int:
     folder = _run_dir("push", words)
     if len(words) < 2 or "=" in words[1]:
@@ -247,6 +262,6 @@ RUN: dict[str, Callable[[list[str]], int]] = {
     **{verb: functools.partial(use_run, verb) for verb in ("sample", "translate", "export", "web")},
     "train": train, "resume": resume, "evaluate": evaluate, "compare": compare, "report": report,
     "reproduce": reproduce, "search": search, "bench": bench, "demo": demo, "doctor": doctor, "import": import_,
-    "push": push, "pull": pull, "list": list_, "completion": completion,
+    "data": data, "push": push, "pull": pull, "list": list_, "completion": completion,
 }  # fmt: skip
 """Verb -> its function: words -> exit status."""

@@ -267,6 +267,21 @@ VERBS = {
         "Nothing is written or downloaded. The exit status is 2 if the configuration cannot be trained here.",
         "tools.doctor.doctor",
     ),
+    "data": Verb(
+        "check|prepare DIR [key=value] ...",
+        "check a folder or zip of images before training, or resize it once",
+        "  gan data check photos                                 layout, sizes, broken and doubled images\n"
+        "  gan data prepare photos out=photos256 image_size=256  a folder of the same layout, which loads faster\n"
+        "check names the data set, the models and the command that train on DIR, and writes a sheet of what a model\n"
+        "sees of it. prepare skips broken images, which training refuses.",
+        "tools.data.prepare.prepare",
+        {
+            "image_size": "pixels per side, or [HEIGHT,WIDTH], of training; that of the data set if omitted",
+            "out": "check: the sheet, a PNG file, NAME_check.png if omitted; prepare: the folder, new or empty",
+            "format": "prepare: png, jpg, or tar: archives for dataset=webdataset, of single images",
+            "window": "prepare: [LOW,HIGH], black and white of images of more than 8 bits",
+        },
+    ),
     "list": Verb("[GROUP]", "list the models, losses, data sets, ... with one line each"),
     "completion": Verb(
         "bash|zsh|fish",

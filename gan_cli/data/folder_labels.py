@@ -38,11 +38,11 @@ def labels(folders: Sequence[Files], num_classes: int | None) -> Labels:
     if num_classes is None:
         _suggest_classes(folders[0])
         return Labels()
-    entries = _read(folders[0].root)
+    entries = read(folders[0].root)
     if entries is None:
         return _subfolders(folders, num_classes)
     say_once(f"note: the labels are those of {folders[0].root / FILE}")
-    rest = [_read(files.root) for files in folders[1:]]
+    rest = [read(files.root) for files in folders[1:]]
     tensors = [_of_files(files, found) for files, found in zip(folders, [entries, *rest])]
     used = tensors[0].unique().tolist()
     if used != list(range(num_classes)):
@@ -94,7 +94,7 @@ def _suggest_classes(files: Files) -> None:
         )
 
 
-def _read(root: Path) -> dict[str, int] | None:
+def read(root: Path) -> dict[str, int] | None:
     """Name of a file -> its label, of the folder's dataset.json; None if it has no such file, or no labels in it."""
     file = root / FILE
     if not file.is_file():

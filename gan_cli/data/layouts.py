@@ -101,3 +101,9 @@ def _are_halves(files: Files) -> bool:
         except ValueError:
             continue  # broken images are counted elsewhere
     return bool(sizes) and all(width % 2 == 0 and width > HALVES * height for width, height in sizes)
+
+
+def partner_parts(layout: Layout) -> list[tuple[str, str]]:
+    """The names of the parts that hold the two images of each pair, if these are in two folders."""
+    names = [(f"{split}A", f"{split}B") for split in SPLITS] + [(f"A/{split}", f"B/{split}") for split in SPLITS]
+    return [(a, b) for a, b in names if a in layout.parts and b in layout.parts]

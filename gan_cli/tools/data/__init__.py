@@ -1,0 +1,1 @@
+"""`gan data`: check a folder of images before training, and resize it once."""

@@ -1,0 +1,292 @@
+"""`gan data check`: what a folder of images holds, what is wrong with it, and what a model will see of it."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gan_cli.data import image_files, paired, preprocess
+from gan_cli.data.decoded_cache import Fit
+from gan_cli.data.folders import find_folder
+from gan_cli.data.layouts import MODELS, Layout, recognize
+from gan_cli.data.listing import Files
+from gan_cli.data.similar_images import GRAY_DISTANCE, HASH_DISTANCE, Look, equal, look, nearly_equal
+from gan_cli.utils import images, labels
+from gan_cli.utils.commands import command
+from gan_cli.utils.errors import GanError, one_line, reading
+from gan_cli.utils.image_size import ImageSize, sides, simplified, words
+from gan_cli.utils.progress import Progress
+
+SIZES = {"unpaired_folder": 256, "paired_folder": 256, "image_folder": 64}
+"""image_size of the data sets, if omitted."""
+ROWS, SHEET, LARGEST = 8, 48, 256  # images per column, images of one column, and pixels per side, of the sheet
+NAMED, FEW = 10, 100  # findings of a kind that are named; images below which a set is small
+
+
+class Seen(NamedTuple):
+    """What was found out about an image: width and height as shown, kind of pixels, whether it is stored turned, a
+    digest of its bytes, and its look. error: why it cannot be read; the rest is missing then.
+    """
+
+    name: str
+    part: str
+    size: tuple[int, int] = (0, 0)
+    kind: str = ""
+    turned: bool = False
+    digest: bytes = b""
+    look: Look | None = None
+    error: str = ""
+
+
+def check(folder: str, *, image_size: Sequence[int] | None = None, out: str | None = None) -> None:
+    """Print what a folder or a zip archive of images holds, and write a sheet of what a model sees of it.
+
+    image_size: pixels per side, or height and width; that of the data set if omitted. out: the sheet, a PNG file;
+    NAME_check.png in the current folder if omitted. Raises GanError if there are no images.
+    """
+    root, layout = find(folder)
+    size = as_size(image_size, SIZES[layout.datasets[0]])
+    seen = _look_at_all(layout)
+    print(f"{folder}: {layout.words}")
+    for part in layout.parts:
+        _print_part(part, [one for one in seen if one.part == part], layout.skipped[part])
+    whole = [one for one in seen if not one.error]
+    if not whole:
+        raise GanError(f"{folder}: none of {len(seen):,} images can be read; first: {seen[0].error}")
+    _print_findings("broken", [one.error for one in seen if one.error])
+    _print_doubles(whole)
+    for line in _views(layout, whole, size):
+        print(line)
+    sheet = Path(out or f"{root.name.removesuffix('.zip') or 'images'}_check.png")
+    images.save(sheet, _sheet(layout, size, folder))
+    print(f"what the model sees at image_size={words(size)} is in {sheet}")
+    for line in train_lines(layout, folder, size, all(one.kind == "gray" for one in whole)):
+        print(line)
+    if len(whole) < len(seen):
+        print(f"training refuses broken images; {_prepare(folder, size)} leaves them out")
+
+
+def find(folder: str) -> tuple[Path, Layout]:
+    """The folder or archive, and its layout. GanError if there is none, or no images."""
+    try:
+        root = find_folder(folder, "root")
+    except (FileNotFoundError, ValueError) as error:
+        raise GanError(
+            one_line(error).replace("dataset.root is", "DIR is").replace("; set dataset.root=FOLDER", "")
+        ) from error
+    with reading(folder):
+        return root, recognize(root)
+
+
+def as_size(image_size: Sequence[int] | None, otherwise: int) -> ImageSize:
+    """The option image_size. GanError unless it is one or two positive numbers."""
+    if image_size is None:
+        return otherwise
+    if len(image_size) not in (1, 2) or min(image_size) < 1:
+        raise GanError(f"image_size={list(image_size)}: one number is needed, or [HEIGHT,WIDTH]")
+    return simplified((image_size[0], image_size[-1]))
+
+
+def is_halved(layout: Layout) -> bool:
+    """Whether each image is A|B, two side by side."""
+    return layout.datasets == ("paired_folder",) and "train" in layout.parts
+
+
+def train_lines(layout: Layout, folder: str, size: ImageSize, gray: bool = False) -> list[str]:
+    """The commands that train on the folder."""
+    dataset = layout.datasets[0]
+    height, width = sides(size)
+    options = [f"dataset={dataset}", f"dataset.root={folder}"]
+    options.append(f"dataset.image_size={height if height == width else f'[{height},{width}]'}")
+    options += ["dataset.channels=1"] if gray else []
+    lines = [
+        f"train: {command('train', f'model={MODELS[name]}', f'dataset={name}', *options[1:])}"
+        for name in layout.datasets
+    ]
+    if dataset == "image_folder" and (layout.labeled or len(layout.classes) > 1):
+        classes = len(layout.classes) if not layout.labeled else "N"
+        labeled = command(
+            "train", "model=cgan", "network=conditional_dcgan", *options, f"dataset.num_classes={classes}"
+        )
+        lines.append(f"with classes: {labeled}")
+    return lines
+
+
+def _prepare(folder: str, size: ImageSize) -> str:
+    height, width = sides(size)
+    text = str(height) if height == width else f"[{height},{width}]"
+    return command("data", "prepare", folder, "out=DIR", f"image_size={text}")
+
+
+def _look_at_all(layout: Layout) -> list[Seen]:
+    jobs = [(part, files, row) for part, files in layout.parts.items() for row in range(len(files.names))]
+    progress, seen = Progress(len(jobs), "images", label="checking"), []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for one in pool.map(lambda job: _look_at(*job), jobs):
+            seen.append(one)
+            progress.advance()
+    return seen
+
+
+def _look_at(part: str, files: Files, row: int) -> Seen:
+    """Decode one image, a JPEG at an eighth of its size, which reads all of the file as well."""
+    file, name = files.root / files.names[row], f"{part}/{files.names[row]}"
+    try:
+        size, turned = image_files.upright_size(file)
+        with image_files.opened(file) as image:
+            kind = _kind(image.mode, "transparency" in image.info)
+            image.draft("RGB", (128, 128))
+            image.load()
+            # Values of more than 8 bits as parts of their range: only their order matters for a look.
+            small = image_files.convert(image, 1, _range(image)) if kind == "16-bit" else image_files.convert(image, 1)
+            found = look(small)
+        digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
+    except (ValueError, OSError) as error:
+        return Seen(name, part, error=one_line(error))
+    return Seen(name, part, size, kind, turned, digest, found)
+
+
+def _range(image: object) -> tuple[float, float]:
+    low, high = image.getextrema()  # type: ignore[attr-defined]
+    return float(low), float(high if high > low else low + 1)
+
+
+def _kind(mode: str, transparent: bool) -> str:
+    if mode.startswith(("I", "F")):
+        return "16-bit"
+    if transparent or mode in ("RGBA", "LA", "PA"):
+        return "alpha"
+    return "gray" if mode in ("1", "L") else "color"
+
+
+def _print_part(part: str, seen: Sequence[Seen], skipped: str) -> None:
+    whole = [one for one in seen if not one.error]
+    text = f"  {part}: {len(seen):,} images"
+    if broken := len(seen) - len(whole):
+        text += f", {broken:,} of them broken"
+    if whole:
+        by_area = sorted((one.size for one in whole), key=lambda size: size[0] * size[1])
+        picks = by_area[0], by_area[len(by_area) // 2], by_area[-1]
+        shown = [f"{width} x {height}" for width, height in dict.fromkeys(picks)]
+        text += (
+            f"; width x height {shown[0]}" if len(shown) == 1 else f"; width x height from {shown[0]} to {shown[-1]}"
+        )
+        if len(shown) == 3:
+            text += f", median {shown[1]}"
+        ratios = sorted(width / height for width, height in by_area)
+        text += f"; width / height {ratios[0]:.2f}"
+        text += f" to {ratios[-1]:.2f}" if ratios[-1] - ratios[0] > 0.005 else ""
+        text += "; " + ", ".join(f"{n:,} {kind}" for kind, n in Counter(one.kind for one in whole).most_common())
+        turned = sum(one.turned for one in whole)
+        text += f"; {turned:,} turned upright by EXIF" if turned else ""
+    print(text + (f"; skipped {skipped}" if skipped else ""))
+
+
+def _print_findings(what: str, lines: Sequence[str]) -> None:
+    if lines:
+        print(f"{what}: {len(lines):,}")
+        for line in lines[:NAMED]:
+            print(f"  {line}")
+        if len(lines) > NAMED:
+            print(f"  and {len(lines) - NAMED:,} more")
+
+
+def _print_doubles(seen: Sequence[Seen]) -> None:
+    """Print equal and nearly equal images: first those of training and held-out parts, which flatter every score."""
+    groups = equal([one.digest for one in seen])
+    same = {(a, b) for group in groups for a in group for b in group}
+    near = [pair for pair in nearly_equal([one.look for one in seen if one.look]) if pair not in same]
+    for what, pairs in (("equal files", [(g[0], other) for g in groups for other in g[1:]]), ("nearly equal", near)):
+        texts = [(seen[a].part, seen[b].part, f"{seen[a].name} = {seen[b].name}") for a, b in pairs]
+        across = [text for a, b, text in texts if a.startswith("train") != b.startswith("train")]
+        _print_findings(f"{what}, one for training and one held out", across)
+        _print_findings(f"{what}, others", [text for *_, text in texts if text not in across])
+    if near:
+        print(
+            f"  (nearly equal: at most {HASH_DISTANCE} of 64 bits of the difference hash and {GRAY_DISTANCE:g} of 255 "
+            "in the mean of 16 x 16 pixels; look at them)"
+        )
+
+
+def _views(layout: Layout, seen: Sequence[Seen], size: ImageSize) -> list[str]:
+    """Lines on what resizing and cropping do to the images, and on too few of them."""
+    (height, width), columns = sides(size), 2 if is_halved(layout) else 1
+    shapes = [(one.size[0] / columns, one.size[1]) for one in seen]
+    small = sum(wide < width or high < height for wide, high in shapes)
+    lines = [f"at image_size={words(size)}:"]
+    if layout.datasets[0] == "image_folder":
+        kept = [
+            min(wide, high * width / height) * min(high, wide * height / width) / (wide * high) for wide, high in shapes
+        ]
+        lost = 1 - median(kept)
+        lines.append(
+            f"  the central part is kept; of half of the images, {lost:.0%} or more of the area is cropped off"
+        )
+    else:
+        changes = [max(r, 1 / r) for r in ((wide / high) / (width / height) for wide, high in shapes)]
+        change = "which changes none" if max(changes) < 1.01 else f"which change up to {max(changes):.2f}-fold"
+        remedy = "; dataset.preprocess=scale_width_and_crop keeps them" if max(changes) > 1.2 else ""
+        lines.append(f"  the whole image is resized regardless of its proportions, {change}{remedy}")
+    if small:
+        lines.append(f"  smaller than that, and so enlarged and blurred: {small:,} of {len(seen):,} images")
+    for part in layout.parts:
+        count = sum(one.part == part for one in seen)
+        if count < FEW and (part == "all" or part.startswith(("train", "A/train", "B/train"))):
+            lines.append(
+                f"  {part} has {count} images: models learn from hundreds to thousands, and may memorize so few"
+            )
+    return lines
+
+
+def fits(layout: Layout) -> tuple[Fit, ...]:
+    """How the data set resizes an image file: to one image, or A|B to two."""
+    if is_halved(layout):
+        return paired.left_half, paired.right_half
+    return (image_files.resize_crop if layout.datasets[0] == "image_folder" else image_files.stretch,)
+
+
+def _sheet(layout: Layout, size: ImageSize, title: str) -> Tensor:
+    """Some images of each part, as the data set resizes them."""
+    columns: dict[str, list[Tensor]] = {}
+    count = SHEET if len(layout.parts) * len(fits(layout)) == 1 else ROWS
+    for part, files in layout.parts.items():
+        spread = range(0, len(files.names), max(1, len(files.names) // count))
+        for row in [*spread, *(row for row in range(len(files.names)) if row not in spread)]:
+            names = [part] if len(fits(layout)) == 1 else [f"{part}: A", f"{part}: B"]
+            if len(columns.get(names[0], [])) == count:
+                break
+            try:
+                image = image_files.read(files.root / files.names[row], 3)
+                tiles = [image_files.to_tensor(_reduced(fit(image, size))) for fit in fits(layout)]
+            except ValueError:
+                continue
+            for name, tile in zip(names, tiles):
+                columns.setdefault(name, []).append(tile)
+    rows = min(map(len, columns.values()), default=0)
+    if not rows:
+        raise GanError(f"{title}: no image can be shown; see dataset.window for files of more than 8 bits")
+    batches = {name: torch.stack(tiles[:rows]).float() / 255 for name, tiles in columns.items()}
+    return labels.sample_grid(batches, (0.0, 1.0), f"{title}, {words(size)} pixels")
+
+
+def _reduced(image: image_files.Image.Image) -> image_files.Image.Image:
+    """The image, smaller if it would be too large for a sheet."""
+    factor = min(1.0, LARGEST / max(image.size))
+    if factor == 1.0:
+        return image
+    return image.resize((max(1, round(image.width * factor)), max(1, round(image.height * factor))))
+
+
+def load_size(part: str, layout: Layout, size: ImageSize) -> tuple[int, int]:
+    """Height and width to which the data set resizes the images of a part, before a random crop of training images."""
+    is_training = "train" in part
+    if layout.datasets[0] == "image_folder" or not is_training:
+        return sides(size)
+    return preprocess.load_sides(None, size)
