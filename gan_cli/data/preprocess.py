@@ -172,7 +172,7 @@ class Geometry:
         if size != self.size:
             raise ValueError(
                 f"preprocess={self.mode}: {file} and all others become {_words(size)}, and image_size is "
-                f"{_words(self.size)}; set dataset.image_size={list(sides(size)) if size[0] != size[1] else size[0]}"
+                f"{_words(self.size)}; set dataset.image_size=[{size[0]},{size[1]}]"
             )
 
 

@@ -20,6 +20,7 @@ from gan_cli.inference.translator import Translator
 from gan_cli.training.run_dir import RunDir
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.files import replacing, write_text
+from gan_cli.utils.image_size import sides, simplified
 
 
 def export(
@@ -48,7 +49,7 @@ def export(
     quiet, removed = without_noise(run.system.get_submodule(name))
     module = TensorsOnly(quiet, call).eval()
     reference = reference_output(module, call, bool(removed), name)
-    native_size: int = run.cfg.dataset.image_size
+    native_size = simplified(run.cfg.dataset.image_size)
     path = output_folder(run_dir, f"export/{name}", out) / f"{name}.{SUFFIXES[format]}"
     content, exported, sizes = export_formats.content(format, module, call, native_size)
     difference = export_formats.largest_difference(module, exported, call, reference, native_size, sizes)
@@ -84,20 +85,20 @@ def _origin(run: TrainedRun, network: str) -> dict[str, Any]:
 
 def _inputs_and_output(run: TrainedRun, call: RecordedCall, sizes: DynamicSizes) -> dict[str, Any]:
     """Shapes, types, value ranges and meaning of what goes in and comes out."""
-    native_size = run.cfg.dataset.image_size
+    high, wide = sides(run.cfg.dataset.image_size)
     channels = Translator(run, call.direction).channels if call.direction else run.channels
     image = {"what": "image", "range": run.value_range, "channels": "red, green, blue; one: gray"}
     inputs = []
     for key, value in call.tensors.items():
         shape: list[int | str] = ["batch" if sizes.batch else len(value), *value.shape[1:]]
         entry: dict[str, Any] = {"name": key, "shape": shape, "type": str(value.dtype).removeprefix("torch.")}
-        if call.direction and is_image(value, native_size):
+        if call.direction and is_image(value, (high, wide)):
             if sizes.multiple:
                 shape[2:] = ["height", "width"]
                 least = 2 * sizes.multiple
                 resizing = f"height and width are multiples of {sizes.multiple}, {least} or more; pad by reflection"
             else:
-                resizing = f"resize to {native_size} x {native_size}, bicubic with antialiasing"
+                resizing = f"resize to {high} x {wide}, bicubic with antialiasing"
             computed = value.shape[1] != channels
             entry |= {"what": "computed by the model"} if computed else {**image, "resize": resizing}
         elif value.dtype == torch.int64 and run.num_classes:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from gan_cli.inference.tiling import MULTIPLES
 from gan_cli.inference.trace import RecordedCall, TensorsOnly
 from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.image_size import ImageSize, sides
 
 SUFFIXES = {"onnx": "onnx", "torch": "pt2", "safetensors": "safetensors"}
 LIBRARIES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": (), "safetensors": ("safetensors.torch",)}
@@ -47,12 +48,12 @@ def import_libraries(kind: str) -> tuple[ModuleType, ...]:
 
 
 def content(
-    kind: str, module: TensorsOnly, call: RecordedCall, native_size: int
+    kind: str, module: TensorsOnly, call: RecordedCall, native_size: ImageSize
 ) -> tuple[bytes, Exported, DynamicSizes]:
     """The content of the file, its network as read back, and the sizes that it leaves open.
 
-    It is in memory, because torch ends the process when its own writers meet a full disk. native_size: pixels per side
-    of the run's images.
+    It is in memory, because torch ends the process when its own writers meet a full disk. native_size: size of
+    the run's images.
     """
     multiple = image_multiple(module, call, native_size)
     libraries = import_libraries(kind)
@@ -67,7 +68,7 @@ def largest_difference(
     exported: Exported,
     call: RecordedCall,
     reference: Tensor,
-    native_size: int,
+    native_size: ImageSize,
     sizes: DynamicSizes,
 ) -> float:
     """The largest absolute difference from the network over the recorded inputs (`reference` is the run's output) and,
@@ -85,25 +86,26 @@ def largest_difference(
 
 
 @torch.no_grad()
-def image_multiple(module: TensorsOnly, call: RecordedCall, native_size: int) -> int | None:
+def image_multiple(module: TensorsOnly, call: RecordedCall, native_size: ImageSize) -> int | None:
     """The number of whose multiples (two or more) the network accepts images; None: the native size only."""
     if not any(is_image(value, native_size) for value in call.tensors.values()):
         return None
     for multiple in MULTIPLES:
-        if native_size < 2 * multiple or native_size % multiple:
+        if any(length < 2 * multiple or length % multiple for length in sides(native_size)):
             continue
         if all(_keeps_size(module, call.tensors, native_size, shape) for shape in _other_sizes(native_size, multiple)):
             return multiple
     return None
 
 
-def _other_sizes(native_size: int, multiple: int) -> tuple[tuple[int, int], ...]:
+def _other_sizes(native_size: ImageSize, multiple: int) -> tuple[tuple[int, int], ...]:
     """One (height, width) of each kind that a file with this `multiple` accepts: least, larger, and oblong."""
-    least, larger = 2 * multiple, native_size + multiple
-    return (least, least), (larger, larger), (least, larger), (larger, least)
+    height, width = sides(native_size)
+    least, high, wide = 2 * multiple, height + multiple, width + multiple
+    return (least, least), (high, wide), (least, wide), (high, least)
 
 
-def _keeps_size(module: Exported, tensors: dict[str, Tensor], native_size: int, shape: tuple[int, int]) -> bool:
+def _keeps_size(module: Exported, tensors: dict[str, Tensor], native_size: ImageSize, shape: tuple[int, int]) -> bool:
     """Whether a network accepts images of `shape`, and returns images of that shape."""
     try:
         return module(*resized(tensors, native_size, *shape).values()).shape[2:] == shape
@@ -111,13 +113,13 @@ def _keeps_size(module: Exported, tensors: dict[str, Tensor], native_size: int, 
         return False
 
 
-def is_image(value: Tensor, native_size: int) -> bool:
-    return value.shape[2:] == (native_size, native_size)
+def is_image(value: Tensor, native_size: ImageSize) -> bool:
+    return value.shape[2:] == sides(native_size)
 
 
-def resized(tensors: dict[str, Tensor], native_size: int, height: int, width: int) -> dict[str, Tensor]:
+def resized(tensors: dict[str, Tensor], native_size: ImageSize, height: int, width: int) -> dict[str, Tensor]:
     """The same tensors with images of another size, filled by repeating the old ones."""
-    times = math.ceil(height / native_size), math.ceil(width / native_size)
+    times = [math.ceil(length / native) for length, native in zip((height, width), sides(native_size))]
     # A view would keep the strides of the repeated image, and torch.export would refuse images of their size.
     return {
         key: value.repeat(1, 1, *times)[..., :height, :width].clone() if is_image(value, native_size) else value
@@ -139,7 +141,7 @@ def _weights(module: TensorsOnly, call: RecordedCall, library: ModuleType) -> tu
 def _program(
     module: TensorsOnly,
     call: RecordedCall,
-    native_size: int,
+    native_size: ImageSize,
     multiple: int | None,
     runtime: ModuleType | None,
 ) -> tuple[bytes, Exported, DynamicSizes]:
@@ -148,8 +150,7 @@ def _program(
     """
     problem: Exception | None = None
     for sizes in dict.fromkeys((DynamicSizes(True, multiple), DynamicSizes(True, None), DynamicSizes(False, None))):
-        traced = native_size + (sizes.multiple or 0)
-        tensors = resized(call.tensors, native_size, traced, traced)
+        tensors = resized(call.tensors, native_size, *(side + (sizes.multiple or 0) for side in sides(native_size)))
         try:
             with torch.no_grad(), _quiet():
                 shapes = tuple(_open(value, native_size, sizes) for value in call.tensors.values())
@@ -163,13 +164,13 @@ def _program(
     raise GanError(f"torch cannot export this network: {one_line(problem)[:200]}; format=safetensors can") from problem
 
 
-def _open(value: Tensor, native_size: int, sizes: DynamicSizes) -> dict[int, Any]:
+def _open(value: Tensor, native_size: ImageSize, sizes: DynamicSizes) -> dict[int, Any]:
     """The open dimensions of a tensor, in torch.export's form."""
     dim = torch.export.Dim
-    sides = {}
+    lengths = {}
     if sizes.multiple and is_image(value, native_size):
-        sides = {2: sizes.multiple * dim("height", min=2), 3: sizes.multiple * dim("width", min=2)}
-    return ({0: dim("batch", min=1)} if sizes.batch else {}) | sides
+        lengths = {2: sizes.multiple * dim("height", min=2), 3: sizes.multiple * dim("width", min=2)}
+    return ({0: dim("batch", min=1)} if sizes.batch else {}) | lengths
 
 
 def _written(program: Any, module: TensorsOnly, runtime: ModuleType | None) -> tuple[bytes, Exported]:
@@ -191,15 +192,16 @@ def _written(program: Any, module: TensorsOnly, runtime: ModuleType | None) -> t
     return data, run
 
 
-def accepts_all(exported: nn.Module, tensors: dict[str, Tensor], native_size: int, multiple: int | None) -> bool:
+def accepts_all(exported: nn.Module, tensors: dict[str, Tensor], native_size: ImageSize, multiple: int | None) -> bool:
     """Whether a program accepts every multiple up to twice the native size, and powers of two beyond it, as height and
     as width: torch.export may exclude single sizes. Only shapes are computed. True if no `multiple` is claimed.
     """
     if multiple is None:
         return True
     program, blank = copy.deepcopy(exported).to("meta"), {key: value.to("meta") for key, value in tensors.items()}
-    lengths = {*range(2 * multiple, 2 * native_size + 1, multiple), *(multiple * 2**k for k in range(1, 11))}
-    shapes = [shape for n in sorted(lengths) for shape in ((n, native_size), (native_size, n))]
+    height, width = sides(native_size)
+    lengths = {*range(2 * multiple, 2 * max(height, width) + 1, multiple), *(multiple * 2**k for k in range(1, 11))}
+    shapes = [shape for n in sorted(lengths) for shape in ((n, width), (height, n))]
     return all(_keeps_size(program, blank, native_size, shape) for shape in shapes)
 
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from gan_cli.utils.errors import GanError, out_of_memory
+from gan_cli.utils.image_size import ImageSize, sides
 from gan_cli.utils.images import STRIP
 
 MULTIPLES = (1, 2, 4, 8, 16, 32)
 """An image is padded to the first of these multiples whose output has the input's size."""
-PADDED, RESIZED = "padded by reflection and cropped back", "resized to {0}x{0} and back"
+PADDED, RESIZED = "padded by reflection and cropped back", "resized to {0}x{1} and back"
 
 Network = Callable[[Tensor], Tensor]
 
@@ -26,7 +27,7 @@ def _same(image: Tensor) -> Tensor:
 class SizeAdapter:
     """How an image of any size goes through a network.
 
-    native_size: pixels per side of the images that the network was trained on. resize: the shorter side is resized to
+    native_size: size of the images that the network was trained on. resize: the shorter side is resized to
     that many pixels first, and the result is resized back, both by `resize_image`. tile: larger images go through the
     network in squares of that many pixels, which overlap by `overlap` (a quarter of the tile if omitted) and are
     blended by a linear ramp. A network with instance normalization sees other statistics in a tile than in the whole
@@ -34,7 +35,7 @@ class SizeAdapter:
     GanError for impossible sizes.
     """
 
-    native_size: int
+    native_size: ImageSize
     resize: int | None = None
     tile: int | None = None
     overlap: int | None = None
@@ -119,7 +120,9 @@ def ramp(length: int, overlap: int) -> Tensor:
     return torch.minimum(position, length + 1 - position).clamp(max=overlap + 1) / (overlap + 1)
 
 
-def pad_or_resize(network: Network, image: Tensor, native_size: int, labels: bool = False) -> tuple[Tensor, str | None]:
+def pad_or_resize(
+    network: Network, image: Tensor, native_size: ImageSize, labels: bool = False
+) -> tuple[Tensor, str | None]:
     """network(image), if needed padded to the next multiple of 2, 4, ... that it accepts, or else resized.
 
     Returns the result in the size of the image, and how the image was adapted. Networks do not say which sizes they
@@ -138,10 +141,11 @@ def pad_or_resize(network: Network, image: Tensor, native_size: int, labels: boo
         result = _attempt(network, pad(image, edges, mode="reflect") if any(edges) else image)
         if result is not None and result.shape[-2:] == padded:
             return result[..., top : top + height, left : left + width], PADDED if any(edges) else None
-    if (height, width) == (native_size, native_size):
+    native = sides(native_size)
+    if (height, width) == native:
         return _run(network, image), None
-    result = _run(network, resize_image(image, (native_size, native_size), labels))
-    return resize_image(result, (height, width)), RESIZED.format(native_size)
+    result = _run(network, resize_image(image, native, labels))
+    return resize_image(result, (height, width)), RESIZED.format(*native[::-1])
 
 
 def resize_image(

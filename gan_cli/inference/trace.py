@@ -17,6 +17,7 @@ from gan_cli.networks.noise import NoiseDropout
 from gan_cli.systems.base import Generates, Translates
 from gan_cli.utils import random
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.image_size import sides
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _make_two_images(run: TrainedRun, direction: str | None) -> None:
     if direction is not None and isinstance(system, Translates):
         translator = Translator(run, direction)
         low, high = translator.value_range
-        shape = (translator.channels, translator.native_size, translator.native_size)
+        shape = (translator.channels, *sides(translator.native_size))
         image = random.uniform(2, *shape, low=low, high=high)
         if translator.classes is not None:
             classes = random.uniform(2, 1, *shape[1:], high=translator.classes).long()

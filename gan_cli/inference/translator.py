@@ -21,6 +21,7 @@ from gan_cli.systems.base import TransfersStyle, Translates
 from gan_cli.systems.pix2pixhd_labels import Pix2PixHDLabels
 from gan_cli.utils import images, random
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.image_size import ImageSize, sides, simplified
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,7 @@ class Translator:
             raise GanError(f"direction={direction}: choose one of {', '.join(self.directions)}")
         self.multimodal = run.system.multimodal
         self.value_range: tuple[float, float] = run.value_range
-        self.native_size: int = run.cfg.dataset.image_size
+        self.native_size: ImageSize = simplified(run.cfg.dataset.image_size)
         self.classes = run.system.label_nc if isinstance(run.system, Pix2PixHDLabels) else None
         if window and self.classes is not None:
             raise GanError(f"window={list(window)}: {run.name} takes label maps, which have none; omit window=")
@@ -115,8 +116,8 @@ class Translator:
         return (image.float() / white * (high - low) + low).to(self.run.device)
 
     def style(self, image: Tensor) -> Tensor:
-        """An image as `read` gives it, as the style of translations: (1, C, S, S), S being `native_size`."""
-        return resize_image(image[None], (self.native_size, self.native_size), encode=self.scale)
+        """An image as `read` gives it, as the style of translations: (1, C, H, W) of `native_size`."""
+        return resize_image(image[None], sides(self.native_size), encode=self.scale)
 
     def __call__(
         self, adapter: SizeAdapter, image: Tensor, seed: int, style: Tensor | None = None

@@ -21,6 +21,7 @@ from gan_cli.inference.trained_run import TrainedRun
 from gan_cli.inference.translator import DEFAULT_OUTPUTS, Translator, palette, to_pixels
 from gan_cli.utils import images
 from gan_cli.utils.errors import GanError, one_line
+from gan_cli.utils.image_size import sides
 
 HOSTS = ("127.0.0.1", "localhost")
 MAX_BYTES, MAX_OUTPUTS, MAX_SIDE = 32 * 2**20, 16, 2048
@@ -147,7 +148,7 @@ class Page:
             "iteration": self.run.iteration,
             "directions": list(self.translators),
             "direction": self.direction,
-            "size": translator.native_size,
+            "sides": sides(translator.native_size),
             "outputs": DEFAULT_OUTPUTS if translator.multimodal else 1,
             "style": translator.takes_style,
             "colors": None if self.colors is None else [f"#{bytes(row).hex()}" for row in self.colors.tolist()],

@@ -1,15 +1,17 @@
 """The size of images: pixels per side of a square, or height and width."""
 
+from collections.abc import Sequence
+
 ImageSize = int | tuple[int, int]
 """Pixels per side of a square, or (height, width); a configuration has a list of the two."""
 
 
 def sides(size: ImageSize) -> tuple[int, int]:
     """Return height and width."""
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return height, width
+    if isinstance(size, Sequence):
+        height, width = size
+        return height, width
+    return size, size  # which is no int but a symbol while torch.export traces a network
 
 
 def area(size: ImageSize) -> int:

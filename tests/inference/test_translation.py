@@ -106,7 +106,7 @@ def test_a_network_of_one_size_gets_the_image_resized_and_back() -> None:
 
     image = torch.linspace(0, 1, 100).expand(1, 1, 60, 100)
     result, adaptation = pad_or_resize(call, image, native_size=32)
-    assert adaptation == RESIZED.format(32) and result.shape == image.shape
+    assert adaptation == RESIZED.format(32, 32) and result.shape == image.shape
     assert (result - image).abs().max() < 0.02  # a ramp survives both ways
     assert pad_or_resize(call, torch.rand(1, 3, 3, 5), native_size=32)[0].shape == (1, 3, 3, 5)  # too small to reflect
 

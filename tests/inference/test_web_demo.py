@@ -72,7 +72,7 @@ def test_the_page_needs_nothing_from_elsewhere(client: Any) -> None:
 
 def test_about(client: Any) -> None:
     about = client.get("/about").get_json()
-    assert about["model"] == "CycleGAN" and about["directions"] == ["AtoB", "BtoA"] and about["size"] == 16
+    assert about["model"] == "CycleGAN" and about["directions"] == ["AtoB", "BtoA"] and about["sides"] == [16, 16]
     assert about["outputs"] == 1 and about["colors"] is None and about["style"] is False
 
 
