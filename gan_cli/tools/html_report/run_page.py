@@ -103,7 +103,7 @@ def _slider(frames: Sequence[grids.Frame]) -> Markup:
     last = len(frames) - 1
     shown = [
         tag("img", src=frame.source, width=frame.width, height=frame.height, data_iteration=frame.iteration,
-            class_="exact" if frame.exact and frame.width < 500 else None, hidden=i != last,
+            class_="exact" if frame.exact and frame.width < 300 else None, hidden=i != last,
             alt=f"Sample grid after iteration {frame.iteration:,}")
         for i, frame in enumerate(frames)
     ]  # fmt: skip

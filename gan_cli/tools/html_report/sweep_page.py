@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gan_cli.config import migrations
 from gan_cli.evaluation.run_settings import differing_settings, distinguishing_settings, short_names
 from gan_cli.evaluation.score_table import Column, Row, score_columns
-from gan_cli.experiments.sweep import RECORD
-from gan_cli.experiments.trials import read_record
 from gan_cli.tools.html_report import curves, facts, grids, run_page, series
 from gan_cli.tools.html_report.markup import (
     NONE,
@@ -32,6 +31,7 @@ from gan_cli.tools.html_report.markup import (
 from gan_cli.tools.html_report.markup import facts as fact_list
 from gan_cli.training import run_history
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.files import read_json
 from gan_cli.utils.tables import number
 
 SEED = "seed"
@@ -284,8 +284,8 @@ def _parts(rows: Sequence[Row]) -> Markup:
 
 
 def _repeat(folder: Path) -> Markup:
-    """The command of a sweep; nothing for another folder of runs."""
-    with suppress(GanError):
-        words = read_record(folder / RECORD, ["overrides"])["overrides"]
+    """The command of a sweep, as its record has it; nothing for another folder of runs."""
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        words = migrations.overrides(map(str, read_json(folder / "sweep.json")["overrides"]))
         return command(shlex.join(["gan", "train", "-m", *words]))
     return NONE
