@@ -178,7 +178,7 @@ def _scan(folders: list[Path], channels: Sequence[int]) -> list[Files]:
 
 
 def _say_if_sizes_differ(a: Files, b: Files) -> None:
-    """Print once that partners, of which some are looked at, have different sizes: each is stretched to a square."""
+    """Print once that partners, of which some are looked at, have different sizes: each is resized on its own."""
     for row in np.linspace(0, len(a.names) - 1, min(LOOKED_AT, len(a.names)), dtype=int).tolist():
         try:
             size, other = (image_files.upright_size(files.root / files.names[row])[0] for files in (a, b))
@@ -190,7 +190,7 @@ def _say_if_sizes_differ(a: Files, b: Files) -> None:
                 for files, (width, height) in ((a, size), (b, other))
             )
             say_once(
-                f"note: {a.root.parent}: partners of different sizes, such as {first} and {second}: each is stretched "
-                "to the square on its own"
+                f"note: {a.root.parent}: partners of different sizes, such as {first} and {second}: each is resized "
+                "on its own, regardless of proportions"
             )
             return

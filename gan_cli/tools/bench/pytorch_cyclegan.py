@@ -17,6 +17,7 @@ from gan_cli.systems.pix2pix import Pix2Pix
 from gan_cli.tools.bench.baseline import Baseline, copy_weights, endless
 from gan_cli.tools.bench.workload import Workload
 from gan_cli.utils.errors import GanError
+from gan_cli.utils.image_size import sides
 
 
 def _options(workload: Workload, generator: nn.Module, critic: nn.Module, **more: Any) -> SimpleNamespace:
@@ -62,11 +63,12 @@ class TranslationBaseline(Baseline):
 
     def loader(self, root: Path, workload: Workload) -> Iterator[Any]:
         data, cfg = workload.data, workload.cfg.dataset
-        load_size = cfg.get("load_size") or round(data.image_size * 286 / 256)
+        side = max(sides(data.image_size))
+        load_size = cfg.get("load_size") or round(side * 286 / 256)
         options = SimpleNamespace(
             dataroot=str(cfg.root), phase="train", dataset_mode=self.dataset_mode, max_dataset_size=float("inf"),
             direction="AtoB", preprocess="resize_and_crop", load_size=load_size,
-            crop_size=data.image_size, no_flip=not cfg.get("flip", True), serial_batches=False, num_threads=4,
+            crop_size=side, no_flip=not cfg.get("flip", True), serial_batches=False, num_threads=4,
             batch_size=workload.cfg.trainer.batch_size, input_nc=data.channels, output_nc=data.channels,
         )  # fmt: skip
         return endless(_load(root, "data", "create_dataset", options))
