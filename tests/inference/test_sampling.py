@@ -185,4 +185,5 @@ def test_classes_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         classes = [KINDS[i] for i in random.randint(30, 6).tolist()]  # what the model itself would sample
     rows, title = drawn[0]
     assert [name for row in rows for name in row] == classes and title == "cgan, iteration 2, ema weights, seed 2"
-    assert drawn[1][0] == drawn[3][0] == KINDS and drawn[2] == ((), "cgan, iteration 2, ema weights, seed 0, class cross")
+    assert drawn[1][0] == drawn[3][0] == KINDS
+    assert drawn[2] == ((), "cgan, iteration 2, ema weights, seed 0, class cross")
