@@ -1,13 +1,13 @@
 """The layout of a folder of images or of a zip archive, and the data set that reads it."""
 
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gan_cli.data import folder_labels
 from gan_cli.data.image_files import upright_size
 from gan_cli.data.listing import Files, list_images
 from gan_cli.data.paired import sides_of
-from gan_cli.data.partners import matched
 
 HALVES = 1.6  # width by height above which all images look like A|B, of which some are looked at
 LOOKED_AT = 8
@@ -43,9 +43,10 @@ def recognize(root: Path) -> Layout:
         return Layout(("paired_folder",), *_folders(where, "{side}/{split}"), "pairs in A/train and B/train")
     if (where / "trainA").is_dir() and (where / "trainB").is_dir():
         parts, skipped = _folders(where, "{split}{side}")
-        if _are_partners(parts["trainA"], parts["trainB"]):
+        if _are_partners(parts):
             both = "paired_folder", "unpaired_folder"
-            return Layout(both, parts, skipped, "pairs in trainA and trainB, whose names are equal")
+            words = "pairs in trainA and trainB, if equal names mean partners; otherwise two domains"
+            return Layout(both, parts, skipped, words)
         return Layout(("unpaired_folder",), parts, skipped, "two domains, trainA and trainB")
     if (where / "train").is_dir():
         found = {split: list_images(where / split) for split in SPLITS if (where / split).is_dir()}
@@ -80,15 +81,10 @@ def _single(root: Path) -> Layout:
     return Layout(("image_folder",), {"all": files}, {"all": skipped}, words, tuple(classes), labeled)
 
 
-def _are_partners(a: Files, b: Files) -> bool:
-    """Whether the images of two folders have the same names."""
-    if len(a.names) != len(b.names):
-        return False
-    try:
-        matched(a, b)
-    except ValueError:
-        return False
-    return True
+def _are_partners(parts: dict[str, Files]) -> bool:
+    """Whether the images of A and B have the same names in every split."""
+    stems = {part: {PurePosixPath(name).with_suffix("") for name in files.names} for part, files in parts.items()}
+    return all(stems[a] == stems[b] for a, b in partner_parts(parts))
 
 
 def _are_halves(files: Files) -> bool:
@@ -103,7 +99,7 @@ def _are_halves(files: Files) -> bool:
     return bool(sizes) and all(width % 2 == 0 and width > HALVES * height for width, height in sizes)
 
 
-def partner_parts(layout: Layout) -> list[tuple[str, str]]:
+def partner_parts(parts: Collection[str]) -> list[tuple[str, str]]:
     """The names of the parts that hold the two images of each pair, if these are in two folders."""
     names = [(f"{split}A", f"{split}B") for split in SPLITS] + [(f"A/{split}", f"B/{split}") for split in SPLITS]
-    return [(a, b) for a, b in names if a in layout.parts and b in layout.parts]
+    return [(a, b) for a, b in names if a in parts and b in parts]

@@ -48,15 +48,15 @@ class ZipPath(PosixPath):
             raise FileNotFoundError(f"there is no file {self}")
         return index.archive, index.files[name]
 
-    def is_dir(self) -> bool:  # type: ignore[override]
+    def is_dir(self) -> bool:
         index, name = self._found()
         return name in index.folders
 
-    def is_file(self) -> bool:  # type: ignore[override]
+    def is_file(self) -> bool:
         index, name = self._found()
         return name in index.files
 
-    def exists(self) -> bool:  # type: ignore[override]
+    def exists(self) -> bool:
         return self.is_dir() or self.is_file()
 
     def stat(self) -> SimpleNamespace:  # type: ignore[override]
@@ -65,7 +65,7 @@ class ZipPath(PosixPath):
         time = int(mktime((*info.date_time, 0, 0, -1)) * 1e9)
         return SimpleNamespace(st_size=info.file_size, st_mtime_ns=time)
 
-    def iterdir(self) -> "Iterator[ZipPath]":  # type: ignore[override]
+    def iterdir(self) -> "Iterator[ZipPath]":
         index, name = self._found()
         yield from (self / child for child in index.folders[name])
 

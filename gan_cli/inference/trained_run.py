@@ -156,7 +156,7 @@ class TrainedRun:
     def _own_names(self) -> tuple[str, ...]:
         """The names of the classes, if they have any: those that the run has recorded, or those of its data set."""
         kind = target(self.cfg.dataset._target_, self._allowed_modules)
-        names = self._facts.get("class_names") or getattr(kind, "class_names", ())
+        names = self._facts.get("class_names") or getattr(kind, "class_names", None) or ()
         return tuple(names) if len(names) == self.num_classes else ()
 
     @property

@@ -214,7 +214,7 @@ def _partners_of(failures: Collection[Job], jobs: Sequence[Job], layout: Layout)
         return []
     by_file = {(job.part, layout.parts[job.part].names[job.row]): job for job in jobs}
     found = []
-    for a, b in partner_parts(layout):
+    for a, b in partner_parts(layout.parts):
         for names in zip(*(files.names for files in matched(layout.parts[a], layout.parts[b]))):
             pair = [by_file[part, name] for part, name in zip((a, b), names)]
             if failed := [job for job in pair if job in failures]:
