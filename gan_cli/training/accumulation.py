@@ -65,7 +65,7 @@ class Accumulation(Backward):
 def parts(batch: Batch, count: int) -> list[Batch]:
     """`batch` in `count` equal parts of consecutive samples."""
     columns = [[None] * count if column is None else column.chunk(count) for column in batch]
-    return [type(batch)(*values) for values in zip(*columns, strict=True)]  # type: ignore[arg-type]
+    return [type(batch)(*values) for values in zip(*columns, strict=True)]
 
 
 def refuse(settings: TrainerSettings, system: System) -> None:
@@ -93,8 +93,9 @@ def batch_term(system: System) -> str:
     """What of the model, its loss, its penalty or its networks depends on the batch as a whole; empty: nothing."""
     objective = getattr(system, "objective", None)
     for piece in (system, *(getattr(objective, name, None) for name in ("adversarial", "penalty"))):
-        if getattr(piece, "batch_term", ""):  # a penalty may be a plain function
-            return f"{type(piece).__name__} {piece.batch_term}"
+        term: str = getattr(piece, "batch_term", "")  # a penalty may be a plain function
+        if term:
+            return f"{type(piece).__name__} {term}"
     for name, network in system.named_children():
         for layer in network.modules():
             if isinstance(layer, _BatchNorm):

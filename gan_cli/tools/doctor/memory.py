@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
@@ -99,7 +100,8 @@ def estimate(cfg: DictConfig, data: Dataset, decoded: int = 0) -> Memory:
     run have not.
     """
     keeps_averages = cfg.trainer.ema_decay > 0
-    cfg = OmegaConf.merge(cfg, {"trainer": {"ema_decay": 0}})  # tensors without values cannot be copied deeply
+    cfg = copy.deepcopy(cfg)
+    cfg.trainer.ema_decay = 0.0  # tensors without values cannot be copied deeply
     system = build.system(cfg)  # with values, which some initial weights are computed from
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, Tally() as tally:
         _replace_weights(system, mode)
