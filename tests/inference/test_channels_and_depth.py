@@ -189,6 +189,24 @@ def test_the_kind_of_file(channels: int, depth: int, window: tuple[float, float]
     assert PixelFormat(channels, depth, window).suffix == suffix
 
 
+@pytest.mark.parametrize(("channels", "suffix"), [(1, ".png"), (5, ".tif")])
+def test_samples_have_the_depth_and_channels_of_the_data(tmp_path: Path, channels: int, suffix: str) -> None:
+    for number in range(4):
+        write(tmp_path / f"data/{number}.tif", (FIVE[0] if channels == 1 else FIVE).astype(np.float32))
+    words = ["dataset=image_folder", f"dataset.root={tmp_path}/data", f"dataset.channels={channels}", *SIZE[:1]]
+    words += ["dataset.depth=16", "network=mlp", "model.generator.widths=[4]", "model.discriminator.units=2"]
+    assert main.main(["train", *TINY, *words, f"hydra.run.dir={tmp_path}/run"]) == 0
+    assert main.main(["sample", f"{tmp_path}/run", "n=2", f"out={tmp_path}/samples"]) == 0
+    first, second = sorted((tmp_path / "samples").iterdir())
+    assert (first.name, second.name) == (f"000000{suffix}", f"000001{suffix}")
+    pixels = opened(first)[2] if channels == 1 else tifffile.imread(first)
+    assert pixels.dtype == np.uint16 and pixels.shape == ((16, 16) if channels == 1 else (5, 16, 16))
+    assert len(np.unique(pixels & 255)) > 50  # the lower byte is not constant
+    assert main.main(["sample", f"{tmp_path}/run", "n=2", f"out={tmp_path}/eight", "depth=8"]) == 0
+    first = tmp_path / f"eight/000000{suffix}"
+    assert (opened(first)[2] if channels == 1 else tifffile.imread(first)).dtype == np.uint8
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 def test_the_folder_is_read_in_the_depth_that_is_asked_for(tmp_path: Path, depth: int) -> None:
     from gan_cli.data.folders import ImageFolder
