@@ -14,7 +14,7 @@ from gan_cli.training.data_paths import KEYS
 
 PATHS = (*KEYS, "init_from", "out", "url", "data_files", "data_dir")
 CACHE = "~/.cache/gan"  # where downloaded data are on every machine, if GAN_DATA does not name another folder
-FACTS = (migrations.KEY, "time", "versions", "git", "choices", "data", "content")
+FACTS = (migrations.KEY, "time", "versions", "git", "choices", "data", "content", "class_names")
 RECORD = ("metric", "values", "better", "protocol", "settings", "seconds", "time", "versions")
 INITIALIZED = ("sha256", "iteration", "networks", "skipped")
 ABSOLUTE = re.compile(r"file://\S+|(?<![^\s\"'=,:;(\[{])(?:~[\w.-]*/|/(?!/))[^\s\"',;)\]}]+")

@@ -165,6 +165,7 @@ def test_paths_are_replaced(key: str, value: str, shown: str, monkeypatch: pytes
     public = Public()
     assert public.setting(key, value) == shown
     assert list(public.replaced) == ([key] if "FOLDER" in shown else []) or shown.startswith("~")
+    assert public.facts({"class_names": ["cat"], "machine": {"system": "a"}})["class_names"] == ["cat"]
     assert public.overrides([f"+{key}={value}", "hydra.run.dir=/home/alice"]) == [f"+{key}={shown}"]
 
 
