@@ -1,10 +1,11 @@
 """`gan doctor`: what it says of the machine, of a configuration and of a run, and that it writes nothing."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import TINY_RING, composed, count, refused
+from helpers import ROOT, TINY_RING, composed, count, refused
 from omegaconf import DictConfig
 
 from gan_cli.cli.main import main
@@ -172,3 +173,10 @@ def test_times() -> None:
     found = timing.measure(cfg, build.system(cfg), stand_in(cfg))
     assert found.timed == 4 and found.grids == 5 and found.processor > 0
     assert found.total == pytest.approx(1000 * found.iteration + 5 * found.grid)
+
+
+@pytest.mark.parametrize("page", ["MODELS.md", "TROUBLESHOOTING.md"])
+def test_the_pages_name_choices_that_exist(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(model|loss|dataset|network|metric|optimizer)=(\w+)", text))
+    assert named and not [pair for pair in named if not (ROOT / "conf" / pair[0] / f"{pair[1]}.yaml").exists()]
