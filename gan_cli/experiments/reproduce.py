@@ -23,7 +23,6 @@ from gan_cli.experiments.experiment import (
 from gan_cli.experiments.output_copy import copied_output
 from gan_cli.experiments.paper_results import comparisons, parse_paper_results, variant_table
 from gan_cli.experiments.sweep_report import warnings
-from gan_cli.experiments.trial_run import write_failure
 from gan_cli.experiments.workers import OUTPUT
 from gan_cli.training import checkpoint, launch, run_history
 from gan_cli.training.find_runs import contains_run
@@ -128,7 +127,7 @@ def _train_and_evaluate(plan: Mapping[Path, tuple[Experiment, int]], runs: dict[
                 _evaluate(experiment, run)
         except Diverged as error:
             print(f"{run} failed: {error}", flush=True)
-            write_failure(run, error.status, one_line(error), experiment.overrides)
+            run_history.write_failure(run, error.status, one_line(error), experiment.overrides)
         finally:
             if run_history.is_run(run):
                 runs[run] = experiment

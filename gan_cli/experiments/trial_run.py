@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,8 @@ from gan_cli.experiments.trials import iterations
 from gan_cli.training import launch, run
 from gan_cli.training.find_runs import is_resumable
 from gan_cli.training.run_dir import RunDir
-from gan_cli.training.run_history import FAILURE, failure
+from gan_cli.training.run_history import FAILURE, failure, write_failure
 from gan_cli.utils.errors import GanError, Interrupted, one_line
-from gan_cli.utils.files import write_text
 
 GRACE = 60.0  # seconds that the process of a killed sweep may need to write its checkpoint
 
@@ -114,10 +112,3 @@ def record_failure(folder: Path, overrides: Sequence[str]) -> Iterator[None]:
         text = f"{type(error).__name__}: {one_line(error)}"
         write_failure(folder, 1, text, overrides, traceback.format_exc())
         print(f"{folder.name} failed: {one_line(error)}", flush=True)
-
-
-def write_failure(folder: Path, status: int, text: str, overrides: Sequence[str], trace: str | None = None) -> None:
-    """Write failure.json: exit status, error, overrides of the trial, and the traceback of an unexpected error."""
-    facts = {"status": status, "error": text, "overrides": list(overrides), "traceback": trace}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / FAILURE, json.dumps(facts, indent=1) + "\n")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from gan_cli.experiments.trial_run import GRACE, TrialJob, train_or_resume, write_failure
-from gan_cli.training.run_history import failure
+from gan_cli.experiments.trial_run import GRACE, TrialJob, train_or_resume
+from gan_cli.training.run_history import failure, write_failure
 from gan_cli.utils.errors import GanError
 from gan_cli.utils.files import read_text
 from gan_cli.utils.signals import STOPS

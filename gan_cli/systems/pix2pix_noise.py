@@ -21,10 +21,10 @@ from gan_cli.utils.random import normal
 class Pix2PixNoise(System[Pairs]):
     """min_G max_D  L_cGAN(G, D) + lambda_L1 E |G(x, z1) - y| + lambda_ms / (d_I(G(x, z1), G(x, z2)) / d_z(z1, z2)).
 
-    generator: source (N, C, H, W), z (N, latent_dim) -> image (N, C', H, W). discriminator: source, image, scale -> scores, a networks.multiscale.MultiScalePairDiscriminator. As in
-    the authors' code, G is trained before D, and D on the images that G generated before its step. Both images of a
-    pair count in the adversarial losses, the first alone in the L1 term. lambda_ms 0 is the baseline without mode
-    seeking.
+    generator: source (N, C, H, W), z (N, latent_dim) -> image (N, C', H, W). discriminator: source, image, scale ->
+    scores, a networks.multiscale.MultiScalePairDiscriminator. As in the authors' code, G is trained before D, and D on
+    the images that G generated before its step. Both images of a pair count in the adversarial losses, the first alone
+    in the L1 term. lambda_ms 0 is the baseline without mode seeking.
     """
 
     batch_type: ClassVar[type] = Pairs

@@ -2,7 +2,8 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from gan_cli.training.loggers import LogService
 from gan_cli.training.loop import Loop
 from gan_cli.training.run_dir import RunDir
 from gan_cli.training.run_errors import explained_errors, explained_memory, explained_mismatch
+from gan_cli.training.run_history import FAILURE, write_failure
 from gan_cli.training.trainer import Trainer
 from gan_cli.utils import distributed
 from gan_cli.utils.distributed import print_once
-from gan_cli.utils.errors import GanError
+from gan_cli.utils.errors import Diverged, GanError
 from gan_cli.utils.signals import signals
 
 
@@ -180,8 +182,22 @@ def _run(
     print_once(f"data: {prepared.data.describe()}")
 
     reported = state is None or state.get("reported") is not False
-    with explained_errors(run, settings), signals() as received:
+    with _recorded_divergence(run), explained_errors(run, settings), signals() as received:
         Loop(run, prepared.cfg, prepared.data, trainer, prepared.validator, reported, loggers).train(received)
+
+
+@contextmanager
+def _recorded_divergence(run: RunDir) -> Iterator[None]:
+    """Write failure.json if the run diverges in the block, and remove that of an earlier attempt."""
+    if distributed.rank():
+        yield
+        return
+    (run.path / FAILURE).unlink(missing_ok=True)
+    try:
+        yield
+    except Diverged as error:
+        write_failure(run.path, error.status, str(error), run.facts().get("overrides") or [])
+        raise
 
 
 def _warn(prepared: Prepared) -> None:

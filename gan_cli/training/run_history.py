@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from gan_cli.config.paths import conf_dir
 from gan_cli.training import run_facts
 from gan_cli.training.find_runs import DEPTH, contains_run, existing_run, find_runs
 from gan_cli.utils.errors import GanError, one_line
-from gan_cli.utils.files import json_lines, read_json
+from gan_cli.utils.files import json_lines, read_json, write_text
 
-FAILURE = "failure.json"  # written by a sweep for a run that failed
+FAILURE = "failure.json"  # written for a run that diverged, and by a sweep for a run that failed
 EVALUATIONS = "evaluation.jsonl"  # written by `gan evaluate`
 LAST = 2**53  # above it, floats of a plot would not tell iterations apart
 DIRECTIONS = {"higher", "lower", "None"}
@@ -97,6 +98,13 @@ def read(folder: Path) -> Run:
         records=_records(folder),
         failure=failed["error"] if failed else None,
     )  # fmt: skip
+
+
+def write_failure(folder: Path, status: int, text: str, overrides: Sequence[str], trace: str | None = None) -> None:
+    """Write failure.json: exit status, error, overrides of the run, and the traceback of an unexpected error."""
+    facts = {"status": status, "error": text, "overrides": list(overrides), "traceback": trace}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FAILURE, json.dumps(facts, indent=1) + "\n")
 
 
 def failure(folder: Path) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
 from gan_cli.experiments.sweep_report import SweepProgress, report
-from gan_cli.experiments.trial_run import TrialJob, write_failure
+from gan_cli.experiments.trial_run import TrialJob
 from gan_cli.experiments.trials import Trial
 from gan_cli.experiments.workers import Finished
 from gan_cli.training import checkpoint
+from gan_cli.training.run_history import write_failure
 from gan_cli.utils import progress
 
 

@@ -6,9 +6,10 @@ import pytest
 from helpers import TINY_RING, composed, small_state
 from omegaconf import OmegaConf
 
-from gan_cli.experiments import result_file, search, sweep, trial_run
+from gan_cli.experiments import result_file, search, sweep
 from gan_cli.experiments.trials import ExistingTrials, settings_hash
 from gan_cli.training import checkpoint
+from gan_cli.training.run_history import write_failure
 from gan_cli.utils.errors import GanError
 
 
@@ -62,7 +63,7 @@ def test_trials_are_recognized_by_their_config_whatever_their_folders_are_called
 
 
 def test_a_trial_that_could_not_begin_is_recognized_by_its_overrides(tmp_path):
-    trial_run.write_failure(tmp_path / "1-x", 2, "no such folder", ["seed=1"])
+    write_failure(tmp_path / "1-x", 2, "no such folder", ["seed=1"])
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=False).state == "failed"
     assert ExistingTrials(tmp_path, []).place(1, "x", ["seed=1"], None, retry=True).state == "new"
     assert not (tmp_path / "1-x/failure.json").exists()

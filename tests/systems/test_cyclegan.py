@@ -111,7 +111,7 @@ def test_weights_that_are_none(wrong: dict[str, Any]) -> None:
 
 def test_experiments_are_two_hundred_epochs_with_identity_on_paintings_only() -> None:
     names = [name for name in config_names("experiment") if name.startswith("cyclegan_")]
-    names.remove("cyclegan_stripes")
+    names = [name for name in names if name not in ("cyclegan_stripes", "cyclegan_horse2zebra_small")]
     paintings = {f"cyclegan_{name}2photo" for name in ("monet", "cezanne", "ukiyoe", "vangogh")}
     assert len(names) == 12 and paintings <= set(names)
     for name in names:
