@@ -23,9 +23,9 @@ class PixelFormat:
     """How images of `channels` channels are written.
 
     depth 8: PNG of 8 bits. depth 16: PNG of 16 bits, black and white being the limits of `window`, or 0 and 65535 if it
-    is None. depth 32: TIFF of floating-point numbers between these limits, or 0 and 1. Numbers of channels other than
-    1, 3 and 4 are written as TIFF files of that many channels, and so are 4 channels with a window, because PNG would
-    take the fourth for transparency.
+    is None. depth 32: TIFF of floating-point numbers between these limits, or 0 and 1. More than 4 channels are written
+    as TIFF files of that many channels, and so are 2 channels of more than 8 bits, and 4 with a window, because PNG
+    would take the last one for transparency.
     """
 
     channels: int
@@ -35,7 +35,8 @@ class PixelFormat:
     @property
     def suffix(self) -> str:
         """The end of the file names, .png or .tif."""
-        png = self.channels in (1, 3) or (self.channels == 4 and (self.depth == 8 or not self.window))
+        deep = self.channels in (1, 3) or (self.channels == 4 and not self.window)
+        png = deep if self.depth > 8 else self.channels <= 4
         return ".png" if png and self.depth < 32 else ".tif"
 
     def quantize(self, batch: Tensor, value_range: tuple[float, float]) -> Tensor:

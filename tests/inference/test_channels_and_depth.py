@@ -182,8 +182,8 @@ def test_models_that_compare_both_sides_refuse(
 
 @pytest.mark.parametrize(
     ("channels", "depth", "window", "suffix"),
-    [(3, 8, None, ".png"), (4, 8, None, ".png"), (2, 8, None, ".tif"), (3, 16, (0, 4095), ".png"),
-     (4, 16, (0, 4095), ".tif"), (1, 32, (0, 1), ".tif"), (7, 16, None, ".tif")],
+    [(3, 8, None, ".png"), (4, 8, None, ".png"), (2, 8, None, ".png"), (2, 16, None, ".tif"),
+     (3, 16, (0, 4095), ".png"), (4, 16, (0, 4095), ".tif"), (1, 32, (0, 1), ".tif"), (7, 16, None, ".tif")],
 )  # fmt: skip
 def test_the_kind_of_file(channels: int, depth: int, window: tuple[float, float] | None, suffix: str) -> None:
     assert PixelFormat(channels, depth, window).suffix == suffix
