@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -197,6 +198,29 @@ def other_files(here: Path, stack: contextlib.ExitStack) -> None:
     (here / "phone").mkdir()
     (here / "phone/1.psd").touch()
     os.mkfifo(here / "phone/2.png")
+
+
+def labels_of(text: str) -> Callable[[Path, contextlib.ExitStack], None]:
+    def setup(here: Path, stack: contextlib.ExitStack) -> None:
+        save_image(here / "labeled/0.png")
+        (here / "labeled/dataset.json").write_text(text)
+
+    return setup
+
+
+def unsafe_zip(here: Path, stack: contextlib.ExitStack) -> None:
+    stack.callback((here / "photos.zip").unlink)
+    with zipfile.ZipFile(here / "photos.zip", "w") as archive:
+        archive.writestr("../0.png", b"")
+
+
+def empty_folder(here: Path, stack: contextlib.ExitStack) -> None:
+    (here / "bare").mkdir()
+
+
+def domains(here: Path, stack: contextlib.ExitStack) -> None:
+    for name in ("trainA/0.png", "trainB/1.png"):
+        save_image(here / "domains" / name)
 
 
 def odd_input(here: Path, stack: contextlib.ExitStack) -> None:
@@ -452,6 +476,19 @@ CASES = [
     Case("masks of 0 and 255", f"train {SMALL} model=pix2pixhd dataset=label_maps dataset.root=masks "
          "dataset.label_nc=2 dataset.image_size=32 model.G1.width=4 model.G2.width=2 model.D.width=2",
          ("masks/train_label/1.png: class 255", "0 and 1", "dataset.void"), setup=masks),
+    Case("labels of absent images", "train {images} dataset.root=labeled dataset.num_classes=2",
+         ("labeled/dataset.json names 1.png that is no image",), setup=labels_of('{"labels": [["1.png", 0]]}')),
+    Case("label that is no class", "train {images} dataset.root=labeled dataset.num_classes=2",
+         ("the label of 0.png is 0.5",), setup=labels_of('{"labels": [["0.png", 0.5]]}')),
+    Case("zip with a path out of it", "train {images} dataset.root=photos.zip", ("unsafe member",), setup=unsafe_zip),
+    Case("domains for a model of images", f"train {SMALL} model=dcgan dataset.root=domains",
+         ("dataset=unpaired_folder reads it", "model=dcgan is trained on dataset=image_folder"), setup=domains),
+    Case("data: no folder", "data check photo", ("no folder photo", "did you mean photos")),
+    Case("data: no images", "data check bare", ("no images in bare",), setup=empty_folder),
+    Case("data: no out", "data prepare photos", ("needs out=DIR",)),
+    Case("data: out in itself", "data prepare photos out=photos/small", ("one in the other",)),
+    Case("data: out is not empty", "data prepare photos out=run", ("run is not empty",)),
+    Case("data: no such action", "data chek photos", ("what to do first", "check|prepare")),
     Case("no images but other files", "train {images} dataset.root=phone",
          ("1 non-image file (.psd)", "1 irregular file"), setup=other_files),
     Case("pairs: direction", "train {pairs} dataset.root=photos dataset.direction=A2B", ("dataset.direction", "AtoB")),
