@@ -4,7 +4,7 @@ import io
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path, PosixPath
 from time import mktime
@@ -65,11 +65,11 @@ class ZipPath(PosixPath):
         time = int(mktime((*info.date_time, 0, 0, -1)) * 1e9)
         return SimpleNamespace(st_size=info.file_size, st_mtime_ns=time)
 
-    def iterdir(self) -> "Iterator[ZipPath]":
+    def iterdir(self) -> "Generator[ZipPath, None, None]":
         index, name = self._found()
         yield from (self / child for child in index.folders[name])
 
-    def walk(self) -> "Iterator[tuple[ZipPath, list[str], list[str]]]":  # type: ignore[override]
+    def walk(self) -> "Iterator[tuple[ZipPath, list[str], list[str]]]":
         """As os.walk, with this class for the folders."""
         index, name = self._found()
         children = list(index.folders[name])

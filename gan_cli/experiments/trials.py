@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import json
 import shutil
 from collections.abc import Collection
@@ -15,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gan_cli.config import migrations, schema
 from gan_cli.config.composer import slug
+from gan_cli.config.targets import target
 from gan_cli.experiments.experiment import is_monitoring_key
 from gan_cli.training import checkpoint, run_history
 from gan_cli.training.find_runs import DEPTH, contains_run, is_resumable
@@ -53,17 +55,34 @@ def settings_hash(cfg: DictConfig, swept: Collection[str] = ()) -> str:
     """16 hexadecimal digits that identify what a run learns: the hash of its resolved config.
 
     Keys that only change where a run is computed and how it is monitored do not count, except those in `swept`, in
-    which the trials of a sweep differ, and the seed.
+    which the trials of a sweep differ, and the seed. An argument that a class has got since counts with its default.
     """
     cfg = copy.deepcopy(cfg)
     schema.complete(cfg)
-    settings = run_history.flat(OmegaConf.to_container(cfg, resolve=True))
+    settings = run_history.flat(_with_defaults(OmegaConf.to_container(cfg, resolve=True)))
     relevant = {
         key: value
         for key, value in settings.items()
         if not is_monitoring_key(key) or any(f"{key}.".startswith(f"{name}.") for name in ("seed", *swept))
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _with_defaults(node: Any) -> Any:
+    """The same nodes with the arguments that they omit, as far as these are plain values."""
+    if not isinstance(node, dict):
+        return node
+    filled = {key: _with_defaults(value) for key, value in node.items()}
+    if "_target_" in node:
+        try:
+            parameters = inspect.signature(target(node["_target_"])).parameters
+        except (GanError, ValueError):  # a module of the user's, or a class of before; it has what the config says
+            return filled
+        for name, parameter in parameters.items():
+            if isinstance(parameter.default, (bool, int, float, str, tuple, type(None))):
+                default = parameter.default
+                filled.setdefault(name, list(default) if isinstance(default, tuple) else default)
+    return filled
 
 
 class ExistingTrials:

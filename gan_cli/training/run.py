@@ -85,8 +85,9 @@ def train(
         if settings.init_from is not None:
             source = warm_start.start(prepared.system, settings.init_from, settings.init_networks)
         if distributed.rank() == 0:
-            facts = {**data_paths.identity(prepared.data), "device": _describe(prepared.device)}
-            facts["class_names"] = list(prepared.data.class_names) or None
+            names = list(prepared.data.class_names) or None
+            device = _describe(prepared.device)
+            facts = {**data_paths.identity(prepared.data), "device": device, "class_names": names}
             facts |= {"initialized": source.facts} if source else {}
             chosen = {str(group): str(name) for group, name in (choices or {}).items() if not group.startswith("hydra")}
             places = {"folder": os.getcwd(), "run": os.path.abspath(run.path)}

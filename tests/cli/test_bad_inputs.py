@@ -1,7 +1,7 @@
 """Each mistake of tests/bad_inputs.py: one line, a status, nothing half-done, and its row in docs/ERRORS.md."""
 
-import re
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +48,6 @@ def test_divergence_keeps_the_last_good_checkpoint(here: Path) -> None:
     assert status == 3 and "checkpoint wild/checkpoints/last.pt is kept" in err
     assert (here / "wild/checkpoints/last.pt").read_bytes() == before
     failure = json.loads((here / "wild/failure.json").read_text())
-    assert failure["status"] == 3 and "is not finite" in failure["error"] or "is nan" in failure["error"]
+    assert (failure["status"] == 3 and "is not finite" in failure["error"]) or "is nan" in failure["error"]
     assert run("resume wild trainer.iterations=50 optimizer.lr=1e-4")[0] == 0
     assert not (here / "wild/failure.json").exists()

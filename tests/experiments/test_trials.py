@@ -29,6 +29,11 @@ def test_the_hash_depends_on_what_a_trial_learns_and_not_on_how_it_is_monitored(
     assert settings_hash(one) == settings_hash(two)
     assert settings_hash(one, ["dataset.root"]) != settings_hash(two, ["dataset.root"])
     read = OmegaConf.create(OmegaConf.to_yaml(cfg, resolve=True))
+    folder = composed("model=dcgan", "dataset=image_folder", "dataset.root=a")
+    before = OmegaConf.create(OmegaConf.to_yaml(folder, resolve=True))
+    del before.dataset["preprocess"], before.dataset["depth"]  # a run from before these keys is the same trial
+    assert settings_hash(before) == settings_hash(folder)
+    assert settings_hash(OmegaConf.merge(before, {"dataset": {"depth": 16}})) != settings_hash(folder)
     assert settings_hash(read) == settings_hash(cfg)  # as config.yaml has it
 
 
