@@ -111,3 +111,8 @@ def test_mistakes_are_one_line(call, words: str, there: Path) -> None:
 def test_importing_the_package_imports_no_torch() -> None:
     code = "import sys, gan_cli; gan_cli.list('model'); sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_no_image_is_refused(there: Path) -> None:
+    with pytest.raises(gan_cli.GanError, match="takes a PIL image, not str"):
+        gan_cli.load("runs/stripes", device="cpu").translate("photo.jpg")  # type: ignore[arg-type]

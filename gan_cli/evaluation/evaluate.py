@@ -174,7 +174,8 @@ def _score(
 ) -> None:
     """Compute, print and append to `records` one metric after the other. mode: makes the context for one metric.
 
-    A metric that fails does not lose the ones before it. Folders that nothing was written into are removed.
+    A metric that fails does not lose the others; the first failure is raised after them. Folders that nothing was
+    written into are removed.
     """
     assert data.folder is not None
     make_folder(data.folder)
@@ -185,6 +186,7 @@ def _score(
         f"'{data.generated.split}' against {real} of '{data.train.split}'",
         flush=True,
     )
+    failures: dict[str, ValueError] = {}
     try:
         for name, metric in metrics.items():
             start = time.perf_counter()
@@ -192,7 +194,8 @@ def _score(
                 try:
                     values = metric(data)
                 except ValueError as error:
-                    raise GanError(f"metric={name}: {error}") from error
+                    failures[name] = error
+                    continue
             seconds = round(time.perf_counter() - start, 2)
             protocol = facts | _protocol(data)
             print(_line(name, values, protocol), flush=True)
@@ -207,6 +210,8 @@ def _score(
                 **{key: software[key] for key in ("time", "command", "versions", "git", "machine")},
             }
             append_json(records, record)
+        if failures:
+            raise GanError("; ".join(f"metric={name}: {error}" for name, error in failures.items()))
     finally:
         for folder in (data.folder, records.parent):
             if not any(folder.iterdir()):

@@ -34,6 +34,7 @@ TRAINING_FRAMES = 600  # of a film of the training, at most
 PIXELS = 2**25  # of a frame, at most
 SIDE = 256  # pixels that walks side by side should fill
 PALETTE_FRAMES = 16  # from which the colors of a GIF are chosen
+PALETTE_SIDE = 1024  # pixels of a frame among those from which the palette is chosen, at most
 WHITE = 255  # the number of white in its palette
 HOLD = 2.0  # seconds for which the last grid of a training is shown longer
 
@@ -68,7 +69,10 @@ class Walk:
                 f"most {FRAMES:,} frames in all"
             )
         if not isinstance(run.system, DrawsNoise):
-            raise GanError(f"{run.path} holds a {run.name}, which does not generate from noise alone")
+            raise GanError(
+                f"{run.path} holds a {run.name}, which does not generate from noise alone; of=training makes a film of "
+                "the sample grids of its training"
+            )
         self.run, self.system, self.frames, self.count, self.seed = run, run.system, frames, count, seed
         self.labels = None if labels is None else labels.to(run.device)
         self.path = slerp if is_normal(self.system.noise) else torch.lerp
@@ -147,6 +151,8 @@ def training_film(path: Path) -> Film:
     grids = grids[::-1][::every][::-1]  # with the last one
     sizes = [_open(file).size for file in (grids[0], grids[-1])]
     size = max(width for width, _ in sizes), max(height for _, height in sizes)
+    if size[0] * size[1] > PIXELS:
+        raise GanError(f"{run.samples}: grids of {size[0]} x {size[1]} pixels are too large for a film")
 
     def frame(index: int) -> PILImage:
         page = Image.new("RGB", size, "white")
@@ -197,10 +203,11 @@ def _frames(film: Film) -> Iterator[PILImage]:
 def _write_gif(film: Film, path: Path, fps: int) -> None:
     """All frames share one palette, so that colors do not flicker and the file holds it once."""
     numbers = {i * (film.count - 1) // (PALETTE_FRAMES - 1) for i in range(PALETTE_FRAMES)}
-    width, height = film.frame(0).size
+    every = math.ceil(max(film.frame(0).size) / PALETTE_SIDE)  # all pixels of large frames would take gigabytes
+    width, height = (max(side // every, 1) for side in film.frame(0).size)
     montage = Image.new("RGB", (width, height * len(numbers)))
     for row, number in enumerate(sorted(numbers)):
-        montage.paste(film.frame(number), (0, row * height))
+        montage.paste(film.frame(number).resize((width, height), Image.Resampling.NEAREST), (0, row * height))
     colors = montage.quantize(WHITE).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette([*(colors + [0] * 3 * WHITE)[: 3 * WHITE], 255, 255, 255])

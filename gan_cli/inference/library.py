@@ -87,6 +87,8 @@ class Run(TrainedRun):
         inside the network. tile, overlap: translate in overlapping tiles of that many pixels, which needs less memory.
         Raises GanError if the model does not translate images, or not in that direction.
         """
+        if not isinstance(image, Image):
+            raise GanError(f"translate takes a PIL image, not {type(image).__name__}: PIL.Image.open(FILE) reads one")
         translator = Translator(self, direction)
         if translator.format.channels > 4:
             raise GanError(f"no PIL image has {translator.format.channels} channels: `gan translate` writes TIFF files")

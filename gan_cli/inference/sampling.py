@@ -101,7 +101,8 @@ def _check(
         useless, reason = {**film, "of": of}, f"format={format} is no film, unlike {' and '.join(FILMS)}"
     for name, value in useless.items():
         if value is not None:
-            raise GanError(f"{name}={value}: {reason}; omit {name}=")
+            other = " or add format=gif" if name == "of" else ""
+            raise GanError(f"{name}={value}: {reason}; omit {name}={other}")
 
 
 def _write_film(film: Film, run_dir: Path, out: str | None, name: str, fps: int | None) -> str:

@@ -99,7 +99,7 @@ def _check_rank(count: int, d: int, what: str, allow_singular: bool) -> None:
     if count <= d and not allow_singular:
         raise ValueError(
             f"{count} {what} samples give no covariance of full rank in {d} features: take more than {d} "
-            "(n=), an extractor with fewer, or metric.fid.allow_singular=true"
+            "(n=), an extractor with fewer, metric.fid.allow_singular=true, or metric=kid, which takes few samples"
         )
 
 

@@ -22,6 +22,7 @@ from gan_cli.utils.files import open_regular, replacing
 
 SUFFIX = ".npz"
 WIDEST = 4096  # features; Inception has 2048, and the covariance of 4096 takes 134 MB
+HEADER = 10_000  # bytes of the description of an array, of which numpy reads any number before it counts them
 TEXT = 800  # bytes of the extractor's name and hash, 200 characters
 NOT_SYMMETRIC = 1e-5  # of the largest entry; a covariance that was computed in float32 is symmetric to 1e-7
 TORCH = (
@@ -62,6 +63,8 @@ def read_statistics(path: Path) -> Statistics:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path} is no file of statistics: {one_line(error)}") from error
     _check(path, mu, sigma)
+    if size is not None and size < 1:
+        raise ValueError(f"{path}: it counts {int(size)} samples")
     name = None if extractor is None else str(extractor)
     return Statistics(mu, sigma, name, None if size is None else int(size), digest([("mu", mu), ("sigma", sigma)]))
 
@@ -96,6 +99,11 @@ def _array(archive: zipfile.ZipFile, key: str, kinds: str, axes: int) -> numpy.n
     """
     if f"{key}.npy" not in archive.namelist():
         raise ValueError(f"it holds no array '{key}'")
+    with archive.open(f"{key}.npy") as file:
+        start = file.read(12)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
+    if length > HEADER:
+        raise ValueError(f"its array '{key}' has a header of {length:,} bytes")
     with archive.open(f"{key}.npy") as file:
         shape, dtype = _header(file)
     if dtype.kind not in kinds or len(shape) != axes:

@@ -37,8 +37,9 @@ def permitted(
     typed: the keys that the command line has set. Raises GanError if the library of one is missing.
     """
     services = [name for name, logger in loggers.items() if not logger.local]
-    named = any(key == "logger" or key.startswith("logger.") for key in typed)
-    refused = [] if named or _is_sealed(run, cfg, services) else services
+    named = {name for name in services if any(f"logger.{name}.".startswith(f"{key}.") for key in typed)}
+    named |= {name for name in services if any(key.startswith(f"logger.{name}.") for key in typed)}
+    refused = [] if _is_sealed(run, cfg, services) else [name for name in services if name not in named]
     if refused:
         print_once(
             f"note: {', '.join(refused)} not contacted: only a file names {'it' if len(refused) == 1 else 'them'}; "

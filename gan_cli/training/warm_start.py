@@ -41,7 +41,7 @@ def start(system: System, path: str, networks: Sequence[str] | None) -> Source:
     file = _checkpoint(path)
     state = checkpoint.load(file)
     saved = {name: _part(state["system"], name) for name, _ in system.named_children()}
-    own = [name for name, network in system.named_children() if network.state_dict()]
+    own = [name for name, network in system.named_children() if any(True for _ in network.parameters())]
     for name in networks or ():
         if name not in own:
             raise GanError(f"trainer.init_networks: this model has no network '{name}'{suggest(name, own)}")

@@ -360,7 +360,7 @@ def test_joblib_runs_members_in_processes_of_their_own(tmp_path):
 
 def test_options_of_a_verb_are_typed():
     given = parser.parse("sample", ["n=16", "label=3", "checkpoint=200"])
-    assert given == {"n": 16, "label": 3, "checkpoint": "200"}
+    assert given == {"n": 16, "label": "3", "checkpoint": "200"}
     assert parser.parse("evaluate", ["metric=[modes,fid]", "modules=mine"])["metric"] == ["modes", "fid"]
     assert parser.parse("evaluate", ["metric=[modes, fid]", "modules=[]"]) == {
         "metric": ["modes", "fid"],
@@ -383,7 +383,7 @@ def test_options_of_a_verb_are_typed():
         ("sample", "out=", "out has no value"),
         ("sample", "n=", "n has no value"),
         ("sample", "label=", "label has no value"),
-        ("sample", "n=null", "n must be a whole number, not 'null'"),
+        ("sample", "seed=null", "seed must be a whole number, not 'null'"),
         ("export", "seed=", "seed has no value"),
         ("web", "port=", "port has no value"),
         ("translate", "n=", "n has no value"),

@@ -90,9 +90,10 @@ ROOMS = {
     "loss": ("gan_cli.losses.",),
     "dataset": ("gan_cli.data.",),
     "optimizer": ("torch.optim.",),
-    "extractor": ("gan_cli.metrics.extractors", "gan_cli.metrics.classifier"),
+    "extractor": ("gan_cli.metrics.extractors", "gan_cli.metrics.classifier", "gan_cli.metrics.efficientnet"),
     "metric": ("gan_cli.metrics.",),
     "trainer": ("gan_cli.training.schedules",),
+    "logger": ("gan_cli.training.loggers",),
 }
 """Section -> the modules whose parts may stand anywhere in it."""
 

@@ -297,3 +297,16 @@ def test_an_experiment_says_how_its_runs_are_evaluated(tmp_path: Path, monkeypat
 def test_options_that_pass_through() -> None:
     parsed = parser.parse("evaluate", ["metric=fid", "metric.fid.reference=test", "extractor.weights=w.pth"])
     assert parsed == {"metric": ["fid"], "settings": ["metric.fid.reference=test", "extractor.weights=w.pth"]}
+
+
+def test_a_metric_that_fails_does_not_lose_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """FID needs more samples than features, which shows only when these are computed; KID comes after it."""
+    for number in range(8):
+        save_ramp(tmp_path / f"a/{number}.png", number, 8)
+        save_ramp(tmp_path / f"b/{number}.png", 3 * number, 8)
+    words = [f"real={tmp_path}/a", f"fake={tmp_path}/b", "metric=fid,kid", "extractor=pixels"]
+    assert main.main(["evaluate", *words, f"out={tmp_path}/records.jsonl"]) == 2
+    streams = capsys.readouterr()
+    assert "metric=fid: 8 real samples" in streams.err and "metric=kid, which takes few samples" in streams.err
+    records = [json.loads(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
+    assert [record["metric"] for record in records] == ["kid"] and "KID" in streams.out

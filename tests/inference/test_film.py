@@ -172,6 +172,14 @@ def test_a_grid_that_is_no_image_or_too_large_is_named(
         film.training_film(runs / "ring")
 
 
+def test_grids_that_make_a_large_page_together_are_refused(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "ring", run := tmp_path / "run")
+    Image.new("L", (20000, 20)).save(run / "samples/000000.png")
+    Image.new("L", (20, 20000)).save(run / "samples/999999.png")
+    with pytest.raises(GanError, match="20000 x 20000 pixels are too large for a film"):
+        film.training_film(run)
+
+
 def test_long_trainings_are_thinned_out_and_end_with_the_last_grid(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

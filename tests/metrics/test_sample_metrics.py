@@ -777,13 +777,6 @@ def test_gaussians_1200_is_pacgans_mixture() -> None:
         Gaussians1200(channels=2)
 
 
-def test_points_of_many_dimensions_can_be_drawn() -> None:
-    from gan_cli.utils.images import grid
-
-    points = Gaussians1200().test_batch(0, 20).image
-    assert torch.equal(grid(points, None), grid(points[:, :2], None)) and grid(points, None).shape == (1, 384, 384)
-
-
 def test_symmetric_range() -> None:
     x = torch.tensor([0.0, 0.5, 1.0])
     assert symmetric(x, (0.0, 1.0)).tolist() == [-1, 0, 1]

@@ -130,7 +130,7 @@ def test_wrong_arrays_are_refused(content: dict[str, Any], words: str, tmp_path:
         read_statistics(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("harm", ["text", "empty", "cut", "flipped", "header", "pipe", "gone"])
+@pytest.mark.parametrize("harm", ["text", "empty", "cut", "flipped", "header", "long", "pipe", "gone"])
 def test_broken_files_are_refused(harm: str, file: Path) -> None:
     content = bytearray(file.read_bytes())
     file.unlink()
@@ -141,12 +141,24 @@ def test_broken_files_are_refused(harm: str, file: Path) -> None:
         with zipfile.ZipFile(file, "w") as archive:
             numpy.lib.format.write_array(archive.open("mu.npy", "w"), numpy.zeros(WIDEST))
             archive.writestr("sigma.npy", header.getvalue())
+    elif harm == "long":  # a header that numpy would read whole before it refused it
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("mu.npy", b"\x93NUMPY\x02\x00" + (10**8).to_bytes(4, "little") + b" " * 10**6)
+            archive.writestr("sigma.npy", b"")
     elif harm == "pipe":
         os.mkfifo(file)
     elif harm != "gone":
         content[200] ^= 255
         file.write_bytes({"text": b"hello", "empty": b"", "cut": content[:900], "flipped": content}[harm])
-    with pytest.raises(OSError if harm == "gone" else ValueError, match=r"stats\.npz"):
+    words = r"stats\.npz.*header of 100,000,000 bytes" if harm == "long" else r"stats\.npz"
+    with pytest.raises(OSError if harm == "gone" else ValueError, match=words):
+        read_statistics(file)
+
+
+def test_a_count_of_samples_is_a_count(file: Path) -> None:
+    content = dict(numpy.load(file))
+    numpy.savez(file, **content | {"samples": numpy.array(-5)})
+    with pytest.raises(ValueError, match="it counts -5 samples"):
         read_statistics(file)
 
 

@@ -146,11 +146,11 @@ def test_the_order_of_the_generated_samples_changes_nothing(name: str, monkeypat
 def test_every_metric_of_samples_is_in_one_of_the_lists() -> None:
     from helpers import config_names
 
-    # Those that ask the model themselves; and lpips and ms_ssim, which pair images at random.
+    # Those that ask the model themselves; and lpips, layer_distance and ms_ssim, which pair images at random.
     of_model = {
         "classification_error", "conditional_accuracy", "discriminator_accuracy", "domain_modes", "gaussian_fit",
-        "infogan_codes", "lpips", "mode_seeking", "ms_ssim", "one_nn_classifier", "paired", "segmentation", "sharpness",
-        "stacked_modes", "translation_diversity",
+        "infogan_codes", "layer_distance", "lpips", "mode_seeking", "ms_ssim", "one_nn_classifier", "paired",
+        "segmentation", "sharpness", "stacked_modes", "translation_diversity",
     }  # fmt: skip
     assert set(config_names("metric")) == of_model | ORDERLESS.keys() | RANDOM.keys()
 

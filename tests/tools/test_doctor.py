@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, TINY_RING, composed, count, refused
+from helpers import ROOT, TINY_RING, composed, count, refused, save_plain
 from omegaconf import DictConfig
 
 from gan_cli.cli.main import main
 from gan_cli.config.schema import complete
 from gan_cli.data.base import Domains, LabelMaps, SemiSupervised
-from gan_cli.tools.doctor import data, machine, memory, real, timing
+from gan_cli.tools.doctor import _composed, data, machine, memory, real, timing
 from gan_cli.tools.doctor.memory import Memory, Tally, estimate
 from gan_cli.tools.doctor.stand_in import stand_in
 from gan_cli.training import build
@@ -94,6 +94,13 @@ def test_data_that_are_not_there_are_neither_downloaded_nor_refused(place: Path)
     assert found.text.startswith("NOT THERE: gan train downloads http") and found.decoded == 0
     assert data.check(config("dataset=mnist")).decoded == 70_000 * 28**2
     assert not list(place.iterdir())
+
+
+def test_the_data_set_is_chosen_as_by_training(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("trainA", "trainB"):
+        save_plain(place / "photos" / name / "a.png", (1, 2, 3))
+    cfg, _ = _composed(["model=cyclegan", "dataset.root=photos"])
+    assert cfg.dataset._target_.endswith("UnpairedFolder") and "dataset=unpaired_folder" in capsys.readouterr().out
 
 
 def test_images_are_counted(place: Path) -> None:

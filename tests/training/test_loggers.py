@@ -199,7 +199,8 @@ def test_what_a_seal_covers(trackio: StandIn, tmp_path: Path, change: Callable[[
     assert chosen() == ["tensorboard", "trackio"]
     change(run.path)
     assert chosen() == ["tensorboard"]
-    assert chosen("logger") == ["tensorboard", "trackio"]
+    assert chosen("logger") == chosen("logger.trackio.project") == ["tensorboard", "trackio"]
+    assert chosen("logger.tensorboard") == ["tensorboard"]  # asks for no service
 
 
 def test_a_folder_of_configurations_contacts_no_service_unasked(trackio: StandIn, tmp_path: Path) -> None:

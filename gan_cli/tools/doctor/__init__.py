@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gan_cli.config.composer import Composer, arguments, is_sweep, task_overrides, without_hydra
+from gan_cli.config.folder_dataset import with_dataset
 from gan_cli.config.resume_overrides import override_run
 from gan_cli.config.schema import check, command_line_modules, complete
 from gan_cli.utils.errors import GanError, one_line
@@ -55,6 +56,7 @@ def _composed(words: Sequence[str]) -> tuple[DictConfig, list[str]]:
     if is_sweep(args):
         raise GanError("gan doctor examines one run: omit -m, and name one value of each setting")
     composer = Composer(args)
+    args.overrides = with_dataset(args.overrides, composer)
     with composer.explaining(args.overrides):
         cfg = composer.compose(args.overrides)
         return without_hydra(cfg), command_line_modules(task_overrides(cfg.hydra))
