@@ -26,7 +26,7 @@ from gan_cli.data import image_files
 from gan_cli.data.checksums import read_sealed, seal
 from gan_cli.data.image_files import Window
 from gan_cli.data.listing import Files
-from gan_cli.data.notes import say_if_dark
+from gan_cli.data.notes import say_if_dark, say_once
 from gan_cli.utils.distributed import print_once
 from gan_cli.utils.files import replacing
 from gan_cli.utils.image_size import ImageSize, sides
@@ -35,6 +35,7 @@ from gan_cli.utils.progress import Progress
 VERSION = 2  # of decoding and resizing: a change of either must not find the files of the version before
 IN_MEMORY = 10**9  # bytes up to which a set is read into memory; a larger one is memory-mapped
 SAMPLE = 1000  # images of a set in which the brightest pixel is looked for
+ENLARGED = 1.2  # factor from which a file counts as enlarged; the margin of random crops is 286 / 256 or less
 CHUNK = 256  # images that are queued for the threads at a time, which bounds the memory of decoded images
 
 Fit = Callable[[Image.Image, ImageSize], Image.Image]
@@ -187,19 +188,30 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
 
     Raises ValueError at the end, which names the broken images.
     """
-    progress = Progress(sum(len(job.files.names) for job in jobs), "images", label="decoding")
+    total = sum(len(job.files.names) for job in jobs)
+    files = sum(len(names) for _, names in {(job.files.root, job.files.names) for job in jobs})
+    # Such as training images that are held out as well, in another size.
+    unit = "images" if files == total else f"images of {files:,} files"
+    progress = Progress(total, unit, label="decoding")
     broken: dict[str, None] = {}  # messages without repetition: two jobs may read the same file
+    enlarged: set[Path] = set()
     # Pillow releases the global interpreter lock while it decodes, so threads are enough.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for number, job in enumerate(jobs):
             for start in range(0, len(job.files.names), CHUNK):
                 rows = range(start, min(start + CHUNK, len(job.files.names)))
-                for row, image in zip(rows, pool.map(partial(_pixels_or_message, job), rows)):
+                for row, image in zip(rows, pool.map(partial(_pixels_or_message, job, enlarged), rows)):
                     progress.advance()
                     if isinstance(image, str):
                         broken[image] = None
                     else:
                         yield number, row, image
+    if enlarged:
+        some = min(enlarged)
+        say_once(
+            f"note: {len(enlarged):,} of {files:,} files that were decoded, such as {some}, are smaller than the "
+            "images that training takes from them, and so enlarged and blurred"
+        )
     if broken:
         raise ValueError(
             f"broken images, {len(broken)} in all, to be repaired or removed: {'; '.join(list(broken)[:3])}"
@@ -209,17 +221,28 @@ def _decode(jobs: Sequence[DecodeJob]) -> Iterator[tuple[int, int, np.ndarray]]:
 
 def pixels(job: DecodeJob, row: int) -> Tensor:
     """The pixels of image number `row`, uint8 or uint16 (C, H, W). ValueError, which names the file, if broken."""
+    return _fitted(job, row, _read_image(job, row))
+
+
+def _read_image(job: DecodeJob, row: int) -> Image.Image:
     file = job.files.root / job.files.names[row]
-    image = image_files.read(file, job.channels, window=job.window, depth=job.depth)
+    return image_files.read(file, job.channels, window=job.window, depth=job.depth)
+
+
+def _fitted(job: DecodeJob, row: int, image: Image.Image) -> Tensor:
     try:
         return image_files.to_tensor(job.fit(image, job.size))
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise ValueError(f"{job.files.root / job.files.names[row]}: {error}") from error
 
 
-def _pixels_or_message(job: DecodeJob, row: int) -> np.ndarray | str:
-    """The pixels of one image, or a message if it is broken."""
+def _pixels_or_message(job: DecodeJob, enlarged: set[Path], row: int) -> np.ndarray | str:
+    """The pixels of one image, or a message if it is broken. A file that is enlarged is added to `enlarged`."""
     try:
-        return pixels(job, row).numpy()
+        image = _read_image(job, row)
+        height, width = sides(job.size)
+        if image.width * ENLARGED < width or image.height * ENLARGED < height:
+            enlarged.add(job.files.root / job.files.names[row])
+        return _fitted(job, row, image).numpy()
     except ValueError as error:
         return str(error)

@@ -13,7 +13,7 @@ from helpers import save_plain
 from PIL import Image
 
 from gan_cli.data import decoded_cache, image_files
-from gan_cli.data.folders import ImageFolder
+from gan_cli.data.folders import ImageFolder, UnpairedFolder
 
 
 def test_second_time_nothing_is_decoded(classes: Path, monkeypatch: pytest.MonkeyPatch, cache_folder: Path) -> None:
@@ -119,3 +119,22 @@ def test_no_room_in_the_cache(
         and out[0].endswith("decoded images stay in memory only")
     )
     assert not cache_folder.is_dir() or not list(cache_folder.iterdir())
+
+
+def test_small_files_are_noted_and_files_counted_once(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Without testA, the files of trainA are decoded in two sizes; a margin for crops enlarges no file by a fifth."""
+    units: list[str] = []
+    progress = decoded_cache.Progress
+    monkeypatch.setattr(
+        decoded_cache, "Progress", lambda total, unit, **options: units.append(unit) or progress(total, unit, **options)
+    )
+    for number in range(3):
+        for side in "AB":
+            save_plain(tmp_path / f"train{side}/{number}.png", (number, 0, 0), (32, 32) if number else (20, 20))
+    UnpairedFolder(str(tmp_path), image_size=32)
+    assert units == ["images of 6 files"]
+    note = f"note: 2 of 6 files that were decoded, such as {tmp_path}/trainA/0.png, are smaller"
+    assert capsys.readouterr().out.count(note) == 1
+    ImageFolder(str(tmp_path), image_size=20)
+    assert units[1:] == ["images"] and "smaller" not in capsys.readouterr().out
