@@ -203,7 +203,7 @@ def data(words: list[str]) -> int:
     if not rest or (re.match(r"\w+=", rest[0]) and not os.path.exists(rest[0])):
         raise GanError(f"gan data {name} needs the folder of images: gan data {name} DIR")
     options = parse("data", rest[1:])
-    for key in ("format", "window"):
+    for key in ("format", "window", "pairs"):
         if name == "check" and key in options:
             raise GanError(f"{key}=: allowed only for gan data prepare")
     module = importlib.import_module(f"gan_cli.tools.data.{name}")

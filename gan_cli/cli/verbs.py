@@ -280,6 +280,7 @@ VERBS = {
             "out": "check: the sheet, a PNG file, NAME_check.png if omitted; prepare: the folder, new or empty",
             "format": "prepare: png, jpg, or tar: archives for dataset=webdataset, of single images",
             "window": "prepare: [LOW,HIGH], black and white of images of more than 8 bits",
+            "pairs": "prepare: true leaves out the partners of broken images where trainA and trainB have equal names",
         },
     ),
     "list": Verb("[GROUP]", "list the models, losses, data sets, ... with one line each"),

@@ -204,8 +204,8 @@ def check_size(image_size: ImageSize) -> None:
 def find_folder(path: str, key: str, url: str | None = None) -> Path:
     """Return the folder `path`, which is downloaded from `url`, if given, when it does not exist.
 
-    key: the setting of `path`, for messages. Raises FileNotFoundError, which suggests a folder of a similar name, and
-    ValueError if `path` is a file.
+    key: the setting of `path`, for messages. Raises FileNotFoundError, which suggests a similar name, and ValueError
+    if `path` is a file that is no zip archive.
     """
     root = Path(path).expanduser()
     if not root.exists() and url:
@@ -214,12 +214,15 @@ def find_folder(path: str, key: str, url: str | None = None) -> Path:
         return root
     if archive := as_folder(root):
         return archive
+    is_archive = root.suffix.lower() == ".zip"
     if root.exists():
-        raise ValueError(f"{root} is a file; dataset.{key} is a folder of images or a zip archive")
-    siblings = [p.name for p in root.parent.iterdir() if p.is_dir()] if root.parent.is_dir() else []
-    similar = difflib.get_close_matches(root.name, siblings, n=1)
+        problem = "is no valid zip archive" if is_archive else "is a file"
+        raise ValueError(f"{root} {problem}; dataset.{key} is a folder of images or a zip archive")
+    siblings = list(root.parent.iterdir()) if root.parent.is_dir() else []
+    names = [path.name for path in siblings if path.is_dir() or path.suffix.lower() == ".zip"]
+    similar = difflib.get_close_matches(root.name, names, n=1)
     guess = f"; did you mean {root.parent / similar[0]}?" if similar else f"; set dataset.{key}=FOLDER"
-    raise FileNotFoundError(f"there is no folder {root}{guess}")
+    raise FileNotFoundError(f"there is no {'file' if is_archive else 'folder'} {root}{guess}")
 
 
 def _domains(root: Path) -> Path:

@@ -45,7 +45,7 @@ def recognize(root: Path) -> Layout:
         parts, skipped = _folders(where, "{split}{side}")
         if _are_partners(parts):
             both = "paired_folder", "unpaired_folder"
-            words = "pairs in trainA and trainB, if equal names mean partners; otherwise two domains"
+            words = "two domains, trainA and trainB, or pairs, if equal names mean partners"
             return Layout(both, parts, skipped, words)
         return Layout(("unpaired_folder",), parts, skipped, "two domains, trainA and trainB")
     if (where / "train").is_dir():

@@ -110,5 +110,5 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 def test_other_files_are_no_folders(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and no archive")
-    with pytest.raises(ValueError, match=r"is a file; dataset\.root is a folder of images or a zip archive"):
+    with pytest.raises(ValueError, match=r"is no valid zip archive; dataset\.root is a folder"):
         ImageFolder(str(tmp_path / "a.zip"), 8)

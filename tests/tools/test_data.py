@@ -161,7 +161,7 @@ def test_broken_images_are_skipped_with_their_partners(tmp_path: Path, capsys: p
     new = prepare(root, "image_size=16")
     assert paired(new).size == 3
     out = capsys.readouterr().out
-    assert "B/train/1.jpg: not an image" in out and "A/train/1.png: its partner is broken" in out
+    assert "B/train/1.jpg: not an image" in out and "A/train/1.jpg: its partner is broken" in out
     assert "2 skipped" in out
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,8 @@ from gan_cli.data.folders import find_folder
 from gan_cli.data.layouts import MODELS, Layout, recognize
 from gan_cli.data.listing import Files
 from gan_cli.data.similar_images import GRAY_DISTANCE, HASH_DISTANCE, Look, equal, look, nearly_equal
+from gan_cli.tools.data.beside import not_read
+from gan_cli.tools.data.deep import Limits, dark_notes, limits
 from gan_cli.utils import images, labels
 from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError, one_line, reading
@@ -32,7 +34,8 @@ NAMED, FEW = 10, 100  # findings of a kind that are named; images below which a 
 
 class Seen(NamedTuple):
     """What was found out about an image: width and height as shown, kind of pixels, whether it is stored turned, a
-    digest of its bytes, and its look. error: why it cannot be read; the rest is missing then.
+    digest of its bytes, and its look. limits: of values of more than 8 bits. error: why it cannot be read; the rest is
+    missing then.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Seen(NamedTuple):
     turned: bool = False
     digest: bytes = b""
     look: Look | None = None
+    limits: Limits | None = None
     error: str = ""
 
 
@@ -49,28 +53,42 @@ def check(folder: str, *, image_size: Sequence[int] | None = None, out: str | No
     """Print what a folder or a zip archive of images holds, and write a sheet of what a model sees of it.
 
     image_size: pixels per side, or height and width; that of the data set if omitted. out: the sheet, a PNG file;
-    NAME_check.png in the current folder if omitted. Raises GanError if there are no images.
+    NAME_check.png in the current folder if omitted, NAME_zip_check.png of an archive. Raises GanError if there are no
+    images.
     """
-    root, layout = find(folder)
+    _, layout = find(folder)
     size = as_size(image_size, SIZES[layout.datasets[0]])
     seen = _look_at_all(layout)
     print(f"{folder}: {layout.words}")
     for part in layout.parts:
-        _print_part(part, [one for one in seen if one.part == part], layout.skipped[part])
+        _print_part(part, [one for one in seen if one.part == part])
+    for line in not_read(layout):
+        print(f"  {line}")
+    if len(layout.datasets) > 1:
+        print("  equal names need not mean partners: those that cameras give, such as IMG_0001.jpg, coincide by chance")
     whole = [one for one in seen if not one.error]
     if not whole:
         raise GanError(f"{folder}: none of {len(seen):,} images can be read; first: {seen[0].error}")
     _print_findings("broken", [one.error for one in seen if one.error])
     _print_doubles(whole)
-    for line in _views(layout, whole, size):
+    deep = {one.name: one.limits for one in whole if one.limits}
+    for line in [*_views(layout, whole, size), *dark_notes(list(deep.values()), "dataset.window")]:
         print(line)
-    sheet = Path(out or f"{root.name.removesuffix('.zip') or 'images'}_check.png")
-    images.save(sheet, _sheet(layout, size, folder))
-    print(f"what the model sees at image_size={words(size)} is in {sheet}")
+    sheet = Path(out or _sheet_name(folder))
+    replaces = ", in the place of an earlier file" if sheet.exists() else ""
+    images.save(sheet, _sheet(layout, size, folder, deep))
+    print(f"what the model sees at image_size={words(size)} is in {sheet}{replaces}")
     for line in train_lines(layout, folder, size, all(one.kind == "gray" for one in whole)):
         print(line)
     if len(whole) < len(seen):
         print(f"training refuses broken images; {_prepare(folder, size)} leaves them out")
+
+
+def _sheet_name(folder: str) -> str:
+    """The name of the sheet: photos_check.png of a folder photos, photos_zip_check.png of photos.zip."""
+    source = Path(folder).expanduser().resolve()
+    name = source.name if source.is_dir() else source.name.replace(".", "_")
+    return f"{name or 'images'}_check.png"
 
 
 def find(folder: str) -> tuple[Path, Layout]:
@@ -106,8 +124,10 @@ def train_lines(layout: Layout, folder: str, size: ImageSize, gray: bool = False
     options = [f"dataset={dataset}", f"dataset.root={folder}"]
     options.append(f"dataset.image_size={height if height == width else f'[{height},{width}]'}")
     options += ["dataset.channels=1"] if gray else []
+    kinds = {"paired_folder": ", if equal names mean partners", "unpaired_folder": ", as two unpaired domains"}
     lines = [
-        f"train: {command('train', f'model={MODELS[name]}', f'dataset={name}', *options[1:])}"
+        f"train{kinds[name] if len(layout.datasets) > 1 else ''}: "
+        f"{command('train', f'model={MODELS[name]}', f'dataset={name}', *options[1:])}"
         for name in layout.datasets
     ]
     if dataset == "image_folder" and (layout.labeled or len(layout.classes) > 1):
@@ -146,11 +166,11 @@ def _look_at(part: str, files: Files, row: int) -> Seen:
             image.load()
             # Values of more than 8 bits as parts of their range: only their order matters for a look.
             small = image_files.convert(image, 1, _range(image)) if kind == "16-bit" else image_files.convert(image, 1)
-            found = look(small)
+            found, values = look(small), limits(image)
         digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
     except (ValueError, OSError) as error:
         return Seen(name, part, error=one_line(error))
-    return Seen(name, part, size, kind, turned, digest, found)
+    return Seen(name, part, size, kind, turned, digest, found, values)
 
 
 def _range(image: object) -> tuple[float, float]:
@@ -166,7 +186,7 @@ def _kind(mode: str, transparent: bool) -> str:
     return "gray" if mode in ("1", "L") else "color"
 
 
-def _print_part(part: str, seen: Sequence[Seen], skipped: str) -> None:
+def _print_part(part: str, seen: Sequence[Seen]) -> None:
     whole = [one for one in seen if not one.error]
     text = f"  {part}: {len(seen):,} images"
     if broken := len(seen) - len(whole):
@@ -186,7 +206,7 @@ def _print_part(part: str, seen: Sequence[Seen], skipped: str) -> None:
         text += "; " + ", ".join(f"{n:,} {kind}" for kind, n in Counter(one.kind for one in whole).most_common())
         turned = sum(one.turned for one in whole)
         text += f"; {turned:,} turned upright by EXIF" if turned else ""
-    print(text + (f"; skipped {skipped}" if skipped else ""))
+    print(text)
 
 
 def _print_findings(what: str, lines: Sequence[str]) -> None:
@@ -208,6 +228,8 @@ def _print_doubles(seen: Sequence[Seen]) -> None:
         across = [text for a, b, text in texts if a.startswith("train") != b.startswith("train")]
         _print_findings(f"{what}, one for training and one held out", across)
         _print_findings(f"{what}, others", [text for *_, text in texts if text not in across])
+    if groups:
+        print("  (equal files: delete all but one of each, first those held out; gan data prepare keeps them)")
     if near:
         print(
             f"  (nearly equal: at most {HASH_DISTANCE} of 64 bits of the difference hash and {GRAY_DISTANCE:g} of 255 "
@@ -225,10 +247,13 @@ def _views(layout: Layout, seen: Sequence[Seen], size: ImageSize) -> list[str]:
         kept = [
             min(wide, high * width / height) * min(high, wide * height / width) / (wide * high) for wide, high in shapes
         ]
-        lost = 1 - median(kept)
-        lines.append(
-            f"  the central part is kept; of half of the images, {lost:.0%} or more of the area is cropped off"
-        )
+        half, most = 1 - median(kept), 1 - min(kept)
+        if half >= 0.005:
+            lines.append(
+                f"  the central part is kept; of half of the images, {half:.0%} or more of the area is cropped off"
+            )
+        elif most >= 0.005:
+            lines.append(f"  the central part is kept; of some images, up to {most:.0%} of the area is cropped off")
     else:
         changes = [max(r, 1 / r) for r in ((wide / high) / (width / height) for wide, high in shapes)]
         change = "which changes none" if max(changes) < 1.01 else f"which change up to {max(changes):.2f}-fold"
@@ -242,7 +267,7 @@ def _views(layout: Layout, seen: Sequence[Seen], size: ImageSize) -> list[str]:
             lines.append(
                 f"  {part} has {count} images: models learn from hundreds to thousands, and may memorize so few"
             )
-    return lines
+    return lines if len(lines) > 1 else []
 
 
 def fits(layout: Layout) -> tuple[Fit, ...]:
@@ -252,13 +277,14 @@ def fits(layout: Layout) -> tuple[Fit, ...]:
     return (image_files.resize_crop if layout.datasets[0] == "image_folder" else image_files.stretch,)
 
 
-def _sheet(layout: Layout, size: ImageSize, title: str) -> Tensor:
-    """Some images of each part, as the data set resizes them."""
+def _sheet(layout: Layout, size: ImageSize, title: str, first: Collection[str]) -> Tensor:
+    """Some images of each part, as the data set resizes them, `first` among them."""
     columns: dict[str, list[Tensor]] = {}
     count = SHEET if len(layout.parts) * len(fits(layout)) == 1 else ROWS
     for part, files in layout.parts.items():
         spread = range(0, len(files.names), max(1, len(files.names) // count))
-        for row in [*spread, *(row for row in range(len(files.names)) if row not in spread)]:
+        preferred = [row for row, name in enumerate(files.names) if f"{part}/{name}" in first][: count // 2]
+        for row in dict.fromkeys([*preferred, *spread, *range(len(files.names))]):
             names = [part] if len(fits(layout)) == 1 else [f"{part}: A", f"{part}: B"]
             if len(columns.get(names[0], [])) == count:
                 break

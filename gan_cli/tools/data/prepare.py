@@ -17,7 +17,9 @@ from gan_cli.data.image_files import Window, typed_window, window_option
 from gan_cli.data.layouts import Layout, partner_parts
 from gan_cli.data.listing import Files
 from gan_cli.data.partners import matched
+from gan_cli.tools.data.beside import not_read
 from gan_cli.tools.data.check import SIZES, as_size, find, fits, load_size, train_lines
+from gan_cli.tools.data.deep import Limits, dark_notes, limits_of
 from gan_cli.utils.commands import command
 from gan_cli.utils.errors import GanError, one_line, writing
 from gan_cli.utils.image_size import ImageSize, words
@@ -44,12 +46,14 @@ def prepare(
     out: str | None = None,
     format: str = "png",
     window: Sequence[str] | None = None,
+    pairs: bool | None = None,
 ) -> None:
     """Write the images of a folder or zip archive, upright, in color and resized, to a folder of the same layout.
 
     Training images get the size that the data set has before its random crop, so that training on the new folder with
     this image_size equals training on the old one; with format=jpg nearly so. format tar: archives of single images,
-    with their classes. out: a new or empty folder. Broken images are named and left out, with their partners. Raises
+    with their classes. out: a new or empty folder. Broken images are named and left out, with their partners. pairs:
+    whether equal names in trainA and trainB mean partners; if omitted, these stay where their partner is broken. Raises
     GanError for settings that do not fit, before anything is written.
     """
     if format not in SUFFIXES:
@@ -57,6 +61,8 @@ def prepare(
     if out is None:
         raise GanError("gan data prepare needs out=DIR: the folder to write, new or empty")
     root, layout = find(folder)
+    if pairs is not None:
+        layout = _decided(layout, folder, pairs)
     size, limits, target = as_size(image_size, SIZES[layout.datasets[0]]), typed_window(window), Path(out)
     _check_target(target, root)
     if format == "tar" and layout.datasets[0] != "image_folder":
@@ -71,7 +77,13 @@ def prepare(
         with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
             made = Path(temporary, "made")
             made.mkdir(mode=0o777)
-            done, broken = _resize_all(jobs, layout, size, limits, format, made)
+            done, failures, deep = _resize_all(jobs, layout, size, limits, format, made)
+            alone = _partners_of(failures, jobs, layout)
+            if len(layout.datasets) > 1 and alone:  # pairs, perhaps
+                kept, layout, alone = alone, _decided(layout, folder, False), []
+                print(_kept([_source(job, layout) for job in kept]))
+            done = _without(alone, done, made)
+            broken = [*failures.values(), *(f"{_source(job, layout)}: its partner is broken" for job in alone)]
             for text in broken[:NAMED]:
                 print(f"skipped: {text}")
             if not done:
@@ -84,6 +96,8 @@ def prepare(
     counts = ", ".join(f"{sum(job.part == part for job in done):,} in {part}" for part in layout.parts)
     skipped = f"; {len(broken):,} skipped" if broken else ""
     print(f"{len(done):,} images for image_size={words(size)} in {target}: {counts}{skipped}")
+    for line in [*not_read(layout), *dark_notes(deep, "window")]:
+        print(line)
     if format == "tar":
         labels = _labels(layout)
         classes = (
@@ -105,6 +119,35 @@ def _check_target(target: Path, root: Path) -> None:
         raise GanError(f"out={target} is not empty: name a new folder")
 
 
+def _decided(layout: Layout, folder: str, pairs: bool) -> Layout:
+    """The layout of trainA and trainB with equal names as pairs or as two domains. GanError for another layout."""
+    if len(layout.datasets) < 2:
+        raise GanError(
+            f"pairs={str(pairs).lower()}: allowed only for trainA and trainB with equal names; {folder} holds "
+            f"{layout.words}"
+        )
+    return layout._replace(datasets=("paired_folder" if pairs else "unpaired_folder",))
+
+
+def _source(job: Job, layout: Layout) -> str:
+    """The file of an image, below the folder."""
+    return f"{job.part}/{layout.parts[job.part].names[job.row]}"
+
+
+def _kept(names: Sequence[str]) -> str:
+    """The line on images that may be the partners of broken ones."""
+    if len(names) == 1:
+        return f"the partner {names[0]} of a broken image is kept; pairs=true leaves it out"
+    return f"the partners {names[0]} and {len(names) - 1:,} more of broken images are kept; pairs=true leaves them out"
+
+
+def _without(alone: Collection[Job], done: Sequence[Job], folder: Path) -> list[Job]:
+    """The jobs that are done except `alone`, whose files are deleted."""
+    for job in alone:
+        (folder / job.name).unlink(missing_ok=True)
+    return [job for job in done if job not in alone]
+
+
 def _new_names(files: Files, root: Path, suffix: str) -> list[str]:
     """The names of the new files, in the order of the old ones, which the order of training depends on."""
     folder = Path(files.root).relative_to(Path(root))
@@ -118,9 +161,12 @@ def _new_names(files: Files, root: Path, suffix: str) -> list[str]:
 
 def _resize_all(
     jobs: Sequence[Job], layout: Layout, size: ImageSize, window: Window, format: str, folder: Path
-) -> tuple[list[Job], list[str]]:
-    """Write all images; returns the jobs that are done, and why the others are not."""
+) -> tuple[list[Job], dict[Job, str], list[Limits]]:
+    """Write all images; returns the jobs that are done, why the others are not, and the limits of values of those of
+    more than 8 bits, without a window.
+    """
     progress = Progress(len(jobs), "images", label="resizing")
+    deep: list[Limits] = []
 
     def resized(job: Job) -> Image.Image | str:
         files = layout.parts[job.part]
@@ -129,6 +175,8 @@ def _resize_all(
             with window_option():
                 image = image_files.read(file, 3, window=window)
                 tiles = [fit(image, load_size(job.part, layout, size)) for fit in fits(layout)]
+            if window is None and (found := limits_of(file)):
+                deep.append(found)
         except ValueError as error:
             return one_line(error)
         result = Image.new("RGB", (sum(tile.width for tile in tiles), tiles[0].height))
@@ -160,11 +208,7 @@ def _resize_all(
                     output.write(job, content)
                     done.append(job)
     output.close()
-    alone = _partners_of(failures, jobs, layout)
-    for job in alone:
-        (folder / job.name).unlink(missing_ok=True)
-    reasons = [*failures.values(), *(f"{job.name}: its partner is broken" for job in alone if job not in failures)]
-    return [job for job in done if job not in alone], reasons
+    return done, failures, deep
 
 
 class Folder:
