@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from zlib import crc32
 
 from gan_cli.data.image_files import is_gray
 from gan_cli.data.listing import Files, scan
@@ -19,7 +20,7 @@ def one_per_image(files: Files, channels: int) -> Files:
     """The images of a listing: NAME_b* stands for NAME_b1 to NAME_b`channels` if all files are such channels.
 
     For up to four channels only if they are gray, since color images may have such names as well. The size of NAME_b*
-    is the sum and its time the latest. ValueError for an image of which some channels are missing.
+    is the sum and its time a checksum of theirs. ValueError for an image of which some channels are missing.
     """
     matches = [BAND.fullmatch(name) for name in files.names]
     if channels == 1 or not all(matches):
@@ -40,5 +41,5 @@ def one_per_image(files: Files, channels: int) -> Files:
     say_once(f"note: {files.root}: {channels} files, such as {files.names[0]}, are the channels of one image")
     groups = [list(numbers.values()) for numbers in rows.values()]
     sizes = tuple(sum(files.sizes[row] for row in group) for group in groups)
-    times = tuple(max(files.times[row] for row in group) for group in groups)
+    times = tuple(crc32(repr([files.times[row] for row in group]).encode()) for group in groups)
     return Files(files.root, tuple(rows), sizes, times)

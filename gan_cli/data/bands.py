@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 TOP = 65535  # white in the planes of images of 16 bits
+LARGEST = 2**31  # bytes of a TIFF file that Pillow cannot read
 INSTALL = "pip install 'gan-cli[bands]'"
 BITS_PER_SAMPLE, SAMPLES_PER_PIXEL, PLANAR_CONFIGURATION = 258, 277, 284  # TIFF tags
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # the errors raised here name the file
@@ -152,17 +153,21 @@ def tiff_pages(image: Image.Image, channels: int) -> list[np.ndarray] | None:
     return planes if len({plane.shape for plane in planes}) == 1 else None
 
 
-def tiff_planes(source: Path | IO[bytes]) -> np.ndarray:
+def tiff_planes(source: Path | io.BytesIO) -> np.ndarray:
     """The channels (C, H, W) of a TIFF file, as samples of its pixels or as pages, in the type of the file.
 
-    ValueError if tifffile is not installed, and for a file that is none, is too large, or has further dimensions.
+    Other files that it names, as OME-TIFF does, are not read. ValueError if tifffile is not installed, and for a file
+    that is none, is too large, or has further dimensions.
     """
     try:
         import tifffile
     except ImportError:
         raise ValueError(f"a TIFF file that needs tifffile: {INSTALL}") from None
     try:
-        with tifffile.TiffFile(source) as file:
+        content = io.BytesIO(_content(source)) if isinstance(source, Path) else source
+        # A file of somebody else may name any file of this machine, or a pipe, as the place of its other pages.
+        # tifffile opens these and index files only beside a file that it knows the path of.
+        with tifffile.TiffFile(content, _multifile=False, is_mmstack=False, is_ndtiff=False) as file:
             series = file.series[0]
             lengths = dict(zip(series.axes, series.shape))
             if series.size > 2 * (Image.MAX_IMAGE_PIXELS or 2**27):  # as Pillow, which refuses larger images
@@ -176,6 +181,15 @@ def tiff_planes(source: Path | IO[bytes]) -> np.ndarray:
     others = [number for number, axis in enumerate(series.axes) if axis not in "YX"]
     array = array.transpose([*others, *map(series.axes.index, "YX")])
     return array.reshape(-1, *array.shape[-2:])
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a file. ValueError for a pipe or device, and above LARGEST."""
+    if not file.is_file():
+        raise ValueError("not a regular file")
+    if (size := file.stat().st_size) > LARGEST:
+        raise ValueError(f"{size:,} bytes, too many for an image")
+    return file.read_bytes()
 
 
 def band_files(file: Path | str, channels: int) -> list[Path]:

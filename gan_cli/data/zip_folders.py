@@ -7,13 +7,13 @@ import zlib
 from collections.abc import Generator, Iterator
 from functools import lru_cache
 from pathlib import Path, PosixPath
-from time import mktime
 from types import SimpleNamespace
 from typing import NamedTuple
 
 from gan_cli.data.archives import LIMITS, checked_name
 
 LARGEST = 2**30  # bytes of a file
+DEEPEST = 64  # folders, one in another
 SPLITS = ("train", "val", "test")
 
 
@@ -61,9 +61,8 @@ class ZipPath(PosixPath):
 
     def stat(self) -> SimpleNamespace:  # type: ignore[override]
         _, info = self._info()
-        # Without a zone, a time need not exist on the clock of this machine.
-        time = int(mktime((*info.date_time, 0, 0, -1)) * 1e9)
-        return SimpleNamespace(st_size=info.file_size, st_mtime_ns=time)
+        # Archives may be made with one date for all files, so the checksum says whether the content changed.
+        return SimpleNamespace(st_size=info.file_size, st_mtime_ns=info.CRC)
 
     def iterdir(self) -> "Generator[ZipPath, None, None]":
         index, name = self._found()
@@ -120,6 +119,8 @@ def _index(archive: str, size: int, time: int) -> _Index:
             path = checked_name(info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
         except ValueError as error:
             raise ValueError(f"{archive}: {error}") from error
+        if len(path.parts) - (not info.is_dir()) > DEEPEST:
+            raise ValueError(f"{archive}: {str(path)[:40]}... is in more than {DEEPEST} folders: unpack it yourself")
         total += info.file_size
         if info.file_size > LARGEST or total > most or len(files) >= LIMITS.members:
             raise ValueError(f"{archive}: {path}, or all files together, would be too large: unpack it yourself")

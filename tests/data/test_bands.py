@@ -1,6 +1,8 @@
 """Images of any number of channels and of 16 bits: what is read, and what is refused."""
 
 import io
+import os
+import signal
 import sys
 import zipfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 from PIL import Image
 
 from gan_cli.data.band_files import scan_images
-from gan_cli.data.bands import Bands
+from gan_cli.data.bands import Bands, tiff_planes
 from gan_cli.data.folders import ImageFolder
 from gan_cli.data.image_files import read, resize_crop, to_tensor
 from gan_cli.utils.image_encoders import png_16_bits, tiff
@@ -177,3 +179,64 @@ def test_written_tiff_files_are_read_again(channels: int, kind: type) -> None:
     values = (np.random.default_rng(0).random((channels, 9, 7)) * 255).astype(kind)
     again = tifffile.imread(io.BytesIO(tiff(values)))
     assert again.dtype == values.dtype and np.array_equal(again.reshape(values.shape), values)
+
+
+def ome_tiff(file: Path, other: str) -> Path:
+    """One black page, whose description says that five channels are the pages of another file."""
+    pages = "".join(
+        f'<TiffData IFD="{c}" FirstC="{c}" FirstZ="0" FirstT="0" PlaneCount="1">'
+        f'<UUID FileName="{other}">urn:uuid:2</UUID></TiffData>'
+        for c in range(5)
+    )
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="8" SizeY="8" SizeC="5" SizeZ="1" SizeT="1">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{pages}</Pixels></Image></OME>'
+    )
+    page = np.zeros((8, 8), np.uint8)
+    tifffile.imwrite(file, page, photometric="minisblack", description=text, metadata=None)
+    return file
+
+
+@pytest.mark.parametrize("name", ["other.tif", "pipe"])
+def test_a_tiff_file_cannot_name_another_one(tmp_path: Path, name: str) -> None:
+    tifffile.imwrite(tmp_path / "other.tif", np.full((5, 8, 8), 200, np.uint8), photometric="minisblack", metadata=None)
+    os.mkfifo(tmp_path / "pipe")
+    kept = os.open(tmp_path / "pipe", os.O_RDWR)  # a read blocks, rather than the open, which no signal would end
+    (tmp_path / "in").mkdir()
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("waits for the pipe"))
+    try:
+        for number, other in enumerate((f"../{name}", str(tmp_path / name))):
+            signal.alarm(10)
+            file = ome_tiff(tmp_path / "in" / f"{number}.tif", other)
+            with pytest.raises(ValueError, match="1 channel, where 5 are expected"):
+                read(file, 5)
+    finally:
+        signal.alarm(0)
+        os.close(kept)
+
+
+def test_a_tiff_file_does_not_open_its_neighbors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Index files and further parts, which formats find by their names, are not even looked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "NDTiff.index").write_bytes(b"\0" * 100)
+    values = np.zeros((5, 8, 8), np.uint8)
+    tifffile.imwrite("a_MMStack_1.tif", values, photometric="minisblack", metadata=None)
+    monkeypatch.setattr(tifffile.TiffFile, "micromanager_metadata", {"MajorVersion": 3})
+    asked = []
+    with monkeypatch.context() as patch:
+        for function in ("builtins.open", "glob.glob", "os.path.exists"):  # not those by which pathlib reads the file
+            patch.setattr(function, lambda path, *_, **__: asked.append(path))
+        planes = tiff_planes(Path("a_MMStack_1.tif"))
+    assert planes.shape == (5, 8, 8) and not asked
+
+
+def test_only_regular_files_of_bounded_size_are_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="not a regular file"):
+        tiff_planes(tmp_path / "a.tif")
+    monkeypatch.setattr("gan_cli.data.bands.LARGEST", 100)
+    (tmp_path / "b.tif").write_bytes(bytes(101))
+    with pytest.raises(ValueError, match="101 bytes, too many"):
+        tiff_planes(tmp_path / "b.tif")

@@ -112,3 +112,42 @@ def test_other_files_are_no_folders(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\3\4 and no archive")
     with pytest.raises(ValueError, match=r"is no valid zip archive; dataset\.root is a folder"):
         ImageFolder(str(tmp_path / "a.zip"), 8)
+
+
+def test_a_rewritten_archive_has_new_pixels(tmp_path: Path) -> None:
+    """Names, sizes and dates are those of before, as when one program writes uncompressed images twice."""
+
+    def write(seed: int) -> Path:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+            for number in range(4):
+                noise(tmp_path / "image.ppm", seed + number)
+                out.writestr(zipfile.ZipInfo(f"{number}.ppm"), (tmp_path / "image.ppm").read_bytes())
+        return tmp_path / "a.zip"
+
+    old = ImageFolder(str(write(0)), 8, test_fraction=0)
+    new = ImageFolder(str(write(10)), 8, test_fraction=0)
+    again = ImageFolder(str(write(0)), 8, test_fraction=0)
+    batches = [data.test_batch(0, 4).image for data in (old, new, again)]
+    assert not torch.equal(batches[0], batches[1]) and torch.equal(batches[0], batches[2])
+    assert old.fingerprint() == new.fingerprint()
+
+
+def test_files_per_channel_in_a_rewritten_archive(tmp_path: Path) -> None:
+    """Each of the files counts, also the order of two with the same contents."""
+    found = []
+    for values in ((10, 20), (20, 10), (10, 30)):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as out:
+            for number, value in enumerate(values, 1):
+                Image.new("L", (8, 8), value).save(tmp_path / "image.pgm")
+                out.writestr(zipfile.ZipInfo(f"a_b{number}.pgm"), (tmp_path / "image.pgm").read_bytes())
+        data = ImageFolder(str(tmp_path / "a.zip"), 8, channels=2, value_range=(0, 1), test_fraction=0)
+        found.append(tuple((255 * data.test_batch(0, 1).image[0, :, 0, 0]).round().tolist()))
+    assert found == [(10, 20), (20, 10), (10, 30)]
+
+
+def test_deep_folders_are_refused(tmp_path: Path) -> None:
+    assert as_folder(archive_with(tmp_path / "a.zip", ("a/" * 64 + "1.png", b"1", 0), ("b.png", b"1", 0)))
+    for name in ("a/" * 65 + "1.png", "a/" * 65, "a/" * 5000 + "1.png"):
+        with pytest.raises(ValueError, match=r"\.zip: a/a/.* more than 64 folders") as caught:
+            as_folder(archive_with(tmp_path / f"{len(name)}.zip", (name, b"1", 0), ("b.png", b"1", 0)))
+        assert len(str(caught.value)) < 300
