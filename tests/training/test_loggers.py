@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers import TINY_RING, composed, refused, same_checkpoints
+from helpers import TINY_RING, composed, refused, same_checkpoints, wait_until
 from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -271,6 +271,7 @@ def test_wandb_in_its_offline_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     logger = Wandb(project="mine")
     logger.open(RunDir(tmp_path), 0, OmegaConf.create({"seed": 7}), "0123456789abcdef")
+    assert logger.run.project == "mine" and logger.run.config["seed"] == 7
     logger.scalars(1, {"d/adversarial": 1.5})
     logger.samples(1, "samples/generated", torch.zeros(3, 4, 4, dtype=torch.uint8))
     logger.histograms(1, {"weights": torch.arange(4.0)})
@@ -279,13 +280,18 @@ def test_wandb_in_its_offline_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
     assert before[:2] == after[:2] and torch.equal(before[2], after[2])
     (file,) = tmp_path.glob("wandb/offline-run-*-0123456789abcdef/*.wandb")
-    rows, project = [], ""
-    for data in leveldb_records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        project = record.run.project or project
-        if record.HasField("history"):
-            rows.append({"/".join(item.nested_key) or item.key: item.value_json for item in record.history.item})
-    assert project == "mine"
-    assert [(row["_step"], row["d/adversarial"]) for row in rows] == [("1", "1.5"), ("2", "2.5")]
-    assert rows[0]["samples/generated/_type"] == '"image-file"' and rows[0]["weights/_type"] == '"histogram"'
+
+    def rows() -> list[dict[str, str]]:
+        found = []
+        for data in leveldb_records(file.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            if record.HasField("history"):
+                items = record.history.item
+                found.append({"/".join(item.nested_key) or item.key: item.value_json for item in items})
+        return found
+
+    wait_until(lambda: len(rows()) == 2, 60)  # its process may write after `finish` has returned
+    first, second = rows()
+    assert [(row["_step"], row["d/adversarial"]) for row in (first, second)] == [("1", "1.5"), ("2", "2.5")]
+    assert first["samples/generated/_type"] == '"image-file"' and first["weights/_type"] == '"histogram"'
