@@ -11,6 +11,7 @@ from helpers import ROOT, TINY, fill_shards, save_plain, write_mnist
 
 from gan_cli.cli.main import main
 from gan_cli.cli.parser import parse
+from gan_cli.cli.verbs import VERBS
 
 ELSEWHERE = {"CONTRIBUTING.md": "test_contributing.py", "CHANGELOG.md": "", "ERRORS.md": "", "DEMOS.md": ""}
 """Pages whose commands other tests run (of DEMOS.md tests/tools/test_demo_pages.py), or that describe the past."""
@@ -57,6 +58,7 @@ RUNS = {
     "noise": ["model=pix2pix_noise", "dataset.size=8"],
     "style": ["model=drit", "network=drit_small", "dataset.size=8", *(f"model.{n}.width=4" for n in DRIT)],
     "gaussian": ["experiment=fgan_gaussian"],
+    "classes": ["model=acgan", "dataset.size=8", "model.generator.width=2", "model.discriminator.width=2"],
 }
 """The runs that stand for those of the pages."""
 
@@ -69,10 +71,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         words = ["train", "-m", *TINY, *overrides, "seed=0,1", "hydra/launcher=basic"]
         assert main([*words, f"hydra.sweep.dir={root}/sweeps/{name}"]) == 0
     for name in ("photos", "generated", "paintings", "large"):
-        for number, image in enumerate(("cat", "dog", "bird", "fish")):
-            save_plain(root / name / f"{image}.jpg", (60 * number, 90, 200 - 40 * number), (40, 36))
+        for number, image in enumerate(("cat", "dog", "bird", "fish", "cow", "hen", "bee", "ant")):
+            save_plain(root / name / f"{image}.jpg", (30 * number, 90, 200 - 20 * number), (40, 36))
     for side in "AB":
         save_plain(root / "scans" / f"train{side}" / "1.png", (90, 120, 150), (40, 36))
+        for name in ("photos", "photos64"):
+            save_plain(root / "guide" / name / f"train{side}" / "1.png", (90, 120, 150), (40, 36))
+    save_plain(root / "guide" / "photos" / "testA" / "2.png", (90, 120, 150), (40, 36))
+    (root / "guide" / "horses").symlink_to(root / "sweeps/stripes/0-seed_0")
     fill_shards(root / "shards")
     write_mnist(root / "mnist")
     assert main(["evaluate", f"real={root}/photos", f"stats={root}/photos.npz", "extractor=random"]) == 0
@@ -86,6 +92,11 @@ def stand_in(line: str) -> str:
     if verb in ("translate", "compare", "evaluate") and re.search(r" n=3 |samples=|translation_diversity", line):
         kind = "noise"
     kind = "style" if "style=" in line else "gaussian" if "gaussian_fit" in line else kind
+    if " label=" in line:
+        kind, line = "classes", re.sub(r" label=\w+", " label=star", line)
+    line = line.replace("train-{000000..000146}", "s-{000..003}").replace("val-{00..03}", "s-{004..004}")
+    line = line.replace("metric=...", "metric=kid").replace(" gan ebgan ebgan_pt histogram=I_prime", " SWEEP")
+    line = re.sub(r" (bin_width|filter)=\S+| 'filter=[^']*'", "", line)
     for number in (0, 1):
         run = f"sweeps/{kind}/{number}-seed_{number}"
         line = re.sub(r"\b(outputs/DAY/RUN|RUN_DIR|RUN)( \.\.\.)?(?= |$)", run, line, count=1)
@@ -97,7 +108,7 @@ def stand_in(line: str) -> str:
 SMALL = {
     "train": [*TINY, "trainer.iterations=1", "trainer.evaluate_count=12"],
     "sample": ["n=4"],
-    "evaluate": ["n=4", "extractor=random"],
+    "evaluate": ["n=8", "extractor=random"],
     "search": ["trials=1", *TINY],
     "reproduce": ["seeds=0", *TINY, "out=results"],
 }
@@ -118,12 +129,20 @@ def small(line: str) -> list[str]:
         options = ["trainer.iterations=3"]
     if "of=training" in text:  # a film of the grids that there are
         options = []
-    if words[0] == "evaluate" and "fid" in text:
+    if words[0] == "evaluate" and ("fid" in text or not re.search("metric=|stats=", text)):
         options = [*options, "metric.fid.allow_singular=true"]
+    if "mnist:" in text:
+        options = [*options, "dataset.root=mnist"]
+    if "ladder" in text:
+        options = [*options, "dataset.num_labels=10"]
     if words[0] in ("train", "reproduce"):
-        options = [*options, *(["dataset.size=8"] if not re.search("dataset=|mnist|lsun|gaussian|ring", text) else [])]
+        if not re.search("dataset[.=]|mnist|lsun|gaussian|ring", text):
+            options = [*options, "dataset.size=8"]
+        if "cyclegan" in text:
+            words = [word for word in words if "width=" not in word and "blocks=" not in word]
+            options = [*options, *CYCLEGAN]
         if "mnist" in text:
-            options.append("dataset.root=mnist")
+            options = [*options, "dataset.root=mnist"]
     return [*words, *options]
 
 
@@ -139,11 +158,13 @@ OTHER_TESTS = {
 
 
 @pytest.mark.parametrize("command", HERE, ids=str)
-def test_commands_of_the_pages(command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(folder)
-    words = small(command.line)
+def test_commands_of_the_pages(command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_guide = command.page == "IMAGES.md" and re.search(r"photos\b|photos64|horses", command.line)
+    monkeypatch.chdir(folder / "guide" if in_guide and "RUN_DIR" not in command.line else folder)
+    words = [re.sub(r"^(out|hydra.run.dir)=", rf"\1={tmp_path}/", word) for word in small(command.line)]
     if words[0] in OTHER_TESTS:
         assert (ROOT / "tests" / OTHER_TESTS[words[0]]).exists()
-        parse(words[0], [word for word in words[2:] if "=" in word])
+        known = VERBS[words[0]].helps
+        parse(words[0], [word for word in words[2:] if word.partition("=")[0] in known])
     else:
         assert main(words) == 0

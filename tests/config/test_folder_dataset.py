@@ -71,6 +71,7 @@ def test_what_is_chosen_stays(sets: Path, capsys: pytest.CaptureFixture[str]) ->
     for words in (
         ("model=cyclegan", "dataset=paired_folder", root),
         ("experiment=infogan_mnist", root),
+        ("sweep=ebgan_mnist_grid", root),
         ("model=infogan", "dataset=mnist", root),
         ("model=cyclegan",),
         ("model=no_such", root),
