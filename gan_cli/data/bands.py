@@ -129,6 +129,11 @@ def is_tiff(file: Path | str, content: bytes | None) -> bool:
     return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def samples(image: Image.Image) -> int:
+    """The number of values per pixel of an open TIFF file."""
+    return int(getattr(image, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1))
+
+
 def fits_pillow(image: Image.Image, channels: int, depth: int) -> bool:
     """Whether a TIFF file is an image that Pillow reads as it is, rather than a stack of `channels` channels."""
     tags = getattr(image, "tag_v2", {})

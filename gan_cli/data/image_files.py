@@ -156,11 +156,36 @@ def upright_size(file: Path) -> tuple[tuple[int, int], bool]:
                 return ImageOps.exif_transpose(image).size, orientation != 1
             return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size, orientation in range(2, 9)
     except ValueError as error:
-        content = _unzipped(file) if isinstance(file, ZipPath) else None
-        if not (isinstance(error.__cause__, Image.UnidentifiedImageError) and bands.is_tiff(file, content)):
-            raise
-    height, width = bands.tiff_planes(io.BytesIO(content) if content else file).shape[1:]
-    return (width, height), False
+        height, width = _stack(file, error).shape[1:]
+        return (width, height), False
+
+
+def tiff_stack(file: Path) -> np.ndarray | None:
+    """The channels (C, H, W) of a TIFF file that Pillow refuses, in the type of the file; None for other images.
+
+    ValueError if it is broken.
+    """
+    is_stack = False
+    try:
+        with opened(file) as image:
+            is_stack = image.format == "TIFF" and not bands.fits_pillow(image, bands.samples(image), 8)
+            if is_stack:
+                image.load()  # Pillow recognizes more arrangements of channels than it decodes
+            return None
+    except ValueError as error:
+        return _stack(file, error, is_stack)
+
+
+def _stack(file: Path, error: ValueError, is_stack: bool = False) -> np.ndarray:
+    """The channels of a TIFF file that Pillow refuses with `error`, which is raised again for other files."""
+    content = _unzipped(file) if isinstance(file, ZipPath) else None
+    is_stack = is_stack or isinstance(error.__cause__, Image.UnidentifiedImageError)
+    if not (is_stack and bands.is_tiff(file, content)):
+        raise error
+    try:
+        return bands.tiff_planes(io.BytesIO(content) if content else file)
+    except _BROKEN as reason:
+        raise ValueError(f"{file}: {' '.join(str(reason).split())}") from reason
 
 
 def is_deep(file: Path) -> bool:

@@ -41,6 +41,11 @@ def equal(digests: Sequence[bytes]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def representatives(keys: Sequence[object]) -> list[int]:
+    """Return the number of the first of each group of equal keys."""
+    return list({key: number for number, key in reversed([*enumerate(keys)])}.values())[::-1]
+
+
 def nearly_equal(looks: Sequence[Look]) -> list[tuple[int, int]]:
     """Return pairs of images, i < j, that differ by at most HASH_DISTANCE bits and GRAY_DISTANCE; images of one color
     are in no pair. Of more than MOST images, only those of one hash are compared.

@@ -1,6 +1,7 @@
 """`gan data check`: what a folder of images holds, what is wrong with it, and what a model will see of it."""
 
 import hashlib
+import math
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -9,15 +10,26 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gan_cli.data import image_files, paired, preprocess
+from gan_cli.data.bands import INSTALL
 from gan_cli.data.decoded_cache import Fit
 from gan_cli.data.folders import find_folder
 from gan_cli.data.layouts import MODELS, Layout, recognize
 from gan_cli.data.listing import Files
-from gan_cli.data.similar_images import GRAY_DISTANCE, HASH_DISTANCE, Look, equal, look, nearly_equal
+from gan_cli.data.similar_images import (
+    GRAY_DISTANCE,
+    HASH_DISTANCE,
+    Look,
+    equal,
+    look,
+    nearly_equal,
+    representatives,
+)
 from gan_cli.tools.data.beside import not_read
 from gan_cli.tools.data.deep import Limits, dark_notes, limits
 from gan_cli.utils import images, labels
@@ -48,6 +60,21 @@ class Seen(NamedTuple):
     limits: Limits | None = None
     error: str = ""
 
+    @property
+    def is_broken(self) -> bool:
+        return bool(self.error) and INSTALL not in self.error
+
+    @property
+    def channels(self) -> int:
+        """dataset.channels for such images."""
+        count = self.kind.split(" channel")[0]
+        return int(count) if count.isdecimal() else 1 if self.kind == "gray" else 3
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it is in a part such as trainA, A/train or train."""
+        return self.part.split("/")[-1].startswith("train")
+
 
 def check(folder: str, *, image_size: Sequence[int] | None = None, out: str | None = None) -> None:
     """Print what a folder or a zip archive of images holds, and write a sheet of what a model sees of it.
@@ -69,7 +96,8 @@ def check(folder: str, *, image_size: Sequence[int] | None = None, out: str | No
     whole = [one for one in seen if not one.error]
     if not whole:
         raise GanError(f"{folder}: none of {len(seen):,} images can be read; first: {seen[0].error}")
-    _print_findings("broken", [one.error for one in seen if one.error])
+    _print_findings("broken", [one.error for one in seen if one.is_broken])
+    _print_findings("not read without an extra", [one.error for one in seen if one.error and not one.is_broken])
     _print_doubles(whole)
     deep = {one.name: one.limits for one in whole if one.limits}
     for line in [*_views(layout, whole, size), *dark_notes(list(deep.values()), "dataset.window")]:
@@ -78,9 +106,13 @@ def check(folder: str, *, image_size: Sequence[int] | None = None, out: str | No
     replaces = ", in the place of an earlier file" if sheet.exists() else ""
     images.save(sheet, _sheet(layout, size, folder, deep))
     print(f"what the model sees at image_size={words(size)} is in {sheet}{replaces}")
-    for line in train_lines(layout, folder, size, all(one.kind == "gray" for one in whole)):
+    counts = Counter(one.channels for one in whole)
+    if len(counts) > 1 and max(counts) > 3:
+        text = ", ".join(f"dataset.channels={number} reads {n:,}" for number, n in counts.most_common())
+        print(f"training needs images of one number of channels: {text}")
+    for line in train_lines(layout, folder, size, counts.most_common(1)[0][0] if max(counts) > 3 else max(counts)):
         print(line)
-    if len(whole) < len(seen):
+    if any(one.is_broken for one in seen):
         print(f"training refuses broken images; {_prepare(folder, size)} leaves them out")
 
 
@@ -117,13 +149,13 @@ def is_halved(layout: Layout) -> bool:
     return layout.datasets == ("paired_folder",) and "train" in layout.parts
 
 
-def train_lines(layout: Layout, folder: str, size: ImageSize, gray: bool = False) -> list[str]:
-    """The commands that train on the folder."""
+def train_lines(layout: Layout, folder: str, size: ImageSize, channels: int = 3) -> list[str]:
+    """The commands that train on the folder, whose images have so many channels."""
     dataset = layout.datasets[0]
     height, width = sides(size)
     options = [f"dataset={dataset}", f"dataset.root={folder}"]
     options.append(f"dataset.image_size={height if height == width else f'[{height},{width}]'}")
-    options += ["dataset.channels=1"] if gray else []
+    options += [f"dataset.channels={channels}"] if channels != 3 else []
     kinds = {"paired_folder": ", if equal names mean partners", "unpaired_folder": ", as two unpaired domains"}
     lines = [
         f"train{kinds[name] if len(layout.datasets) > 1 else ''}: "
@@ -159,6 +191,10 @@ def _look_at(part: str, files: Files, row: int) -> Seen:
     """Decode one image, a JPEG at an eighth of its size, which reads all of the file as well."""
     file, name = files.root / files.names[row], f"{part}/{files.names[row]}"
     try:
+        digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
+        if (planes := image_files.tiff_stack(file)) is not None:
+            kind = f"{len(planes)} channel{'s' * (len(planes) > 1)}"
+            return Seen(name, part, planes.shape[:0:-1], kind, False, digest, look(_shown(planes)))
         size, turned = image_files.upright_size(file)
         with image_files.opened(file) as image:
             kind = _kind(image.mode, "transparency" in image.info)
@@ -167,10 +203,22 @@ def _look_at(part: str, files: Files, row: int) -> Seen:
             # Values of more than 8 bits as parts of their range: only their order matters for a look.
             small = image_files.convert(image, 1, _range(image)) if kind == "16-bit" else image_files.convert(image, 1)
             found, values = look(small), limits(image)
-        digest = hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
     except (ValueError, OSError) as error:
         return Seen(name, part, error=one_line(error))
     return Seen(name, part, size, kind, turned, digest, found, values)
+
+
+def _shown(planes: np.ndarray) -> Image.Image:
+    """The first three channels (C, H, W) as color, or the first as gray, with other values than 8 bits as parts of
+    their range. ValueError if some are no finite numbers.
+    """
+    some = planes[: 3 if len(planes) > 2 else 1]
+    if some.dtype != np.uint8:
+        low, high = float(some.min()), float(some.max())
+        if not math.isfinite(high - low):
+            raise ValueError("it holds values that are no finite numbers")
+        some = ((some - low) * (255 / ((high - low) or 1))).round().astype(np.uint8)
+    return Image.merge("RGB" if len(some) == 3 else "L", [Image.fromarray(plane) for plane in some]).convert("RGB")
 
 
 def _range(image: object) -> tuple[float, float]:
@@ -189,8 +237,10 @@ def _kind(mode: str, transparent: bool) -> str:
 def _print_part(part: str, seen: Sequence[Seen]) -> None:
     whole = [one for one in seen if not one.error]
     text = f"  {part}: {len(seen):,} images"
-    if broken := len(seen) - len(whole):
+    if broken := sum(one.is_broken for one in seen):
         text += f", {broken:,} of them broken"
+    if unread := len(seen) - len(whole) - broken:
+        text += f", {unread:,} of them not read: {INSTALL}"
     if whole:
         by_area = sorted((one.size for one in whole), key=lambda size: size[0] * size[1])
         picks = by_area[0], by_area[len(by_area) // 2], by_area[-1]
@@ -221,13 +271,18 @@ def _print_findings(what: str, lines: Sequence[str]) -> None:
 def _print_doubles(seen: Sequence[Seen]) -> None:
     """Print equal and nearly equal images: first those of training and held-out parts, which flatter every score."""
     groups = equal([one.digest for one in seen])
-    same = {(a, b) for group in groups for a in group for b in group}
-    near = [pair for pair in nearly_equal([one.look for one in seen if one.look]) if pair not in same]
-    for what, pairs in (("equal files", [(g[0], other) for g in groups for other in g[1:]]), ("nearly equal", near)):
-        texts = [(seen[a].part, seen[b].part, f"{seen[a].name} = {seen[b].name}") for a, b in pairs]
-        across = [text for a, b, text in texts if a.startswith("train") != b.startswith("train")]
+    # Thousands of equal files would be millions of pairs: one of them for training and one held out stand for them.
+    firsts = [seen[row] for row in representatives([(one.digest, one.is_training) for one in seen])]
+    pairs = nearly_equal([one.look for one in firsts if one.look])
+    near = [[firsts[a], firsts[b]] for a, b in pairs if firsts[a].digest != firsts[b].digest]
+    for what, sets in (("equal files", [[seen[row] for row in group] for group in groups]), ("nearly equal", near)):
+        across, others = list[str](), list[str]()
+        for group in sets:
+            other = next((one for one in group if one.is_training != group[0].is_training), None)
+            more = f" and {len(group) - 2:,} more" if len(group) > 2 else ""
+            (across if other else others).append(f"{group[0].name} = {(other or group[1]).name}{more}")
         _print_findings(f"{what}, one for training and one held out", across)
-        _print_findings(f"{what}, others", [text for *_, text in texts if text not in across])
+        _print_findings(f"{what}, others", others)
     if groups:
         print("  (equal files: delete all but one of each, first those held out; gan data prepare keeps them)")
     if near:
@@ -289,7 +344,9 @@ def _sheet(layout: Layout, size: ImageSize, title: str, first: Collection[str]) 
             if len(columns.get(names[0], [])) == count:
                 break
             try:
-                image = image_files.read(files.root / files.names[row], 3)
+                file = files.root / files.names[row]
+                planes = image_files.tiff_stack(file)
+                image = image_files.read(file, 3) if planes is None or len(planes) == 3 else _shown(planes)
                 tiles = [image_files.to_tensor(_reduced(fit(image, size))) for fit in fits(layout)]
             except ValueError:
                 continue

@@ -37,7 +37,9 @@ def limits(image: Image.Image) -> Limits | None:
 
 
 def limits_of(file: Path) -> Limits | None:
-    """The limits of an image file, as `limits` returns them. ValueError if it is broken."""
+    """The limits of an image file, as `limits` returns them; None if Pillow cannot read it. ValueError if broken."""
+    if image_files.tiff_stack(file) is not None:
+        return None
     with image_files.opened(file) as image:
         return limits(image)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from gan_cli.data import folder_labels, image_files
+from gan_cli.data.bands import planes_of
 from gan_cli.data.image_files import Window, typed_window, window_option
 from gan_cli.data.layouts import Layout, partner_parts
 from gan_cli.data.listing import Files
@@ -28,6 +29,7 @@ from gan_cli.utils.progress import Progress
 SUFFIXES = {"png": ".png", "jpg": ".jpg", "tar": ".png"}
 QUALITY = 95  # of JPEG
 SHARD = 10_000  # images of a tar archive
+MANY = ", and this writes color: train on the folder itself with dataset.channels"
 NAMED = 20  # broken images that are named
 
 
@@ -83,11 +85,12 @@ def prepare(
                 kept, layout, alone = alone, _decided(layout, folder, False), []
                 print(_kept([_source(job, layout) for job in kept]))
             done = _without(alone, done, made)
-            broken = [*failures.values(), *(f"{_source(job, layout)}: its partner is broken" for job in alone)]
+            state = "left out" if any(text.endswith(MANY) for text in failures.values()) else "broken"
+            broken = [*failures.values(), *(f"{_source(job, layout)}: its partner is {state}" for job in alone)]
+            if not done:
+                raise GanError(f"{folder}: none of its {len(jobs):,} images can be read as color; first: {broken[0]}")
             for text in broken[:NAMED]:
                 print(f"skipped: {text}")
-            if not done:
-                raise GanError(f"{folder}: none of its {len(jobs):,} images can be read")
             if format != "tar":
                 _write_labels(layout, done, made)
             if target.exists():
@@ -178,10 +181,13 @@ def _resize_all(
             if window is None and (found := limits_of(file)):
                 deep.append(found)
         except ValueError as error:
-            return one_line(error)
+            text, many, _ = one_line(error).partition(", where 3 are expected")
+            return text + MANY if many else text
         result = Image.new("RGB", (sum(tile.width for tile in tiles), tiles[0].height))
         for number, tile in enumerate(tiles):
-            result.paste(tile, (number * tile.width, 0))
+            # TIFF files that only tifffile reads are Bands.
+            pasted = tile if isinstance(tile, Image.Image) else Image.merge("RGB", planes_of(tile))
+            result.paste(pasted, (number * tile.width, 0))
         return result
 
     def encoded(job: Job) -> bytes | str:
