@@ -47,6 +47,22 @@ def lines(group: str | None = None) -> Iterator[str]:
     yield "\n`gan list GROUP` describes each choice of a group; `gan train GROUP=NAME` uses it."
 
 
+def choice(group: str, target: str) -> str:
+    """`GROUP=NAME` for the class `target`: the choice of this command, or the only file that names the class; its path
+    if there are none or several.
+    """
+    from hydra.core.hydra_config import HydraConfig  # takes long to import
+
+    files = [file for file in groups().get(group, ()) if f"_target_: {target}\n" in file.read_text(encoding="utf-8")]
+    names = {file.stem for file in files}
+    hydra = HydraConfig.instance().cfg
+    chosen = str(hydra.hydra.runtime.choices.get(group)) if hydra else ""
+    # What an earlier command of this process chose may be another class.
+    if chosen in names or (chosen and not names):
+        return f"{group}={chosen}"
+    return f"{group}={names.pop()}" if len(names) == 1 else f"{group} {target}"
+
+
 def _table(rows: dict[str, str], indent: str = "") -> Iterator[str]:
     width = max(map(len, rows))
     for name, text in rows.items():

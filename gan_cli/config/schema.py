@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from gan_cli.config import numbers, slots
+from gan_cli.config.groups import choice
 from gan_cli.config.module_names import module_names
 from gan_cli.config.paths import conf_dir
 from gan_cli.config.slots import NODE_KEYS, Node
@@ -112,11 +113,12 @@ def command_line_modules(overrides: Sequence[str]) -> list[str]:
     return module_names(found[-1]) if found else []
 
 
-def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
+def check(cfg: DictConfig, allowed_modules: Sequence[str] = (), *, look_at_data: bool = False) -> None:
     """Check a composed configuration without building or writing anything.
 
-    allowed_modules: the modules that this command line names (`command_line_modules`). Raises GanError with the path
-    of the wrong key, the reason, and the most similar valid word.
+    allowed_modules: the modules that this command line names (`command_line_modules`). look_at_data: whether an error
+    may count the subfolders of dataset.root; False for the configuration of a run, which may be a stranger's. Raises
+    GanError with the path of the wrong key, the reason, and the most similar valid word.
     """
     import_allowed(allowed_modules)
     plain = _resolved(cfg)
@@ -136,7 +138,7 @@ def check(cfg: DictConfig, allowed_modules: Sequence[str] = ()) -> None:
     for section in REQUIRED:
         if "_target_" not in plain[section]:
             raise GanError(f"{section} has no _target_: {section}=NAME chooses from `gan list {section}`")
-    _check_model(plain["model"], plain["dataset"], allowed_modules)
+    _check_model(plain["model"], plain["dataset"], allowed_modules, look_at_data)
     for node in slots.nodes(plain, allowed=allowed_modules):
         _check_node(node, allowed_modules)
     _check_optimizer(plain["optimizer"], plain["model"], allowed_modules)
@@ -183,14 +185,15 @@ def _check_section(where: str, schema: Callable[..., Any], section: dict[str, An
         raise GanError(one_line(error)) from error
 
 
-def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str]) -> None:
+def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequence[str], look_at_data: bool) -> None:
     """Check that the data set has the labels that a model needs, and that the networks are those of the model."""
     call = _target_of("model", model, allowed)
     name = model["_target_"]
     if getattr(call, "needs_labels", False) and dataset.get("num_classes") is None:
+        remedy = _labels_of_folder(dataset, look_at_data)
         raise GanError(
-            f"model {name} needs labels, but dataset {dataset.get('_target_')} has none "
-            "(dataset.num_classes is null); choose a labeled data set, such as dataset=mnist or shapes"
+            f"{choice('model', name)} needs labels, but {choice('dataset', dataset['_target_'])} has none "
+            f"(dataset.num_classes is null); {remedy}"
         )
     parameters = inspect.signature(call).parameters
     needed = [p.name for p in parameters.values() if p.default is p.empty and p.name not in INJECTED["model"]]
@@ -201,6 +204,27 @@ def _check_model(model: dict[str, Any], dataset: dict[str, Any], allowed: Sequen
             f"model {name} needs {', '.join(missing)}, but these networks provide {', '.join(strange)}: "
             "omit network=..., so that the model chooses its own"
         )
+
+
+def _labels_of_folder(dataset: dict[str, Any], look_at_data: bool) -> str:
+    """How to take the subfolders of a data set of folders as classes, or which other data set has labels."""
+    if not {"root", "num_classes"} <= dataset.keys() or dataset["_target_"] != "gan_cli.data.folders.ImageFolder":
+        return "choose a labeled data set, such as dataset=mnist or shapes"
+    generic = "dataset.num_classes=K makes the K subfolders of dataset.root the classes"
+    if not look_at_data:
+        return generic
+    from gan_cli.data.folders import find_folder  # imports torch, which takes seconds
+    from gan_cli.data.layouts import recognize
+
+    try:
+        layout = recognize(find_folder(str(dataset["root"]), "root"))
+    except (ValueError, OSError):  # which is reported when the data set is built
+        return generic
+    if layout.labeled:
+        return "dataset.num_classes=K uses the labels of its dataset.json"
+    if len(layout.classes) > 1:
+        return f"dataset.num_classes={len(layout.classes)} makes the {len(layout.classes)} subfolders the classes"
+    return f"{dataset['root']} has no subfolders for classes; or choose a labeled data set, such as dataset=mnist"
 
 
 def _check_node(node: Node, allowed: Sequence[str]) -> None:

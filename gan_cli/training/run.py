@@ -49,7 +49,7 @@ def prepare(
 
     located: the same config with paths as they are today, from which everything is built.
     """
-    schema.check(cfg, allowed_modules)
+    schema.check(cfg, allowed_modules, look_at_data=located is None)
     schema.complete(cfg)
     device = build.device(cfg.trainer.device)
     if cfg.trainer.batch_size % distributed.world():

@@ -178,8 +178,8 @@ def _resize_all(
             with window_option():
                 image = image_files.read(file, 3, window=window)
                 tiles = [fit(image, load_size(job.part, layout, size)) for fit in fits(layout)]
-            if window is None and (found := limits_of(file)):
-                deep.append(found)
+            if window is None and (values := limits_of(file)):
+                deep.append(values)
         except ValueError as error:
             text, many, _ = one_line(error).partition(", where 3 are expected")
             return text + MANY if many else text
