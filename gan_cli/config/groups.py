@@ -55,8 +55,7 @@ def choice(group: str, target: str) -> str:
 
     files = [file for file in groups().get(group, ()) if f"_target_: {target}\n" in file.read_text(encoding="utf-8")]
     names = {file.stem for file in files}
-    hydra = HydraConfig.instance().cfg
-    chosen = str(hydra.hydra.runtime.choices.get(group)) if hydra else ""
+    chosen = str(HydraConfig.get().runtime.choices.get(group)) if HydraConfig.initialized() else ""
     # What an earlier command of this process chose may be another class.
     if chosen in names or (chosen and not names):
         return f"{group}={chosen}"
