@@ -151,6 +151,7 @@ OTHER_TESTS = {
     "import": "inference/test_import_weights.py",
     "bench": "tools/test_bench.py",
     "demo": "tools/test_demo_pages.py",
+    "doctor": "tools/test_doctor.py",
     "push": "inference/test_hub.py",
     "pull": "inference/test_hub.py",
 }
