@@ -18,8 +18,8 @@ DATASETS = {"Images": "image_folder", "Domains": "unpaired_folder", "Pairs": "pa
 def with_dataset(overrides: Sequence[str], composer: Composer, quiet: bool = False) -> list[str]:
     """The overrides with dataset=NAME, which is printed unless `quiet`, if dataset.root is given and no data set.
 
-    Unchanged if an experiment or a grid is chosen, or if the model's own data set has a root. GanError if the folder has a layout
-    that the model is not trained on.
+    Unchanged if an experiment or a grid is chosen, or if the model's own data set has a root. GanError if the folder
+    has a layout that the model is not trained on.
     """
     keys = [override.lstrip("+~").partition("=")[0].strip() for override in overrides]
     root = next((o.partition("=")[2] for key, o in zip(keys, overrides) if key == "dataset.root"), None)
